@@ -1,0 +1,1 @@
+"""Plots; matplotlib is needed only here."""

@@ -1,0 +1,1 @@
+"""The fleet engine: knows torch and skorch, nothing of the steps."""

@@ -1,0 +1,170 @@
+"""The skorch net that trains a fleet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from skorch import NeuralNet
+from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.dataset import Dataset
+
+from sk_dlsteps.engine.batches import Rows
+from sk_dlsteps.engine.device import threads
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.training import Training
+
+# Numbers that the widest layer of all networks may hold at once while predicting.
+_PREDICT_CHUNK = 2**22
+
+
+class FleetNet(NeuralNet):
+    """A skorch net whose module is a `Fleet`.
+
+    History, callbacks, ``save_params`` and ``load_params`` are skorch's. The
+    epoch loop is the fleet's: minibatches are gathered, gradients are set in
+    closed form, and callbacks hear of single batches only if one listens.
+
+    Parameters
+    ----------
+    module : callable
+        Builds the `Fleet`.
+    criterion : Cost
+        Loss per row.
+    make_optimizer : callable
+        ``(fleet, lr) -> torch.optim.Optimizer``.
+    seeds : sequence of int
+        Seed of each network's shuffles.
+    schedule : callable or None
+        Factor of the rate as a function of progress in [0, 1]; None leaves the
+        rate to callbacks. A schedule with a method ``update`` gives factors per
+        network, from their training losses, after each epoch.
+    stopping : object or None
+        ``stopping.stops(epoch, best, best_epoch)`` says which networks end.
+    n_threads : int
+        Torch threads while training.
+    dtype : torch dtype
+        Of the networks and their inputs.
+    **kwargs
+        Passed on to ``skorch.NeuralNet``.
+
+    """
+
+    def __init__(
+        self,
+        module: Callable[[], Fleet],
+        criterion: torch.nn.Module,
+        *,
+        make_optimizer: Callable[[Fleet, float], torch.optim.Optimizer],
+        seeds: Sequence[int],
+        schedule: Any = None,
+        stopping: Any = None,
+        n_threads: int = 1,
+        dtype: torch.dtype = torch.float32,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(module, criterion, train_split=None, **kwargs)
+        self.make_optimizer = make_optimizer
+        self.seeds = seeds
+        self.schedule = schedule
+        self.stopping = stopping
+        self.n_threads = n_threads
+        self.dtype = dtype
+
+    # -- skorch's building blocks ------------------------------------------------
+
+    @property
+    def _default_callbacks(self) -> list[tuple[str, Callback]]:
+        """The timer and, if anybody reads it, the table."""
+        log = [("print_log", PrintLog())] if self.verbose else []
+        return [("epoch_timer", EpochTimer()), *log]
+
+    def initialize_criterion(self) -> FleetNet:
+        """The cost is part of the fleet already."""
+        self.criterion_ = self.criterion
+        return self
+
+    def initialize_optimizer(self, triggered_directly: Any = None) -> FleetNet:
+        """Build the optimizer over the fleet's parameters."""
+        self.optimizer_ = self.make_optimizer(self.module_, self.lr)
+        return self
+
+    def notify(self, method_name: str, **cb_kwargs: Any) -> None:
+        """Call the callbacks; one that raises KeyboardInterrupt itself ends training, as in skorch."""
+        try:
+            super().notify(method_name, **cb_kwargs)
+        except KeyboardInterrupt as interrupt:
+            if not self._raised_by_callback(interrupt):
+                raise
+            self._ended_by_callback = True
+
+    def _raised_by_callback(self, interrupt: KeyboardInterrupt) -> bool:
+        """Whether the innermost frame of the interrupt is a callback's own method."""
+        frame = interrupt.__traceback__
+        while frame is not None and frame.tb_next is not None:
+            frame = frame.tb_next
+        owner = frame.tb_frame.f_locals.get("self") if frame is not None else None
+        return any(owner is callback for _, callback in self.callbacks_)
+
+    # -- training ---------------------------------------------------------------------
+
+    def partial_fit(self, X, y=None, classes=None, **fit_params):
+        """Train; unlike skorch's, a real Ctrl-C is raised and not swallowed."""
+        if not self.initialized_:
+            self.initialize()
+        self.notify("on_train_begin", X=X, y=y)
+        self.fit_loop(X, y, **fit_params)
+        self.notify("on_train_end", X=X, y=y)
+        return self
+
+    def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
+        """Train for at most `epochs` epochs; each network ends in its best state."""
+        n_networks = self.module_.n_networks
+        rows = rows or Rows([np.arange(len(X))] * n_networks)
+        epochs = self.max_epochs if epochs is None else epochs
+        datasets = {"dataset_train": Dataset(X, y), "dataset_valid": rows.validation_set(X, y)}
+        self._ended_by_callback = False
+        with threads(self.n_threads), torch.no_grad():
+            training = Training(self, X, y, rows, epochs)
+            for _ in range(epochs):
+                self.notify("on_epoch_begin", **datasets)
+                training.run_epoch()
+                self.notify("on_epoch_end", **datasets)
+                if self._ended_by_callback or training.stop_networks():
+                    break
+            training.finish()
+        return self
+
+    # -- prediction -------------------------------------------------------------------
+
+    def forward_iter(self, X, training=False, device="cpu"):
+        """Predictions of every network, (rows, K, n_predictions), chunk by chunk.
+
+        On the CPU they are computed in float64, so that a row's prediction does
+        not depend on the rows beside it.
+        """
+        self.check_is_fitted()
+        fleet = self.module_
+        fleet.train(training)
+        x = torch.as_tensor(np.ascontiguousarray(X), dtype=fleet.prediction_dtype, device=self.device)
+        n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
+        with torch.no_grad():
+            for start in range(0, max(1, len(x)), n_chunk):
+                yield fleet(x[start : start + n_chunk]).to(device)
+
+    def network_predictions(self, X) -> np.ndarray:
+        """Predictions of every network, shape (rows, K, n_predictions)."""
+        return torch.cat(list(self.forward_iter(X))).numpy()
+
+    def predict_proba(self, X):
+        """Mean prediction of the networks: probabilities, or values of shape (rows, n_targets)."""
+        return self.network_predictions(X).mean(1)
+
+    def predict(self, X):
+        """Class codes, or values of shape (rows,) or (rows, n_targets)."""
+        mean = self.predict_proba(X)
+        if self.module_.target_center is None:
+            return mean.argmax(1)
+        return mean[:, 0] if mean.shape[1] == 1 else mean

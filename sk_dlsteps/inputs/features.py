@@ -1,0 +1,53 @@
+"""Statistics of the inputs, from training rows only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from sklearn.preprocessing import StandardScaler
+from torch import Tensor
+
+
+def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
+    """A StandardScaler that has seen those rows only.
+
+    NOTE[ARTICLE]: the article divides by the variance; meant is its root.
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = StandardScaler().fit(X if rows is None else X[rows])
+    usable = np.isfinite(scaler.scale_) & np.isfinite(scaler.mean_)
+    if not usable.all():
+        raise ValueError(
+            f"Column {int(np.argmin(usable))} of X has values too large for their variance to be computed "
+            "in float64; rescale it, for example by its logarithm."
+        )
+    return scaler
+
+
+def network_statistics(
+    X: np.ndarray, scaler: StandardScaler, rows: Sequence[np.ndarray], dtype: torch.dtype
+) -> tuple[Tensor, Tensor]:
+    """Centre and factor (K, 1, n_inputs) that turn the scaler's output into each network's own standardised inputs.
+
+    A column that is constant over a network's training rows gets the factor 0:
+    the network could learn nothing about it.
+    """
+    centers, factors = [], []
+    seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
+    for own in rows:
+        if id(own) not in seen:
+            inner = scaler if len(own) == len(X) else fit_scaler(X, own)
+            constant = inner.scale_ != np.sqrt(inner.var_)
+            center = (inner.mean_ - scaler.mean_) / scaler.scale_
+            seen[id(own)] = center, np.where(constant, 0.0, scaler.scale_ / inner.scale_)
+        center, factor = seen[id(own)]
+        centers.append(center)
+        factors.append(factor)
+    return _stack(centers, dtype), _stack(factors, dtype)
+
+
+def _stack(rows: list[np.ndarray], dtype: torch.dtype) -> Tensor:
+    """One line per network, as (K, 1, n)."""
+    return torch.from_numpy(np.stack(rows)[:, None, :]).to(dtype)

@@ -1,0 +1,102 @@
+"""The door for parameters: one table of what each may be."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from numbers import Integral, Real
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from sk_dlsteps.engine.fleet import ACTIVATIONS
+from sk_dlsteps.step3_training.optimizers import OPTIMIZERS
+from sk_dlsteps.step3_training.schedules import SCHEDULES
+
+
+def _integer(low: int) -> tuple[Callable[[Any], bool], str]:
+    """A whole number of at least `low`."""
+    return lambda v: isinstance(v, Integral) and not _is_bool(v) and v >= low, f"an integer of at least {low}"
+
+
+def _real(low: float, high: float = np.inf, closed: bool = True) -> tuple[Callable[[Any], bool], str]:
+    """A number above (or, closed, from) `low`, below `high`."""
+    text = f"a number {'of at least' if closed else 'above'} {low:g}" + (
+        f" and below {high:g}" if high < np.inf else ""
+    )
+    return lambda v: isinstance(v, Real) and not _is_bool(v) and (low <= v if closed else low < v) and v < high, text
+
+
+def _one_of(*values: Any) -> tuple[Callable[[Any], bool], str]:
+    """One of a few strings."""
+    return lambda v: isinstance(v, str) and v in values, " or ".join(repr(v) for v in values)
+
+
+def _either(*checks: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any], bool], str]:
+    """Any of several."""
+    return lambda v: any(test(v) for test, _ in checks), ", ".join(text for _, text in checks)
+
+
+def _is_bool(value: Any) -> bool:
+    """Whether a value is a truth value, numpy's included."""
+    return isinstance(value, bool | np.bool_)
+
+
+def _is_subclass(value: Any, parent: type) -> bool:
+    """Whether a value is a class below `parent`."""
+    return inspect.isclass(value) and issubclass(value, parent)
+
+
+_AUTO = _one_of("auto")
+_NONE = (lambda v: v is None, "None")
+_BOOL = (_is_bool, "True or False")
+_CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
+_UNITS = (
+    lambda v: (
+        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str) and len(v) > 0 and all(map(_integer(1)[0], v))
+    ),
+    "a non-empty sequence of integers of at least 1",
+)
+_CRITERION = (
+    lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
+    "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
+)
+
+TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "loss": _CRITERION,
+    "hidden_units": _either(_one_of("auto", "midpoint"), _integer(1), _UNITS),
+    "hidden_size_factor": _real(0, closed=False),
+    "n_hidden_layers": _integer(1),
+    "activation": _one_of(*ACTIVATIONS),
+    "module": _either(_one_of("mlp"), (callable, "a torch.nn.Module class or a factory (n_inputs, n_outputs)")),
+    "input_clip": _either(_NONE, _real(0, closed=False)),
+    "optimizer": _either(
+        _one_of(*OPTIMIZERS), (lambda v: _is_subclass(v, torch.optim.Optimizer), "a torch.optim.Optimizer class")
+    ),
+    "learning_rate": _either(_AUTO, _real(0, closed=False)),
+    "momentum": _real(0, 1),
+    "lr_schedule": _either(_one_of(*SCHEDULES), _CALLABLE),
+    "restart_period": _either(_AUTO, _integer(1)),
+    "restart_mult": _integer(1),
+    "batch_size": _either(_AUTO, _integer(1)),
+    "max_epochs": _either(_AUTO, _integer(1)),
+    "weight_decay": _real(0),
+    "early_stopping": _BOOL,
+    "n_iter_no_change": _either(_AUTO, _integer(1)),
+    "validation_fraction": _real(0, 1, closed=False),
+    "n_estimators": _either(_AUTO, _integer(1)),
+    "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),
+    "n_threads": _either(_AUTO, _integer(1)),
+    "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str), "a list")),
+    "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),
+}
+
+
+def check_parameters(parameters: dict[str, Any]) -> None:
+    """Raise a ValueError that names the first parameter that is not what it may be."""
+    for name, (test, text) in TABLE.items():
+        value = parameters[name]
+        if not test(value):
+            raise ValueError(f"`{name}` must be {text}, got {value!r}")

@@ -1,0 +1,91 @@
+"""The decisions of one training and the records that explain them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Every resolved decision of one training; nothing in it is "auto" any more.
+
+    A changed decision is a new plan (``dataclasses.replace``).
+
+    Attributes
+    ----------
+    task : {"regression", "binary", "multiclass"}
+        What the target asks for.
+    loss : str
+        Name of the cost (step 1).
+    n_inputs, n_outputs : int
+        Columns that enter a network, raw outputs that leave it.
+    n_rows : int
+        Rows each network is trained on, N_s of the width rule.
+    n_networks : int
+        Networks of the fleet.
+    hidden_units : tuple of int
+        Units of each hidden layer (step 2).
+    activation : str
+        Non-linearity of the hidden layers.
+    optimizer : str
+        Name of the optimizer (step 3).
+    learning_rate : float
+        Rate before any schedule; NaN until it was found.
+    lr_schedule : object
+        What multiplies the rate, a function of the progress in [0, 1].
+    batch_size : int
+        Rows of a minibatch.
+    max_epochs : int
+        Passes through the training rows at the most.
+    stopping : object or None
+        The rule that may end a network's training early (step 4).
+    device : str
+        Torch device that trains.
+    n_threads : int
+        Threads that train.
+
+    """
+
+    task: str
+    loss: str
+    n_inputs: int
+    n_outputs: int
+    n_rows: int
+    n_networks: int
+    hidden_units: tuple[int, ...]
+    activation: str
+    optimizer: str
+    learning_rate: float
+    lr_schedule: Any
+    batch_size: int
+    max_epochs: int
+    stopping: Any
+    device: str
+    n_threads: int
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One decision of one step, with its reason and its figures.
+
+    Attributes
+    ----------
+    number : int
+        Step of the article, 1 to 6.
+    title : str
+        What was decided upon, a few words.
+    decision : str
+        What was decided.
+    because : str
+        Why.
+    evidence : dict
+        The figures behind it, by name.
+
+    """
+
+    number: int
+    title: str
+    decision: str
+    because: str
+    evidence: dict[str, Any] = field(default_factory=dict)

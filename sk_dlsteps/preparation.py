@@ -1,0 +1,253 @@
+"""From checked data to decisions, from decisions to a trained pipeline."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import check_random_state
+from skorch.callbacks import LRScheduler
+
+from sk_dlsteps.engine.batches import FleetData, Rows, to_tensors
+from sk_dlsteps.engine.device import choose_device, choose_threads, threads
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.engine.optimizers import set_rate
+from sk_dlsteps.inputs.features import fit_scaler, network_statistics
+from sk_dlsteps.inputs.folds import assign_folds, hold_out
+from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.plan import Plan, StepRecord
+from sk_dlsteps.step1_cost.choice import choose_cost
+from sk_dlsteps.step1_cost.cost import Cost
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
+from sk_dlsteps.step2_architecture.mlp import MLPBuilder
+from sk_dlsteps.step3_training.budget import choose_batch_size, choose_max_epochs
+from sk_dlsteps.step3_training.lr_finder import (
+    OTHER_SWEEP,
+    SWEEPS,
+    LRCurve,
+    choose_rate,
+    range_test,
+    sweep_rates,
+)
+from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+from sk_dlsteps.step3_training.schedules import choose_schedule
+from sk_dlsteps.step4_validation.early_stopping import choose_stopping
+
+# Networks of the default fleet, by measurement (docs/benchmarks.md, "Choosing the defaults").
+N_NETWORKS = 8
+_DTYPE = torch.float32
+
+
+@dataclass(frozen=True)
+class Data:
+    """A checked table: float inputs, a target, and validation data of their own if given."""
+
+    X: np.ndarray
+    target: RegressionTarget | ClassTarget
+    X_valid: np.ndarray | None = None
+    y_valid: np.ndarray | None = None
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything decided before the learning rate is known."""
+
+    data: Data
+    plan: Plan
+    cost: Cost
+    rows: Rows
+    scaler: StandardScaler
+    Z: np.ndarray
+    optimizer: OptimizerChoice
+    build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
+    seeds: tuple[int, ...]
+    finder_seeds: tuple[int, ...]
+    records: tuple[StepRecord, ...]
+
+
+def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
+    """Decide steps 1 and 2, and step 3 but for the learning rate."""
+    p, target = parameters, data.target
+    cost, step1 = choose_cost(p["loss"], target.task)
+    target.check(cost)
+
+    fold_seed, finder_seed, network_seed = _seeds(p["random_state"]).spawn(3)
+    n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
+    rows = _choose_rows(p, data, n_networks, np.random.default_rng(fold_seed))
+    n_rows = min(len(own) for own in rows.train)
+
+    n_inputs, n_outputs = data.X.shape[1], cost.n_outputs(target.n_columns)
+    widths, step2 = choose_hidden_units(
+        p["hidden_units"],
+        p["hidden_size_factor"],
+        p["n_hidden_layers"],
+        n_rows=n_rows,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+    )
+    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
+    schedule = _choose_schedule(p, max_epochs)
+    optimizer = OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"]))
+    layers = (n_inputs, *widths, n_outputs)
+    products = sum(a * b for a, b in zip(layers, layers[1:], strict=False))
+    plan = Plan(
+        task=target.task,
+        loss=cost.name,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+        n_rows=n_rows,
+        n_networks=n_networks,
+        hidden_units=widths,
+        activation=p["activation"],
+        optimizer=optimizer.name,
+        learning_rate=float("nan"),
+        lr_schedule=schedule,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
+        device=choose_device(p["device"]),
+        n_threads=(
+            choose_threads(6 * n_networks * batch_size * products) if p["n_threads"] == "auto" else int(p["n_threads"])
+        ),
+    )
+
+    used = np.unique(np.concatenate(rows.train))
+    scaler = fit_scaler(data.X, used if len(used) < len(data.X) else None)
+    stages = _stages(p, data, cost, rows, scaler)
+    bias = target.output_bias(cost, rows.train, _DTYPE)
+
+    def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
+        if p["module"] == "mlp":
+            return MLPBuilder(layers, p["activation"], seeds, bias, stages)
+        return ModuleBuilder(p["module"], n_inputs, n_outputs, seeds, stages)
+
+    return Prepared(
+        data,
+        plan,
+        cost,
+        rows,
+        scaler,
+        scaler.transform(data.X),
+        optimizer,
+        build,
+        _network_seeds(network_seed, n_networks),
+        _network_seeds(finder_seed, n_networks),
+        (step1, step2),
+    )
+
+
+def _seeds(random_state: Any) -> np.random.SeedSequence:
+    """A root of seeds; None takes fresh entropy and leaves numpy's global state alone."""
+    if random_state is None:
+        return np.random.SeedSequence()
+    return np.random.SeedSequence(int(check_random_state(random_state).randint(2**31 - 1)))
+
+
+def _network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, ...]:
+    """One seed for each network."""
+    return tuple(int(s) for s in seed.generate_state(n_networks))
+
+
+def _choose_rows(p: dict[str, Any], data: Data, n_networks: int, rng: np.random.Generator) -> Rows:
+    """Cross-fitting folds, a hold-out, the user's validation set, or all rows for training."""
+    every = np.arange(len(data.X))
+    if data.X_valid is not None:
+        assert data.y_valid is not None
+        return Rows([every] * n_networks, [np.arange(len(data.X_valid))] * n_networks, data.X_valid, data.y_valid)
+    valid: list[np.ndarray] | None = None
+    if p["early_stopping"]:
+        if n_networks == 1:
+            held_out = hold_out(p["validation_fraction"], len(data.X), data.target.classes, rng)
+            valid = None if held_out is None else [held_out]
+        else:
+            valid = assign_folds(n_networks, len(data.X), data.target.classes, rng)
+    if valid is None:
+        return Rows([every] * n_networks)
+    return Rows([np.setdiff1d(every, own, assume_unique=True) for own in valid], valid)
+
+
+def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
+    """The schedule, unless a callback steers the rate."""
+    callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in p["callbacks"] or ()]
+    if any(isinstance(cb, LRScheduler) for cb in callbacks):
+        if p["lr_schedule"] not in ("auto", "constant"):
+            raise ValueError(
+                f"`callbacks` holds an LRScheduler and `lr_schedule={p['lr_schedule']!r}` is set too; "
+                "both would steer the rate. Drop one of them."
+            )
+        return None
+    return choose_schedule(p["lr_schedule"], p["restart_period"], p["restart_mult"], max_epochs)
+
+
+def _stages(p: dict[str, Any], data: Data, cost: Cost, rows: Rows, scaler: StandardScaler) -> dict[str, Any]:
+    """Cost and statistics of the fleet, from each network's training rows."""
+    center, factor = network_statistics(data.X, scaler, rows.train, _DTYPE)
+    clip = None if p["input_clip"] is None else float(p["input_clip"])
+    return {
+        "cost": cost,
+        "input_center": center,
+        "input_factor": factor,
+        "input_clip": clip,
+        **data.target.statistics(cost, rows.train),
+    }
+
+
+def find_rate(prepared: Prepared) -> LRCurve:
+    """Sweep fresh replicas of the networks and choose the rate (step 3)."""
+    plan = prepared.plan
+    n_steps = plan.max_epochs * -(-plan.n_rows // plan.batch_size)
+    rates = sweep_rates(plan.optimizer, n_steps)
+    default = SWEEPS.get(plan.optimizer, OTHER_SWEEP)[2]
+    if not len(rates):
+        return choose_rate(rates, np.empty((0, plan.n_networks)), default)
+    fleet = prepared.build(prepared.finder_seeds)().to(plan.device)
+    x, y = to_tensors(prepared.Z, prepared.data.target.values, fleet, _DTYPE)
+    generators = [np.random.default_rng(seed) for seed in prepared.finder_seeds]
+    batches = FleetData(x, y, prepared.rows.train, generators, plan.batch_size).cycle(fleet)
+    optimizer = prepared.optimizer(fleet, rates[0])
+
+    def take_step(rate: float) -> np.ndarray:
+        losses, _ = fleet.gradients(*next(batches))
+        set_rate(optimizer, rate)
+        optimizer.step()
+        return losses.mean(1).cpu().numpy()
+
+    with threads(plan.n_threads), torch.no_grad():
+        return choose_rate(rates, range_test(take_step, rates), default)
+
+
+def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int = 0) -> FleetNet:
+    """The net that carries out a plan."""
+    return FleetNet(
+        prepared.build(prepared.seeds),
+        prepared.cost,
+        make_optimizer=prepared.optimizer,
+        seeds=prepared.seeds,
+        schedule=plan.lr_schedule,
+        stopping=plan.stopping,
+        n_threads=plan.n_threads,
+        lr=plan.learning_rate,
+        max_epochs=plan.max_epochs,
+        batch_size=plan.batch_size,
+        device=plan.device,
+        callbacks=list(callbacks or ()),
+        verbose=int(verbose),
+    )
+
+
+def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipeline:
+    """Train the fleet and put it behind its scaler."""
+    net = make_net(prepared, plan, callbacks, verbose)
+    rows = prepared.rows
+    if rows.X_valid is not None:
+        rows = replace(rows, X_valid=prepared.scaler.transform(rows.X_valid))
+    net.fit(prepared.Z, prepared.data.target.values, rows=rows)
+    return Pipeline([("scaler", prepared.scaler), ("net", net)])

@@ -1,0 +1,215 @@
+"""What StepwiseRegressor and StepwiseClassifier share: parameters, and `fit` as the steps on one page."""
+
+from __future__ import annotations
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
+from sk_dlsteps.step3_training.lr_finder import LRCurve
+from sk_dlsteps.step3_training.record import training_record
+from sk_dlsteps.step4_validation.scores import score_fit
+
+_FLOATS = (np.float64, np.float32)
+
+
+class StepwiseEstimator(BaseEstimator):
+    """Parameters and `fit` of both estimators; see those."""
+
+    def __init__(
+        self,
+        *,
+        loss: Any = "auto",
+        hidden_units: Any = "auto",
+        hidden_size_factor: float = 2.0,
+        n_hidden_layers: int = 1,
+        activation: str = "relu",
+        module: Any = "mlp",
+        input_clip: float | None = 3.0,
+        optimizer: Any = "adam",
+        learning_rate: Any = "auto",
+        momentum: float = 0.9,
+        lr_schedule: Any = "auto",
+        restart_period: Any = "auto",
+        restart_mult: int = 2,
+        batch_size: Any = "auto",
+        max_epochs: Any = "auto",
+        weight_decay: float = 0.0,
+        early_stopping: bool = True,
+        n_iter_no_change: Any = "auto",
+        validation_fraction: float = 0.15,
+        n_estimators: Any = "auto",
+        device: str = "auto",
+        n_threads: Any = "auto",
+        callbacks: Any = None,
+        random_state: Any = None,
+        verbose: int = 0,
+    ) -> None:
+        self.loss = loss
+        self.hidden_units = hidden_units
+        self.hidden_size_factor = hidden_size_factor
+        self.n_hidden_layers = n_hidden_layers
+        self.activation = activation
+        self.module = module
+        self.input_clip = input_clip
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.lr_schedule = lr_schedule
+        self.restart_period = restart_period
+        self.restart_mult = restart_mult
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.weight_decay = weight_decay
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.n_estimators = n_estimators
+        self.device = device
+        self.n_threads = n_threads
+        self.callbacks = callbacks
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def fit(self, X, y, *, X_val=None, y_val=None):
+        """Walk through steps 1 to 3 and train.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers.
+        y : array-like of shape (n_samples,)
+            The target; a regressor also takes (n_samples, n_outputs).
+        X_val, y_val : array-like, optional
+            Validation data that decide on each network's best epoch; all rows
+            of `X` then train all networks.
+
+        Returns
+        -------
+        self : object
+            The fitted estimator. If fitting fails or is interrupted, it stays
+            as it was.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not what they may be.
+
+        """
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters)
+        data, names = self._receive(X, y, X_val, y_val)
+
+        prepared = prepare(parameters, data)
+        rate, curve = self._learning_rate(prepared)
+        plan = replace(prepared.plan, learning_rate=rate)
+        pipeline = train(prepared, plan, self.callbacks, self.verbose)
+        scores = score_fit(
+            pipeline[-1].network_predictions, prepared.Z, prepared.data.target, prepared.rows, prepared.scaler
+        )
+
+        self._publish(
+            {
+                **names,
+                "pipeline_": pipeline,
+                "plan_": plan,
+                "steps_": (
+                    *prepared.records,
+                    training_record(plan, curve, pipeline[-1].history, pipeline[-1].best_epochs_),
+                    scores.record,
+                ),
+                "loss_": plan.loss,
+                "hidden_units_": plan.hidden_units,
+                "learning_rate_": plan.learning_rate,
+                "lr_curve_": curve,
+                "history_": pipeline[-1].history,
+                "n_iter_": len(pipeline[-1].history),
+                "oof_prediction_": scores.oof_prediction,
+                "training_score_": scores.training_score,
+                "validation_score_": scores.validation_score,
+            }
+        )
+        return self
+
+    def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
+        """The rate given, or the one found, with the curve it was found on."""
+        if self.learning_rate != "auto":
+            return float(self.learning_rate), None
+        curve = find_rate(prepared)
+        if not curve.reliable:
+            warnings.warn(
+                f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
+                "Set `learning_rate` to a number to choose it yourself.",
+                StepwiseWarning,
+                stacklevel=3,
+            )
+        return curve.learning_rate, curve
+
+    def _receive(self, X, y, X_val, y_val) -> tuple[Data, dict[str, Any]]:
+        """Checked data, and the attributes that the check leaves; the estimator itself stays untouched."""
+        if (X_val is None) != (y_val is None):
+            raise ValueError("`X_val` and `y_val` belong together, got only one of them")
+        door = type(self)(**self.get_params(deep=False))
+        X, y = validate_data(door, X, y, dtype=_FLOATS, multi_output=True, ensure_min_samples=2)
+        target = self._target(y)
+        names = {name: value for name, value in vars(door).items() if name.endswith("_")}
+        if target.classes is not None:
+            names["classes_"] = target.labels
+        if X_val is None:
+            return Data(X, target), names
+        X_val, y_val = validate_data(door, X_val, y_val, dtype=_FLOATS, multi_output=True, reset=False)
+        return Data(X, target, X_val, self._validation_target(target, y_val)), names
+
+    def _publish(self, fitted: dict[str, Any]) -> None:
+        """Replace the fitted attributes, all at once."""
+        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
+            delattr(self, name)
+        vars(self).update(fitted)
+
+    def _network_inputs(self, X) -> np.ndarray:
+        """Checked rows for `pipeline_`."""
+        check_is_fitted(self)
+        return validate_data(self, X, reset=False, dtype=_FLOATS)
+
+
+def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
+    """Run the learning-rate finder by hand (article, step 3).
+
+    Fresh replicas of the networks that `estimator` would train are swept; the
+    estimator itself is neither fitted nor changed.
+
+    Parameters
+    ----------
+    estimator : StepwiseRegressor or StepwiseClassifier
+        Whose networks, optimizer and minibatches to use; its `learning_rate` is ignored.
+    X : array-like of shape (n_samples, n_features)
+        Finite numbers.
+    y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+        The target.
+
+    Returns
+    -------
+    curve : LRCurve
+        Rates, losses, the pick with its reason, and the alternatives.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_dlsteps import StepwiseRegressor, find_learning_rate
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> curve = find_learning_rate(StepwiseRegressor(random_state=0), X, y)
+    >>> bool(curve.alternatives["steepest"] < curve.learning_rate < 1)
+    True
+
+    """
+    parameters = estimator.get_params(deep=False)
+    check_parameters(parameters)
+    data, _ = estimator._receive(X, y, None, None)
+    return find_rate(prepare(parameters, data))

@@ -1,0 +1,117 @@
+"""Where the cost is chosen: from the target, by name, or as the user's own."""
+
+from __future__ import annotations
+
+import copy
+import difflib
+import inspect
+from typing import Any
+
+from torch import nn
+
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.step1_cost.cost import (
+    AbsoluteError,
+    BinaryCrossEntropy,
+    Cost,
+    CrossEntropy,
+    HuberLoss,
+    PoissonLoss,
+    SmoothedCrossEntropy,
+    SquaredError,
+)
+from sk_dlsteps.step1_cost.custom import CustomCost, LogProbabilityCost, OneLogitCost
+
+_AUTO = {"regression": SquaredError, "binary": BinaryCrossEntropy, "multiclass": CrossEntropy}
+_WHY = {
+    "regression": "the target is a number",
+    "binary": "the target has two classes",
+    "multiclass": "the target has more than two classes",
+}
+_REGRESSION = {cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss)}
+_CLASSES = {cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy)}
+COSTS: dict[str, dict[str, type[Cost]]] = {
+    "regression": _REGRESSION,
+    "binary": {BinaryCrossEntropy.name: BinaryCrossEntropy, **_CLASSES},
+    "multiclass": _CLASSES,
+}
+_REGRESSION_CRITERIA = (
+    nn.MSELoss,
+    nn.L1Loss,
+    nn.HuberLoss,
+    nn.SmoothL1Loss,
+    nn.PoissonNLLLoss,
+)
+_CLASS_CRITERIA = (
+    nn.CrossEntropyLoss,
+    nn.NLLLoss,
+    nn.BCEWithLogitsLoss,
+    nn.MultiMarginLoss,
+)
+
+
+def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
+    """Resolve `loss` for a task.
+
+    Parameters
+    ----------
+    loss : str, torch criterion (class or instance) or callable
+        "auto" follows the article's step 1.
+    task : {"regression", "binary", "multiclass"}
+        What the target asks for.
+
+    Returns
+    -------
+    cost : Cost
+        The cost to train with.
+    record : StepRecord
+        The decision and its reason.
+
+    Raises
+    ------
+    ValueError
+        If the cost is unknown or does not fit the task.
+
+    """
+    if isinstance(loss, str):
+        cost = _AUTO[task]() if loss == "auto" else _named(loss, task)
+    elif isinstance(loss, nn.Module) or inspect.isclass(loss):
+        cost = _from_criterion(loss, task)
+    else:
+        cost = CustomCost(loss, getattr(loss, "__name__", type(loss).__name__), task)
+    because = _WHY[task] if loss == "auto" else "chosen by you"
+    return cost, StepRecord(1, "cost function", cost.title, because, {"loss": cost.name})
+
+
+def _named(loss: str, task: str) -> Cost:
+    """The cost of that name, or an error that lists those that fit the task."""
+    if loss in COSTS[task]:
+        return COSTS[task][loss]()
+    elsewhere = [other for other, costs in COSTS.items() if loss in costs]
+    if elsewhere:
+        problem = f"is a cost for a {' or '.join(elsewhere)} target; this one is {task}"
+    else:
+        near = difflib.get_close_matches(loss, ["auto", *COSTS[task]], n=1)
+        problem = "is unknown" + (f"; did you mean {near[0]!r}?" if near else "")
+    raise ValueError(f"`loss={loss!r}` {problem}. Use 'auto' or one of {sorted(COSTS[task])}.")
+
+
+def _from_criterion(loss: Any, task: str) -> Cost:
+    """A cost around a torch criterion, reduced to one loss per row."""
+    kind = loss if inspect.isclass(loss) else type(loss)
+    wrong = _CLASS_CRITERIA if task == "regression" else _REGRESSION_CRITERIA
+    if issubclass(kind, wrong) or (issubclass(kind, nn.BCEWithLogitsLoss) and task != "binary"):
+        raise ValueError(
+            f"`loss={kind.__name__}` does not fit a {task} target. Use 'auto' or one of {sorted(COSTS[task])}."
+        )
+    criterion = kind() if inspect.isclass(loss) else copy.deepcopy(loss)
+    if hasattr(criterion, "reduction"):
+        criterion.reduction = "none"
+    if issubclass(kind, nn.PoissonNLLLoss):
+        return PoissonLoss()
+    wrapper = CustomCost
+    if issubclass(kind, nn.NLLLoss):
+        wrapper = LogProbabilityCost
+    elif issubclass(kind, nn.BCEWithLogitsLoss):
+        wrapper = OneLogitCost
+    return wrapper(criterion, kind.__name__, task)

@@ -1,0 +1,191 @@
+"""What a cost is: a loss per row, its gradient, and the link to predictions."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class Cost(nn.Module):
+    """A loss per row together with the link from raw output to prediction.
+
+    Subclasses define `forward` and `link`; those that know their derivative in
+    closed form override `value_and_gradient`.
+
+    Attributes
+    ----------
+    name : str
+        The name users select it by.
+    title : str
+        The name people read.
+    target_scaling : {"standard", "scale", "codes"}
+        Targets arrive standardised, divided by their mean, or as class codes.
+
+    """
+
+    name: str
+    title: str
+    target_scaling: str
+
+    def n_outputs(self, n_columns: int) -> int:
+        """Raw outputs needed for `n_columns` target columns (or classes)."""
+        return n_columns
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Loss of each row, shape ``raw.shape[:-1]``."""
+        raise TypeError(f"{type(self).__name__} defines no loss")
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and its derivative with respect to `raw`."""
+        with torch.enable_grad():
+            raw = raw.detach().requires_grad_()
+            losses = self(raw, target)
+            (gradient,) = torch.autograd.grad(losses.sum(), raw)
+        return losses.detach(), gradient
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Prediction for raw outputs: a value, or the classes' probabilities."""
+        return raw
+
+    def extra_repr(self) -> str:
+        """Name in the printed module."""
+        return self.name
+
+
+class SquaredError(Cost):
+    """Mean squared error, the article's cost for regression."""
+
+    name, title, target_scaling = "squared_error", "MSE", "standard"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Squared error of each row, averaged over the outputs."""
+        return (raw - target).square_().mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and 2 (raw - target) / n_outputs."""
+        error = raw - target
+        return error.square().mean(-1), error.mul_(2 / raw.shape[-1])
+
+
+class AbsoluteError(Cost):
+    """Mean absolute error: the median instead of the mean."""
+
+    name, title, target_scaling = "absolute_error", "absolute error", "standard"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Absolute error of each row, averaged over the outputs."""
+        return (raw - target).abs_().mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and sign(raw - target) / n_outputs."""
+        error = raw - target
+        return error.abs().mean(-1), error.sign_().div_(raw.shape[-1])
+
+
+class HuberLoss(Cost):
+    """Squared error up to one standard deviation of the target, absolute beyond it."""
+
+    name, title, target_scaling = "huber", "Huber loss", "standard"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Huber loss (delta 1) of each row, averaged over the outputs."""
+        return F.huber_loss(raw, target, reduction="none").mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and the clipped error / n_outputs."""
+        error = (raw - target).clamp_(-1, 1)
+        return self(raw, target), error.div_(raw.shape[-1])
+
+
+class PoissonLoss(Cost):
+    """Poisson deviance with a log link, for counts and other targets >= 0."""
+
+    name, title, target_scaling = "poisson", "Poisson loss (log link)", "scale"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """exp(raw) - target * raw of each row, averaged over the outputs."""
+        return (raw.exp() - target * raw).mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and (exp(raw) - target) / n_outputs."""
+        mean = raw.exp()
+        losses = (mean - target * raw).mean(-1)
+        return losses, mean.sub_(target).div_(raw.shape[-1])
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Expected value, exp(raw)."""
+        return raw.exp()
+
+
+class BinaryCrossEntropy(Cost):
+    """Binary cross-entropy on one logit, the article's cost for two classes."""
+
+    name, title, target_scaling = "binary_cross_entropy", "BCE with logits", "codes"
+
+    def n_outputs(self, n_columns: int) -> int:
+        """One logit."""
+        return 1
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """log(1 + exp(raw)) - target * raw of each row."""
+        logit = raw[..., 0]
+        return F.softplus(logit) - target * logit
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and sigmoid(raw) - target."""
+        return self(raw, target), raw.sigmoid().sub_(target.unsqueeze(-1))
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Probabilities of both classes."""
+        return torch.cat([torch.sigmoid(-raw), torch.sigmoid(raw)], -1)
+
+
+class CrossEntropy(Cost):
+    """Cross-entropy over softmax, the article's cost for more than two classes.
+
+    Parameters
+    ----------
+    label_smoothing : float, default=0.0
+        Share of each label that is spread evenly over all classes.
+
+    """
+
+    name, title, target_scaling = "cross_entropy", "CE", "codes"
+
+    def __init__(self, label_smoothing: float = 0.0) -> None:
+        super().__init__()
+        self.label_smoothing = label_smoothing
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of each row."""
+        return self._loss(raw.log_softmax(-1), target)
+
+    def _loss(self, log_p: Tensor, target: Tensor) -> Tensor:
+        """Cross-entropy of each row from the classes' log-probabilities."""
+        losses = -log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        if self.label_smoothing:
+            losses = losses.lerp(-log_p.mean(-1), self.label_smoothing)
+        return losses
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and softmax(raw) minus the (smoothed) label."""
+        log_p = raw.log_softmax(-1)
+        share = 1 - self.label_smoothing
+        gradient = log_p.exp().sub_(self.label_smoothing / raw.shape[-1])
+        column = target.unsqueeze(-1)
+        gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
+        return self._loss(log_p, target), gradient
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Probabilities of the classes."""
+        return raw.softmax(-1)
+
+
+class SmoothedCrossEntropy(CrossEntropy):
+    """Cross-entropy with a tenth of each label spread over all classes."""
+
+    name, title = "smoothed_cross_entropy", "label-smoothed CE"
+
+    def __init__(self, label_smoothing: float = 0.1) -> None:
+        super().__init__(label_smoothing)

@@ -1,0 +1,74 @@
+"""Costs of the user's own: torch criteria and plain functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from sk_dlsteps.step1_cost.cost import Cost
+
+
+class CustomCost(Cost):
+    """A user's loss per row, on standardised values or on one logit per class.
+
+    Parameters
+    ----------
+    function : callable
+        ``(output, target) -> loss per row`` on flat rows: output of shape
+        (rows, outputs), target alike or (rows,) class codes.
+    name : str
+        Name in records.
+    task : {"regression", "binary", "multiclass"}
+        Decides how targets are scaled and which link is used.
+
+    """
+
+    def __init__(self, function: Callable[[Tensor, Tensor], Tensor], name: str, task: str) -> None:
+        super().__init__()
+        self.function = function
+        self.name = self.title = name
+        self.target_scaling = "standard" if task == "regression" else "codes"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """The user's loss of each row."""
+        rows = raw.shape[:-1]
+        flat = target.reshape(-1, *target.shape[len(rows) :])
+        losses = self.function(raw.reshape(-1, raw.shape[-1]), flat)
+        if losses.dim() == 2 and losses.shape[0] == rows.numel():
+            losses = losses.mean(-1)
+        if losses.shape != (rows.numel(),):
+            raise ValueError(
+                f"`loss={self.name}` must return one loss per row, shape ({rows.numel()},), "
+                f"got shape {tuple(losses.shape)}; with a torch function use reduction='none'"
+            )
+        return losses.reshape(rows)
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Softmax for classes, the value itself for regression."""
+        return raw.softmax(-1) if self.target_scaling == "codes" else raw
+
+
+class LogProbabilityCost(CustomCost):
+    """A criterion that expects log-probabilities (``torch.nn.NLLLoss``)."""
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """The criterion of each row on log_softmax(raw)."""
+        return super().forward(raw.log_softmax(-1), target)
+
+
+class OneLogitCost(CustomCost):
+    """A criterion on one logit and a 0/1 target (``torch.nn.BCEWithLogitsLoss``)."""
+
+    def n_outputs(self, n_columns: int) -> int:
+        """One logit."""
+        return 1
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """The criterion of each row."""
+        return super().forward(raw, target.unsqueeze(-1).to(raw.dtype))
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Probabilities of both classes."""
+        return torch.cat([torch.sigmoid(-raw), torch.sigmoid(raw)], -1)

@@ -1,0 +1,1 @@
+"""Step 2: pick an initial network architecture."""

@@ -1,0 +1,66 @@
+"""A network of the user's own: K copies of a module."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import nn
+
+from sk_dlsteps.engine.fleet import ModuleFleet
+from sk_dlsteps.step2_architecture.mlp import fresh
+
+
+@dataclass(frozen=True)
+class ModuleBuilder:
+    """Builds the fleet of a user's modules; network k depends on ``seeds[k]`` alone.
+
+    Attributes
+    ----------
+    factory : callable
+        ``(n_inputs, n_outputs) -> torch.nn.Module``, a class or a function.
+    n_inputs, n_outputs : int
+        What the factory is told.
+    seeds : tuple of int
+        One per network.
+    stages : dict
+        Cost and statistics for the fleet.
+
+    """
+
+    factory: Callable[[int, int], nn.Module]
+    n_inputs: int
+    n_outputs: int
+    seeds: tuple[int, ...]
+    stages: dict[str, Any]
+
+    def __call__(self) -> ModuleFleet:
+        """A fresh fleet."""
+        modules, states = [], []
+        with torch.random.fork_rng(devices=[]):
+            for seed in self.seeds:
+                torch.manual_seed(seed)
+                modules.append(self._module())
+                states.append(torch.get_rng_state())
+        return ModuleFleet(modules, states, **fresh(self.stages))
+
+    def _module(self) -> nn.Module:
+        """One module, checked on two rows of zeros."""
+        module = self.factory(self.n_inputs, self.n_outputs)
+        if not isinstance(module, nn.Module):
+            raise TypeError(
+                f"`module` must be 'mlp', a torch.nn.Module class or a factory (n_inputs, n_outputs) -> module; "
+                f"calling it gave {type(module).__name__}"
+            )
+        training = module.training
+        with torch.no_grad():
+            shape = tuple(module.eval()(torch.zeros(2, self.n_inputs)).shape)
+        module.train(training)
+        if shape != (2, self.n_outputs) and not (self.n_outputs == 1 and shape == (2,)):
+            raise ValueError(
+                f"`module` must map (rows, {self.n_inputs}) to (rows, {self.n_outputs}), "
+                f"but gave shape {shape} for 2 rows"
+            )
+        return module

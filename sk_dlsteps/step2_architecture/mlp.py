@@ -1,0 +1,65 @@
+"""The built-in network: hidden layers, He initialisation, output bias at the prior."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sk_dlsteps.engine.fleet import MLPFleet
+
+
+@dataclass(frozen=True)
+class MLPBuilder:
+    """Builds the fleet of multilayer perceptrons; network k depends on ``seeds[k]`` alone.
+
+    Attributes
+    ----------
+    widths : tuple of int
+        Inputs, hidden layers, outputs.
+    activation : str
+        Non-linearity of the hidden layers.
+    seeds : tuple of int
+        One per network.
+    output_bias : Tensor of shape (K, 1, n_outputs)
+        Where each network's raw output starts.
+    stages : dict
+        Cost and statistics for the fleet.
+
+    """
+
+    widths: tuple[int, ...]
+    activation: str
+    seeds: tuple[int, ...]
+    output_bias: Tensor
+    stages: dict[str, Any]
+
+    def __call__(self) -> MLPFleet:
+        """A fresh fleet."""
+        dtype = self.output_bias.dtype
+        networks = [he_weights(self.widths, seed) for seed in self.seeds]
+        weights = [torch.stack(layer).to(dtype) for layer in zip(*networks, strict=True)]
+        weights[-1] = weights[-1].mT.contiguous()
+        biases = [torch.zeros(len(self.seeds), 1, width, dtype=dtype) for width in self.widths[1:-1]]
+        return MLPFleet(weights, [*biases, self.output_bias.clone()], self.activation, **fresh(self.stages))
+
+
+def fresh(stages: dict[str, Any]) -> dict[str, Any]:
+    """Stages whose tensors belong to nobody else."""
+    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in stages.items()}
+
+
+def he_weights(widths: tuple[int, ...], seed: int) -> list[Tensor]:
+    """Weights (n_in, n_out) of each layer, Gaussian with std sqrt(2 / n_in) (He et al. 2015).
+
+    NOTE[ARTICLE]: the article prints sqrt(2 / (l - 1)); meant is the number of
+    units in layer l - 1.
+    """
+    generator = torch.Generator().manual_seed(seed)
+    return [
+        torch.randn(n_in, n_out, generator=generator, dtype=torch.float64).mul_(math.sqrt(2 / max(1, n_in)))
+        for n_in, n_out in zip(widths, widths[1:], strict=False)
+    ]

@@ -1,0 +1,27 @@
+"""Minibatches and epochs: how large, how many."""
+
+from __future__ import annotations
+
+import math
+
+# By measurement (docs/benchmarks.md, "Choosing the defaults").
+ROWS_PER_BATCH_ROW = 64
+MIN_BATCH, MAX_BATCH = 32, 128
+N_STEPS = 4000
+MIN_EPOCHS, MAX_EPOCHS = 45, 810
+
+
+def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
+    """A power of two near ``n_rows / 64``, between 32 and 128, for "auto"."""
+    if batch_size != "auto":
+        return int(batch_size)
+    power = 2 ** round(math.log2(max(1, n_rows / ROWS_PER_BATCH_ROW)))
+    return min(max(power, MIN_BATCH), MAX_BATCH)
+
+
+def choose_max_epochs(max_epochs: str | int, n_batches: int, restart_mult: int = 2) -> int:
+    """Epochs that hold about `N_STEPS` optimisation steps, a whole number of first cycles, for "auto"."""
+    if max_epochs != "auto":
+        return int(max_epochs)
+    epochs = min(max(N_STEPS / n_batches, MIN_EPOCHS), MAX_EPOCHS)
+    return 15 * max(1, round(epochs / 15))

@@ -1,0 +1,70 @@
+"""Which optimizer trains the fleet."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from sk_dlsteps.engine.fleet import Fleet, MLPFleet
+from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
+
+OPTIMIZERS = ("sgd", "adam", "adamw")
+_TORCH = {"sgd": torch.optim.SGD, "adam": torch.optim.Adam, "adamw": torch.optim.AdamW}
+
+
+@dataclass(frozen=True)
+class OptimizerChoice:
+    """Builds the optimizer of a fleet.
+
+    The built-in networks are moved by one kernel for all. A torch class, and
+    any optimizer of the user's own modules, gets groups of each network's own
+    parameters. Decay acts on weights, never on biases or norm parameters.
+
+    Attributes
+    ----------
+    optimizer : str or torch.optim.Optimizer class
+        One of `OPTIMIZERS`, or a class.
+    momentum : float
+        Of "sgd".
+    weight_decay : float
+        lambda in lambda/2 * sum of w**2; decoupled for "adamw".
+
+    """
+
+    optimizer: str | type[torch.optim.Optimizer]
+    momentum: float = 0.9
+    weight_decay: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """Name for records."""
+        return self.optimizer if isinstance(self.optimizer, str) else self.optimizer.__name__
+
+    def __call__(self, fleet: Fleet, lr: float) -> torch.optim.Optimizer:
+        """The optimizer over the fleet's parameters."""
+        options: dict[str, Any] = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
+        if isinstance(self.optimizer, str) and isinstance(fleet, MLPFleet):
+            groups = self._groups(list(fleet.weights), list(fleet.biases))
+            if self.optimizer == "sgd":
+                return FleetSGD(groups, lr=lr, **options)
+            return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")
+        groups = []
+        for k, parameters in enumerate(fleet.networks()):
+            weights = [p for _, p in parameters if p.dim() > 1]
+            others = [p for _, p in parameters if p.dim() <= 1]
+            groups += [{**group, "network": k} for group in self._groups(weights, others)]
+        kind = _TORCH[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
+        return kind(groups, lr=lr, **options)
+
+    def _groups(self, weights: list, others: list) -> list[dict[str, Any]]:
+        """One parameter group, or two where weights decay and the others do not."""
+        if not self.weight_decay:
+            # An explicit zero: torch's AdamW would decay by 0.01 of its own accord.
+            decay = {"weight_decay": 0.0} if isinstance(self.optimizer, str) else {}
+            return [{"params": [*weights, *others], **decay}]
+        return [
+            {"params": weights, "weight_decay": self.weight_decay},
+            {"params": others, "weight_decay": 0.0},
+        ]

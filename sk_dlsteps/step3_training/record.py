@@ -1,0 +1,43 @@
+"""Step 3 in words."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sk_dlsteps.plan import Plan, StepRecord
+from sk_dlsteps.step3_training.lr_finder import LRCurve
+
+
+def training_record(plan: Plan, curve: LRCurve | None, history: Any, best_epochs: np.ndarray) -> StepRecord:
+    """What was decided for training, and how it went.
+
+    Parameters
+    ----------
+    plan : Plan
+        The decisions.
+    curve : LRCurve or None
+        What the range test saw; None if the rate was given.
+    history : skorch History
+        One row per epoch.
+    best_epochs : ndarray of shape (K,)
+        The epoch each network was kept from.
+
+    """
+    schedule = "constant" if plan.lr_schedule is None else type(plan.lr_schedule).__name__
+    decision = (
+        f"{plan.optimizer}, learning rate {plan.learning_rate:g}, schedule {schedule}, "
+        f"minibatches of {plan.batch_size}, up to {plan.max_epochs} epochs"
+    )
+    evidence = {
+        "learning_rate": plan.learning_rate,
+        "alternatives": {} if curve is None else curve.alternatives,
+        "networks": plan.n_networks,
+        "epochs": len(history),
+        "best_epochs": best_epochs.tolist(),
+        "training_loss": history[-1]["train_loss"],
+        "validation_loss": history[-1].get("valid_loss"),
+    }
+    because = "the rate was chosen by you" if curve is None else f"rate: {curve.reason}"
+    return StepRecord(3, "training", decision, because, evidence)

@@ -1,0 +1,148 @@
+"""How the learning rate changes over a fit: small frozen functions of progress."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Exponential:
+    """The rate falls by the same share in every step, to `final` of itself at the end."""
+
+    final: float = 0.01
+
+    def __call__(self, progress: float) -> float:
+        """Factor of the rate at `progress` in [0, 1]."""
+        return self.final**progress
+
+
+@dataclass(frozen=True)
+class Staircase:
+    """The rate falls in `n_stairs` equal cuts, to `final` of itself on the last stair."""
+
+    final: float = 0.01
+    n_stairs: int = 4
+
+    def __call__(self, progress: float) -> float:
+        """Factor of the rate at `progress` in [0, 1]."""
+        stair = min(int(progress * self.n_stairs), self.n_stairs - 1)
+        return self.final ** (stair / max(1, self.n_stairs - 1))
+
+
+@dataclass(frozen=True)
+class Cosine:
+    """The rate falls to zero along half a cosine over the whole fit."""
+
+    def __call__(self, progress: float) -> float:
+        """Factor of the rate at `progress` in [0, 1]."""
+        return 0.5 * (1 + math.cos(math.pi * min(progress, 1.0)))
+
+
+@dataclass(frozen=True)
+class CosineRestarts:
+    """Cosine cycles, each starting at the full rate again (Loshchilov & Hutter 2017).
+
+    Attributes
+    ----------
+    ends : tuple of int
+        Epoch in which each cycle ends; the last is the fit's.
+
+    """
+
+    ends: tuple[int, ...]
+
+    def __call__(self, progress: float) -> float:
+        """Factor of the rate at `progress` in [0, 1]."""
+        epoch = min(progress * self.ends[-1], self.ends[-1] - 1e-9)
+        cycle = bisect_right(self.ends, epoch)
+        start = self.ends[cycle - 1] if cycle else 0
+        return 0.5 * (1 + math.cos(math.pi * (epoch - start) / (self.ends[cycle] - start)))
+
+
+@dataclass(frozen=True)
+class Plateau:
+    """The manual way: a network's rate is cut when its training loss stops falling.
+
+    Attributes
+    ----------
+    factor : float
+        What a cut leaves of the rate.
+    patience : int
+        Epochs without a loss below ``(1 - threshold)`` of the best before a cut.
+    threshold : float
+        Relative improvement that counts.
+
+    """
+
+    factor: float = 0.2
+    patience: int = 5
+    threshold: float = 1e-4
+
+    def __call__(self, progress: float) -> float:
+        """No change with progress as such."""
+        return 1.0
+
+    def update(self, state: dict[str, np.ndarray] | None, losses: np.ndarray) -> dict[str, np.ndarray]:
+        """State after an epoch with these training losses; its entry "factors" is each network's factor."""
+        if state is None:
+            state = {
+                "best": np.full(losses.shape, np.inf),
+                "waited": np.zeros(losses.shape, dtype=int),
+                "factors": np.ones(losses.shape),
+            }
+        margin = np.where(np.isfinite(state["best"]), self.threshold * np.abs(state["best"]), 0.0)
+        better = losses < state["best"] - margin
+        waited = np.where(better, 0, state["waited"] + 1)
+        cut = waited > self.patience
+        return {
+            "best": np.where(better, losses, state["best"]),
+            "waited": np.where(cut, 0, waited),
+            "factors": np.where(cut, self.factor, 1.0) * state["factors"],
+        }
+
+
+SCHEDULES = ("auto", "constant", "exponential", "staircase", "plateau", "cosine", "cosine_restarts")
+
+
+def choose_schedule(
+    lr_schedule: str | Callable[[float], float],
+    restart_period: str | int,
+    restart_mult: int,
+    max_epochs: int,
+) -> Any:
+    """The schedule for a fit of `max_epochs` epochs; None leaves the rate alone."""
+    if not isinstance(lr_schedule, str):
+        return lr_schedule
+    if lr_schedule in ("auto", "cosine_restarts"):
+        return CosineRestarts(cycle_ends(restart_period, restart_mult, max_epochs))
+    simple = {"exponential": Exponential, "staircase": Staircase, "plateau": Plateau, "cosine": Cosine}
+    return simple[lr_schedule]() if lr_schedule in simple else None
+
+
+def cycle_ends(restart_period: str | int, restart_mult: int, max_epochs: int, n_cycles: int = 4) -> tuple[int, ...]:
+    """Epochs in which the cycles end.
+
+    "auto" fits up to `n_cycles` whole cycles into `max_epochs`; a period in
+    epochs fills them, the last cycle being cut short.
+    """
+    if restart_period == "auto":
+        while n_cycles > 1 and _cycles_length(restart_mult, n_cycles) > max_epochs:
+            n_cycles -= 1
+        length = _cycles_length(restart_mult, n_cycles)
+        return tuple(round(max_epochs * _cycles_length(restart_mult, i + 1) / length) for i in range(n_cycles))
+    ends, period = [0], int(restart_period)
+    while ends[-1] < max_epochs:
+        ends.append(min(ends[-1] + period, max_epochs))
+        period *= restart_mult
+    return tuple(ends[1:])
+
+
+def _cycles_length(mult: int, n_cycles: int) -> int:
+    """Length of the first cycles in units of the first."""
+    return sum(mult**i for i in range(n_cycles))
