@@ -112,7 +112,8 @@ def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -
     """Rows and targets on the fleet's device: class codes as integers, values in float64 where there is such."""
     device = fleet.input_center.device
     target_dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
-    X, y = np.ascontiguousarray(X), np.ascontiguousarray(y)
+    # torch warns of arrays that are read-only, such as those of a DataFrame.
+    X, y = (np.require(values, requirements=["C", "W"]) for values in (X, y))
     return torch.as_tensor(X, dtype=dtype, device=device), torch.as_tensor(y, dtype=target_dtype, device=device)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -33,7 +33,7 @@ def choose_threads(flops: float) -> int:
 
 def choose_device(device: str) -> str:
     """Resolve "auto" to CUDA, then MPS, then the CPU; check that a named device is there."""
-    has = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    has: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
     if device == "auto":
         return next((name for name, available in has.items() if available()), "cpu")
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -23,14 +23,15 @@ class Fleet(nn.Module):
     input_center, input_factor : Tensor of shape (K, 1, n_inputs)
         Network k sees ``(x - input_center[k]) * input_factor[k]``.
     target_center, target_scale : Tensor of shape (K, 1, n_targets) or None
-        Network k learns ``(y - target_center[k]) / target_scale[k]``; None for
-        class codes.
+        Network k learns ``(y - target_center[k]) / target_scale[k]``; a scale of 0
+        makes it answer with the centre. None for class codes.
     input_clip : float or None
         Prepared inputs are squashed to this magnitude by
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
 
     """
 
+    cost: Any
     input_center: Tensor
     input_factor: Tensor
     target_center: Tensor | None
@@ -66,7 +67,7 @@ class Fleet(nn.Module):
         return [self.input_center.shape[-1]]
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Inputs as each active network sees them, (K, rows, n_inputs), from (rows, n_inputs) or (K, rows, n_inputs)."""
+        """Inputs as each active network sees them, (K, rows, n_inputs), from rows for all or rows for each."""
         x = (x - self._active(self.input_center, x)).mul_(self._active(self.input_factor, x))
         if self.input_clip is not None:
             x.div_((x / self.input_clip).square_().add_(1).sqrt_())
@@ -76,7 +77,8 @@ class Fleet(nn.Module):
         """Targets as each active network learns them, from (K, rows, ...) in the user's units."""
         if self.target_center is None or self.target_scale is None:
             return y
-        return ((y - self._active(self.target_center, y)) / self._active(self.target_scale, y)).to(dtype)
+        scale = self._active(self.target_scale, y)
+        return ((y - self._active(self.target_center, y)) / scale.where(scale > 0, 1.0)).to(dtype)
 
     def original_target(self, target: Tensor) -> Tensor:
         """Targets of the active networks back in the user's units."""

@@ -148,7 +148,7 @@ class FleetNet(NeuralNet):
         self.check_is_fitted()
         fleet = self.module_
         fleet.train(training)
-        x = torch.as_tensor(np.ascontiguousarray(X), dtype=fleet.prediction_dtype, device=self.device)
+        x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
         n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
         with torch.no_grad():
             for start in range(0, max(1, len(x)), n_chunk):

@@ -37,7 +37,7 @@ class FleetOptimizer(torch.optim.Optimizer):
 
     moments: tuple[str, ...] = ()
 
-    def step(self, closure=None):  # type: ignore[override]
+    def step(self, closure=None):
         """Move every active network along its gradient."""
         self.count += 1
         for i, group in enumerate(self.param_groups):

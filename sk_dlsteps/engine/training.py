@@ -48,7 +48,7 @@ class Training:
         self.data = FleetData(x, targets, rows.train, generators, net.batch_size)
         self.validation: ValidationData | None = None
         if rows.valid is not None:
-            if rows.X_valid is not None:
+            if rows.X_valid is not None and rows.y_valid is not None:
                 x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, net.dtype)
             self.validation = ValidationData(x, targets, rows.valid, self.fleet)
         self.order = np.arange(K)

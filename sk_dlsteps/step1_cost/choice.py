@@ -28,8 +28,8 @@ _WHY = {
     "binary": "the target has two classes",
     "multiclass": "the target has more than two classes",
 }
-_REGRESSION = {cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss)}
-_CLASSES = {cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy)}
+_REGRESSION: dict[str, type[Cost]] = {cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss)}
+_CLASSES: dict[str, type[Cost]] = {cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy)}
 COSTS: dict[str, dict[str, type[Cost]]] = {
     "regression": _REGRESSION,
     "binary": {BinaryCrossEntropy.name: BinaryCrossEntropy, **_CLASSES},
@@ -104,12 +104,12 @@ def _from_criterion(loss: Any, task: str) -> Cost:
         raise ValueError(
             f"`loss={kind.__name__}` does not fit a {task} target. Use 'auto' or one of {sorted(COSTS[task])}."
         )
-    criterion = kind() if inspect.isclass(loss) else copy.deepcopy(loss)
+    criterion: Any = kind() if inspect.isclass(loss) else copy.deepcopy(loss)
     if hasattr(criterion, "reduction"):
         criterion.reduction = "none"
     if issubclass(kind, nn.PoissonNLLLoss):
         return PoissonLoss()
-    wrapper = CustomCost
+    wrapper: type[CustomCost] = CustomCost
     if issubclass(kind, nn.NLLLoss):
         wrapper = LogProbabilityCost
     elif issubclass(kind, nn.BCEWithLogitsLoss):

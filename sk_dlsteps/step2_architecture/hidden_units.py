@@ -42,7 +42,7 @@ def choose_hidden_units(
         Rule, a, raw and clamped value.
 
     """
-    if not isinstance(hidden_units, str | Integral):
+    if not isinstance(hidden_units, str | int | Integral):
         widths = tuple(int(units) for units in hidden_units)
         return widths, _record(widths, "chosen by you", {"rule": "given"})
     evidence: dict[str, Any]
@@ -61,7 +61,7 @@ def choose_hidden_units(
         because = f"midpoint of {n_inputs} inputs and {n_outputs} outputs"
         evidence = {"rule": "midpoint", "raw": raw, "clamped": units}
     else:
-        units = int(hidden_units)  # type: ignore[arg-type]
+        units = int(hidden_units)
         because, evidence = "chosen by you", {"rule": "given"}
     widths = (units,) * n_hidden_layers
     return widths, _record(widths, because, evidence)

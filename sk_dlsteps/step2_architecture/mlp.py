@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import torch
@@ -61,5 +62,5 @@ def he_weights(widths: tuple[int, ...], seed: int) -> list[Tensor]:
     generator = torch.Generator().manual_seed(seed)
     return [
         torch.randn(n_in, n_out, generator=generator, dtype=torch.float64).mul_(math.sqrt(2 / max(1, n_in)))
-        for n_in, n_out in zip(widths, widths[1:], strict=False)
+        for n_in, n_out in pairwise(widths)
     ]
