@@ -1,0 +1,271 @@
+"""A CSV file as inputs and target, and the task its target asks for."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sk_dlsteps.plan import StepRecord
+
+# Whole numbers with at most so many different values are taken for classes.
+MAX_CLASSES = 10
+# Fewer rows leave nothing to learn from once validation and test rows are set aside.
+MIN_ROWS = 20
+
+
+class TableError(ValueError):
+    """A table that cannot be used as it is; one line that says what to do."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Inputs, a target and what the target asks for.
+
+    Attributes
+    ----------
+    name : str
+        Of the data set.
+    X : ndarray or DataFrame of shape (n_rows, n_columns)
+        Finite numbers.
+    y : ndarray of shape (n_rows,)
+        Numbers, or labels.
+    columns : tuple of str
+        Names of the columns of `X`.
+    target : str
+        Name of the target.
+    task : {"regression", "classification"}
+        What is to be done.
+    because : str
+        Why that task.
+    note : str
+        What was done to the columns, if anything.
+
+    """
+
+    name: str
+    X: Any
+    y: np.ndarray
+    columns: tuple[str, ...]
+    target: str
+    task: str
+    because: str
+    note: str = ""
+
+    @property
+    def record(self) -> StepRecord:
+        """The task in words, the first decision of step 1."""
+        evidence = {"rows": len(self.y), "columns": len(self.columns), "target": self.target}
+        if self.task == "classification":
+            labels, counts = np.unique(self.y, return_counts=True)
+            shown = np.argsort(-counts, kind="stable")[:MAX_CLASSES]
+            evidence["classes"] = len(labels)
+            evidence["rows of a class"] = {str(labels[i]): int(counts[i]) for i in shown}
+        else:
+            evidence.update(mean=float(self.y.mean()), std=float(self.y.std()))
+        if self.note:
+            evidence["note"] = self.note
+        return StepRecord(1, "task", self.task, self.because, evidence)
+
+
+def read_table(path: str | Path, target: str | None, task: str | None = None) -> Table:
+    r"""Read a CSV file whose columns are all numbers, but for the target.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file; pandas decompresses .gz, .zip and the like. Columns are separated by
+        commas, semicolons or tabs.
+    target : str or None
+        Name of the column to predict.
+    task : {"regression", "classification"}, default=None
+        Guessed from the target by default: see `guess_task`.
+
+    Returns
+    -------
+    table : Table
+        With `X` a DataFrame.
+
+    Raises
+    ------
+    TableError
+        If the file or its columns cannot be used.
+    ImportError
+        If pandas is missing.
+
+    Examples
+    --------
+    >>> import tempfile, pathlib
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = pathlib.Path(folder, "trees.csv")
+    ...     _ = path.write_text("girth,height\n" + "".join(f"{8 + i / 7},{70 + i / 3}\n" for i in range(30)))
+    ...     table = read_table(path, "height")
+    >>> table.task, table.columns, table.X.shape
+    ('regression', ('girth',), (30, 1))
+
+    """
+    path = Path(path)
+    frame, note = _without_row_numbers(_read_frame(path))
+    if target is None:
+        raise TableError(f"which column is to be predicted? Say --target COLUMN, one of: {_listed(frame.columns)}")
+    if target not in frame.columns:
+        near = difflib.get_close_matches(target, frame.columns, n=3, cutoff=0.5)
+        way_out = f"did you mean {_listed(near, ' or ')}?" if near else f"its columns are: {_listed(frame.columns)}"
+        raise TableError(f"{path} has no column {target!r}; {way_out}")
+    if len(frame) < MIN_ROWS:
+        raise TableError(f"{path} has {len(frame)} rows; at least {MIN_ROWS} are needed")
+    if len(frame.columns) < 2:
+        raise TableError(f"{path} has no column besides the target {target!r}; add columns to predict it from")
+    _check_missing(frame, path)
+    X = frame.drop(columns=target)
+    _check_inputs(X, path)
+    y, task, because = _read_target(frame[target], task)
+    return Table(path.stem, X.astype(float), y, tuple(X.columns), target, task, because, note)
+
+
+def guess_task(values: np.ndarray) -> tuple[str, str]:
+    """Guess the task from a target without missing values.
+
+    Text and truth values are classes; so are whole numbers with at most
+    `MAX_CLASSES` different values; all other numbers are a regression target.
+
+    Parameters
+    ----------
+    values : ndarray of shape (n_rows,)
+        The target.
+
+    Returns
+    -------
+    task : {"regression", "classification"}
+        The guess.
+    because : str
+        The rule that led to it, and how to overrule it.
+
+    Examples
+    --------
+    >>> guess_task(np.array([0, 1, 1, 0]))[0], guess_task(np.array([0.5, 1.5, 2.0]))[0]
+    ('classification', 'regression')
+
+    """
+    if values.dtype.kind not in "iuf":
+        return "classification", "the target holds text or truth values"
+    n_different = len(np.unique(values))
+    if not _are_whole(values):
+        return "regression", "the target holds fractional numbers; overrule with --task classification"
+    rule = f"the target holds {n_different} different whole numbers, {{}} {MAX_CLASSES}; overrule with --task {{}}"
+    if n_different <= MAX_CLASSES:
+        return "classification", rule.format("at most", "regression")
+    return "regression", rule.format("more than", "classification")
+
+
+def _read_frame(path: Path) -> Any:
+    """The file as a DataFrame, or an error that says what is wrong with it."""
+    try:
+        import pandas as pd
+    except ImportError as error:
+        raise ImportError('Reading a CSV file needs pandas: pip install "sk_dlsteps[csv]"') from error
+    if not path.exists():
+        raise TableError(f"there is no file {path}{_near_files(path)}")
+    if path.is_dir():
+        raise TableError(f"{path} is a folder; name a CSV file in it")
+    try:
+        frame = pd.read_csv(path, low_memory=False)
+        separator = next((mark for mark in ";\t" if mark in str(frame.columns[0])), None)
+        if len(frame.columns) == 1 and separator:
+            frame = pd.read_csv(path, sep=separator, low_memory=False)
+    except pd.errors.EmptyDataError:
+        raise TableError(f"{path} is empty; it needs a line of column names and rows below it") from None
+    except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
+        raise TableError(f"{path} cannot be read as CSV: {_one_line(error)}") from None
+    if frame.empty:
+        raise TableError(f"{path} is empty: it has column names but no rows below them")
+    return frame
+
+
+def _near_files(path: Path) -> str:
+    """A hint at files of similar names."""
+    if not path.parent.is_dir():
+        return f" (nor a folder {path.parent})"
+    near = difflib.get_close_matches(path.name, [other.name for other in path.parent.iterdir()], n=3)
+    return f"; did you mean {_listed(near, ' or ')}?" if near else "; check the path"
+
+
+def _without_row_numbers(frame: Any) -> tuple[Any, str]:
+    """The frame without a nameless first column that counts the rows, as pandas writes it."""
+    first = frame.iloc[:, 0]
+    if frame.columns[0] != "Unnamed: 0" or first.dtype.kind != "i" or not (first.diff().iloc[1:] == 1).all():
+        return frame, ""
+    return frame.iloc[:, 1:], "a first column without a name, which only counts the rows, was left out"
+
+
+def _check_missing(frame: Any, path: Path) -> None:
+    """Raise if a value is missing or infinite."""
+    missing = {name: int(n) for name, n in frame.isna().sum().items() if n}
+    if missing:
+        named = _listed([f"{name} ({n})" for name, n in missing.items()], quote=False)
+        raise TableError(
+            f"{path} has missing values in: {named}; drop those rows or fill them in, "
+            "e.g. with scikit-learn's SimpleImputer"
+        )
+    numbers = frame.select_dtypes("number")
+    infinite = [name for name in numbers if not np.isfinite(numbers[name].to_numpy(dtype=float)).all()]
+    if infinite:
+        raise TableError(f"{path} has infinite values in: {_listed(infinite)}; replace them or drop those rows")
+
+
+def _check_inputs(X: Any, path: Path) -> None:
+    """Raise if a column does not hold numbers or truth values."""
+    text = [name for name, kind in X.dtypes.items() if getattr(kind, "kind", "O") not in "biuf"]
+    if text:
+        raise TableError(
+            f"{path} has columns that are not numbers: {_listed(text)}; encode them first, e.g. one-hot with "
+            "pandas.get_dummies or scikit-learn's OneHotEncoder, or drop them"
+        )
+
+
+def _read_target(column: Any, task: str | None) -> tuple[np.ndarray, str, str]:
+    """Target values, the task, and why that one."""
+    values = column.to_numpy()
+    if values.dtype.kind not in "biuf":
+        values = values.astype(str)
+    name, n_different = column.name, len(np.unique(values))
+    if n_different == 1:
+        raise TableError(f"the target {name!r} has one value only ({values[0]}); choose a column that varies")
+    guess, because = guess_task(values)
+    if task is None or task == guess:
+        task = guess
+    else:
+        because = f"chosen with --task {task}"
+    if task == "regression":
+        if values.dtype.kind not in "biuf":
+            raise TableError(f"the target {name!r} holds text (e.g. {values[0]!r}): use --task classification")
+        return values.astype(float), task, because
+    if values.dtype.kind == "f":
+        if not _are_whole(values):
+            raise TableError(
+                f"the target {name!r} holds {n_different} different fractional numbers, no classes: "
+                "use --task regression"
+            )
+        values = values.astype(int)
+    return values, task, because
+
+
+def _are_whole(values: np.ndarray) -> bool:
+    """Whether all numbers are whole."""
+    return values.dtype.kind in "iu" or bool((values == np.floor(values)).all())
+
+
+def _listed(names: Iterable[Any], join: str = ", ", quote: bool = True) -> str:
+    """Names one after the other, at most ten."""
+    texts = [repr(str(name)) if quote else str(name) for name in names]
+    more = len(texts) - 10
+    return join.join(texts[:10]) + (f" and {more} more" if more > 0 else "")
+
+
+def _one_line(error: Exception) -> str:
+    """An error's text without line breaks."""
+    return " ".join(str(error).split()) or type(error).__name__
