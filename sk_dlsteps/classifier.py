@@ -7,7 +7,7 @@ from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
-from sk_dlsteps.inputs.target import ClassTarget
+from sk_dlsteps.inputs.target import ClassTarget, as_labels
 from sk_dlsteps.recipe import StepwiseEstimator
 
 
@@ -62,16 +62,18 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
             One column per class, in the order of `classes_`.
 
         """
-        return np.log(self.predict_proba(X))
+        with np.errstate(divide="ignore"):
+            return np.log(self.predict_proba(X))
 
     def _target(self, y: np.ndarray) -> ClassTarget:
         """The target for the recipe."""
-        check_classification_targets(y)
-        return ClassTarget(column_or_1d(y, warn=True))
+        labels = as_labels(column_or_1d(y, warn=True))
+        check_classification_targets(labels)
+        return ClassTarget(labels)
 
     def _validation_target(self, target: ClassTarget, y: np.ndarray) -> np.ndarray:
         """Codes of the validation labels."""
-        y = column_or_1d(y)
+        y = as_labels(column_or_1d(y))
         unknown = np.setdiff1d(y, target.labels)
         if len(unknown):
             raise ValueError(f"`y_val` holds labels that `y` does not: {unknown.tolist()}")

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve
@@ -157,26 +158,30 @@ class StepwiseEstimator(BaseEstimator):
         if (X_val is None) != (y_val is None):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
         door = type(self)(**self.get_params(deep=False))
-        X, y = validate_data(door, X, y, dtype=_FLOATS, multi_output=True, ensure_min_samples=2)
+        with naming_columns(X):
+            X, y = validate_data(door, X, y, dtype=_FLOATS, multi_output=True, ensure_min_samples=2)
         target = self._target(y)
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
         if X_val is None:
             return Data(X, target), names
-        X_val, y_val = validate_data(door, X_val, y_val, dtype=_FLOATS, multi_output=True, reset=False)
+        try:
+            X_val, y_val = validate_data(door, X_val, y_val, dtype=_FLOATS, multi_output=True, reset=False)
+        except ValueError as error:
+            raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
         return Data(X, target, X_val, self._validation_target(target, y_val)), names
 
     def _publish(self, fitted: dict[str, Any]) -> None:
         """Replace the fitted attributes, all at once."""
-        for name in [n for n in vars(self) if n.endswith("_") and not n.startswith("_")]:
-            delattr(self, name)
-        vars(self).update(fitted)
+        kept = {name: value for name, value in vars(self).items() if name.startswith("_") or not name.endswith("_")}
+        self.__dict__ = {**kept, **fitted}
 
     def _network_inputs(self, X) -> np.ndarray:
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
-        return validate_data(self, X, reset=False, dtype=_FLOATS)
+        with naming_columns(X):
+            return validate_data(self, X, reset=False, dtype=_FLOATS)
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:

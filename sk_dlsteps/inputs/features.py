@@ -2,12 +2,59 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
+
+
+@contextmanager
+def naming_columns(X: Any) -> Iterator[None]:
+    """Let an error about the contents of X also name the column, and the way out for text."""
+    try:
+        yield
+    except ValueError as error:
+        if "could not convert string" in str(error):
+            raise ValueError(
+                f"{_first_column(X, _is_text)} of X holds text ({error}). Encode it as numbers first, for example by "
+                "sklearn.compose.make_column_transformer with a OneHotEncoder."
+            ) from error
+        if str(error).startswith("Input X contains"):
+            raise ValueError(f"{error}\nFirst seen: {_first_column(X, _is_not_finite)}.") from error
+        raise
+
+
+def _first_column(X: Any, test: Callable[[Any], bool]) -> str:
+    """The first column with such a value, by its name if it has one."""
+    names = list(X.columns) if hasattr(X, "columns") else None
+    rows = np.asarray(X, dtype=object)
+    at = next((i for i in range(rows.shape[1]) if any(map(test, rows[:, i]))), None)
+    if at is None:
+        return "A column"
+    return f"Column {names[at]!r}" if names else f"Column {at}"
+
+
+def _is_text(value: Any) -> bool:
+    """Whether a value is a string that is no number."""
+    try:
+        float(value)
+    except ValueError:
+        return True
+    except TypeError:
+        return False
+    return False
+
+
+def _is_not_finite(value: Any) -> bool:
+    """Whether a value is missing or infinite."""
+    try:
+        return not np.isfinite(np.float64(value))
+    except (TypeError, ValueError):
+        return True
 
 
 def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:

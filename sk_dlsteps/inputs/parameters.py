@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import inspect
+import re
 from collections.abc import Callable, Sequence
 from numbers import Integral, Real
 from typing import Any
@@ -18,7 +20,7 @@ from sk_dlsteps.step3_training.schedules import SCHEDULES
 
 def _integer(low: int) -> tuple[Callable[[Any], bool], str]:
     """A whole number of at least `low`."""
-    return lambda v: isinstance(v, Integral) and not _is_bool(v) and v >= low, f"an integer of at least {low}"
+    return lambda v: _is(Integral, v) and v >= low, f"an integer of at least {low}"
 
 
 def _real(low: float, high: float = np.inf, closed: bool = True) -> tuple[Callable[[Any], bool], str]:
@@ -26,7 +28,7 @@ def _real(low: float, high: float = np.inf, closed: bool = True) -> tuple[Callab
     text = f"a number {'of at least' if closed else 'above'} {low:g}" + (
         f" and below {high:g}" if high < np.inf else ""
     )
-    return lambda v: isinstance(v, Real) and not _is_bool(v) and (low <= v if closed else low < v) and v < high, text
+    return lambda v: _is(Real, v) and (low <= v if closed else low < v) and v < high, text
 
 
 def _one_of(*values: Any) -> tuple[Callable[[Any], bool], str]:
@@ -39,6 +41,11 @@ def _either(*checks: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any],
     return lambda v: any(test(v) for test, _ in checks), ", ".join(text for _, text in checks)
 
 
+def _is(kind: type, value: Any) -> bool:
+    """Whether a value is a number of that kind; True and False are none."""
+    return isinstance(value, kind) and not _is_bool(value)
+
+
 def _is_bool(value: Any) -> bool:
     """Whether a value is a truth value, numpy's included."""
     return isinstance(value, bool | np.bool_)
@@ -47,6 +54,12 @@ def _is_bool(value: Any) -> bool:
 def _is_subclass(value: Any, parent: type) -> bool:
     """Whether a value is a class below `parent`."""
     return inspect.isclass(value) and issubclass(value, parent)
+
+
+def _is_random_state(value: Any) -> bool:
+    """Whether numpy's RandomState can be made from a value."""
+    seed = _is(Integral, value) and 0 <= value < 2**32
+    return seed or value is None or isinstance(value, np.random.RandomState)
 
 
 _AUTO = _one_of("auto")
@@ -90,6 +103,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),
     "n_threads": _either(_AUTO, _integer(1)),
     "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str), "a list")),
+    "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
     "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),
 }
 
@@ -99,4 +113,11 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     for name, (test, text) in TABLE.items():
         value = parameters[name]
         if not test(value):
-            raise ValueError(f"`{name}` must be {text}, got {value!r}")
+            raise ValueError(f"`{name}` must be {text}, got {value!r}{_suggestion(value, text)}")
+
+
+def _suggestion(value: Any, text: str) -> str:
+    """What a mistyped name was meant to be."""
+    names = re.findall(r"'(\w+)'", text)
+    near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -32,6 +32,14 @@ class RegressionTarget:
 
     def check(self, cost: Cost) -> None:
         """Raise if the cost cannot take these values."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            computable = np.isfinite(self.values.var(0))
+        if not computable.all():
+            column = f"Column {int(np.argmin(computable))} of `y`" if self.n_columns > 1 else "`y`"
+            raise ValueError(
+                f"{column} has values too large for their variance to be computed in float64; rescale it, "
+                "for example with sklearn.compose.TransformedTargetRegressor."
+            )
         if cost.target_scaling == "scale" and (self.values.min() < 0 or self.values.sum() <= 0):
             raise ValueError(
                 f"`loss='{cost.name}'` needs a target of values >= 0 that are not all 0, got a minimum of "
@@ -39,7 +47,11 @@ class RegressionTarget:
             )
 
     def statistics(self, cost: Cost, rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """Centre and scale (K, 1, n_targets) of each network's training targets, float64."""
+        """Centre and scale (K, 1, n_targets) of each network's training targets, float64.
+
+        The scale of a column that is constant over a network's training rows is 0: that
+        network answers with the constant.
+        """
         centers, scales = [], []
         for own in rows:
             values = self.values[own]
@@ -48,9 +60,9 @@ class RegressionTarget:
                 centers.append(np.zeros_like(mean))
                 scales.append(np.where(mean > 0, mean, 1.0))
             else:
-                std = values.std(0)
-                centers.append(mean)
-                scales.append(np.where(std > 1e-12 * np.abs(mean), std, 1.0))
+                constant = (values == values[0]).all(0)
+                centers.append(np.where(constant, values[0], mean))
+                scales.append(np.where(constant, 0.0, _std(values - mean)))
         return {
             "target_center": torch.from_numpy(np.stack(centers)[:, None, :]),
             "target_scale": torch.from_numpy(np.stack(scales)[:, None, :]),
@@ -77,7 +89,8 @@ class ClassTarget:
         self.n_columns = len(self.labels)
         if self.n_columns < 2:
             raise ValueError(
-                f"`y` holds only one class, {self.labels[0]!r}; a classifier needs two classes or more to tell apart."
+                f"`y` holds only one class, {self.labels.tolist()[0]!r}; "
+                "a classifier needs two classes or more to tell apart."
             )
         self.task = "binary" if self.n_columns == 2 else "multiclass"
 
@@ -96,3 +109,33 @@ class ClassTarget:
         if cost.n_outputs(self.n_columns) == 1:
             share = share[:, 1:] - share[:, :1]
         return torch.from_numpy(share[:, None, :]).to(dtype)
+
+
+def _std(deviations: np.ndarray) -> np.ndarray:
+    """Root mean square of each column, also where squares would vanish in float64."""
+    largest = np.abs(deviations).max(0)
+    return largest * np.sqrt(np.mean((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0))
+
+
+def as_labels(y: np.ndarray) -> np.ndarray:
+    """The same labels, if they are of one type that can be sorted.
+
+    Raises
+    ------
+    ValueError
+        If labels are missing, of several types, or numbers kept as objects,
+        which scikit-learn's scores refuse.
+
+    """
+    if y.dtype != object:
+        return y
+    kinds = sorted({type(label).__name__ for label in y})
+    if "NoneType" in kinds or "NAType" in kinds:
+        raise ValueError("`y` holds missing labels; drop those rows or give them a label of their own.")
+    if len(kinds) > 1:
+        raise ValueError(
+            f"`y` holds labels of several types ({', '.join(kinds)}); make them one, for example by y.astype(str)."
+        )
+    if kinds != ["str"]:
+        raise ValueError(f"`y` holds {kinds[0]} labels as objects; give the array a type, for example y.astype(int).")
+    return y

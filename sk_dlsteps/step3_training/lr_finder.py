@@ -135,7 +135,8 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float) -> LRCurv
     median = _median(losses)
     n_used = _blow_up(median)
     if n_used < MIN_STEPS // 3:
-        return fallback("the loss was not finite from the start")
+        how = "rose" if np.isfinite(median[: n_used + 1]).all() else "was not finite"
+        return fallback(f"the loss {how} from the start")
     width = SMOOTHING * len(rates) / 100
     smoothed[:n_used] = gaussian_filter1d(median[:n_used], width, mode="nearest")
     curve, decades = smoothed[:n_used], np.log10(rates[:n_used])

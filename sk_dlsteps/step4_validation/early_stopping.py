@@ -44,7 +44,7 @@ class CycleEnds:
         if epoch not in self.ends[1:]:
             return np.zeros(len(best_epoch), dtype=bool)
         before = best[self.ends[self.ends.index(epoch) - 1] - 1]
-        return ~(best[epoch - 1] < before - self.tolerance * np.abs(before))
+        return ~(best[epoch - 1] < before * (1 - self.tolerance * np.sign(before)))
 
 
 def choose_stopping(early_stopping: bool, n_iter_no_change: str | int, schedule: Any) -> Patience | CycleEnds | None:

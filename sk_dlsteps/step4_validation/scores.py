@@ -107,10 +107,12 @@ def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
 
 
 def _score(errors: np.ndarray, target_values: np.ndarray) -> float:
-    """R squared averaged over the outputs, or accuracy, as scikit-learn's scores."""
+    """R squared averaged over the outputs (NaN for a single row), or accuracy, as scikit-learn's scores."""
     mean = errors.mean(0)
     if target_values.dtype.kind != "f":
         return float(1 - mean[0])
+    if len(errors) < 2:
+        return float("nan")
     variance = target_values.var(0)
     constant = np.where(mean > 0, 0.0, 1.0)
     return float(np.mean(np.where(variance > 0, 1 - mean / np.where(variance > 0, variance, 1.0), constant)))
