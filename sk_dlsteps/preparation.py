@@ -24,7 +24,7 @@ from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import choose_batch_size, choose_max_epochs
@@ -84,14 +84,17 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     n_rows = min(len(own) for own in rows.train)
 
     n_inputs, n_outputs = data.X.shape[1], cost.n_outputs(target.n_columns)
-    widths, step2 = choose_hidden_units(
-        p["hidden_units"],
-        p["hidden_size_factor"],
-        p["n_hidden_layers"],
-        n_rows=n_rows,
-        n_inputs=n_inputs,
-        n_outputs=n_outputs,
-    )
+    if p["module"] == "mlp":
+        widths, step2 = choose_hidden_units(
+            p["hidden_units"],
+            p["hidden_size_factor"],
+            p["n_hidden_layers"],
+            n_rows=n_rows,
+            n_inputs=n_inputs,
+            n_outputs=n_outputs,
+        )
+    else:
+        widths, step2 = (), module_record(p["module"])
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
     max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
     schedule = _choose_schedule(p, max_epochs)

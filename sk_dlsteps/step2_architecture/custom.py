@@ -10,7 +10,14 @@ import torch
 from torch import nn
 
 from sk_dlsteps.engine.fleet import ModuleFleet
+from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step2_architecture.mlp import fresh
+
+
+def module_record(factory: Callable[[int, int], nn.Module]) -> StepRecord:
+    """The record of step 2: the rules for hidden layers do not apply."""
+    name = getattr(factory, "__name__", type(factory).__name__)
+    return StepRecord(2, "network architecture", f"module {name}", "chosen by you", {"rule": "module", "units": ()})
 
 
 @dataclass(frozen=True)
@@ -48,15 +55,17 @@ class ModuleBuilder:
 
     def _module(self) -> nn.Module:
         """One module, checked on two rows of zeros."""
+        dtype = self.stages["input_center"].dtype
         module = self.factory(self.n_inputs, self.n_outputs)
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"`module` must be 'mlp', a torch.nn.Module class or a factory (n_inputs, n_outputs) -> module; "
                 f"calling it gave {type(module).__name__}"
             )
+        module = module.to(dtype)
         training = module.training
         with torch.no_grad():
-            shape = tuple(module.eval()(torch.zeros(2, self.n_inputs)).shape)
+            shape = tuple(module.eval()(torch.zeros(2, self.n_inputs, dtype=dtype)).shape)
         module.train(training)
         if shape != (2, self.n_outputs) and not (self.n_outputs == 1 and shape == (2,)):
             raise ValueError(
