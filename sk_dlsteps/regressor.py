@@ -13,7 +13,160 @@ from sk_dlsteps.recipe import StepwiseEstimator
 
 
 class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
-    """X"""
+    """A regressor that follows the article's steps: cost, architecture, training.
+
+    Without any settings, a small ensemble of networks is sized, its learning rate is found,
+    and it is trained with early stopping; every decision is recorded with its reason.
+
+    Parameters
+    ----------
+    loss : str, torch criterion (class or instance) or callable, default="auto"
+        The cost (step 1). "auto" is the squared error; "absolute_error",
+        "huber" and "poisson" (a log link, for targets >= 0) are others.
+        A criterion is given as `torch.nn` class or instance; a callable takes
+        ``(output, target)`` and returns one loss per row, the
+        target being standardised.
+    hidden_units : {"auto", "midpoint"}, int or sequence of int, default="auto"
+        Units of the hidden layers (step 2). "auto" follows the rule
+        N_h = N_s / (a (N_i + N_o)), rounded and bounded on both sides, "midpoint" takes
+        the mean of N_i and N_o; a sequence has one entry per layer.
+    hidden_size_factor : float, default=2.0
+        a of the rule; the article advises 2 to 10.
+    n_hidden_layers : int, default=1
+        How often a single width is repeated; without effect on a sequence.
+    activation : {"relu", "tanh", "silu", "gelu"}, default="relu"
+        Non-linearity of the hidden layers.
+    module : "mlp" or callable, default="mlp"
+        A network of your own: a `torch.nn.Module` class or a factory
+        ``(n_inputs, n_outputs) -> module``. The parameters for hidden layers have no
+        effect on it.
+    input_clip : float or None, default=3.0
+        Standardised inputs x are squashed to ``x / sqrt(1 + (x / input_clip)**2)``; None
+        leaves them as they are.
+    optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class, default="adam"
+        The optimizer (step 3).
+    learning_rate : float or "auto", default="auto"
+        Rate before the schedule. "auto" finds it by a range test, see
+        `find_learning_rate`.
+    momentum : float, default=0.9
+        Momentum of "sgd".
+    lr_schedule : str or callable, default="auto"
+        How the rate changes over the fit: "constant", "exponential", "staircase",
+        "plateau", "cosine", "cosine_restarts", or a function of the progress in [0, 1]
+        that gives a factor. "auto" is "cosine_restarts".
+    restart_period : int or "auto", default="auto"
+        Epochs of the first cycle of "cosine_restarts"; "auto" fits whole cycles into
+        `max_epochs`.
+    restart_mult : int, default=2
+        How many times longer each cycle is than the one before.
+    batch_size : int or "auto", default="auto"
+        Rows of a minibatch; "auto" takes a power of two that grows with the rows.
+    max_epochs : int or "auto", default="auto"
+        Passes through the training rows at the most; "auto" derives them from a budget
+        of optimisation steps.
+    weight_decay : float, default=0.0
+        lambda in lambda/2 times the sum of the squared weights (step 4); biases are
+        spared. Decoupled from the gradient for "adamw".
+    early_stopping : bool, default=True
+        Whether networks hold out rows, keep their best epoch and may stop early (step 4).
+        False trains every network on all rows to the end.
+    n_iter_no_change : int or "auto", default="auto"
+        Epochs without a better validation loss after which a network stops. "auto" asks
+        at the end of each cycle whether it was worth its epochs.
+    validation_fraction : float, default=0.15
+        Share of the rows held out with `n_estimators=1`.
+    n_estimators : int or "auto", default="auto"
+        Networks. With two or more each holds out a fold of its own and their
+        predictions are averaged; 1 is the article's single network.
+    device : str, default="auto"
+        Torch device; "auto" takes a GPU where there is one.
+    n_threads : int or "auto", default="auto"
+        Torch threads for training; "auto" takes as many as the work of a step pays for.
+        Torch's own setting is restored.
+    callbacks : list or None, default=None
+        skorch callbacks, or pairs ``(name, callback)``.
+    random_state : int, RandomState instance or None, default=None
+        Seeds folds, weights and shuffles. An int gives the same fit every time; None
+        takes fresh entropy. Global random states are never touched.
+    verbose : int, default=0
+        1 prints a row per epoch.
+
+    Attributes
+    ----------
+    pipeline_ : sklearn.pipeline.Pipeline
+        The fitted scaler, with the statistics of the training rows, and the skorch net.
+    plan_ : Plan
+        Every decision of the fit; nothing in it is "auto".
+    steps_ : tuple of StepRecord
+        Steps 1 to 4: what was decided, why, and the figures behind it.
+    loss_ : str
+        Name of the cost.
+    hidden_units_ : tuple of int
+        Units of each hidden layer; empty for a module of your own.
+    learning_rate_ : float
+        The rate found or given.
+    lr_curve_ : LRCurve or None
+        What the range test saw; None if the rate was given.
+    history_ : skorch.history.History
+        One row per epoch: losses, rate, duration.
+    n_iter_ : int
+        Epochs trained.
+    oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
+        Predictions for training rows by the networks that held them out.
+        NaN for rows that no network held out, None if all rows are such.
+    validation_score_ : float or None
+        R squared of `oof_prediction_`, or on `X_val`; None without validation.
+    training_score_ : float
+        R squared of the networks on the rows that each was trained on.
+    n_features_in_ : int
+        Columns of `X`.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the columns, if `X` had names and all were strings.
+
+    See Also
+    --------
+    StepwiseClassifier : The same for labels.
+    find_learning_rate : The range test by hand.
+
+    Notes
+    -----
+    Where this departs from the article [1]_:
+
+    - Inputs are divided by their standard deviation; the article prints the variance.
+    - Weights start as a zero-mean Gaussian with standard deviation sqrt(2 / fan_in) [2]_;
+      the article prints another denominator.
+    - The width rule has a floor and a ceiling, without which it gives no units at all or
+      tens of thousands. N_s counts the rows trained on, after the validation split.
+    - Several cross-fitted networks are averaged by default, and standardised inputs are
+      smoothly clipped. Both were chosen by measurement, as were all default numbers;
+      see "docs/step2_architecture.md" and "docs/step3_training.md".
+
+    With fewer rows than folds need there is no validation, and all rows train all
+    networks.
+
+    References
+    ----------
+    .. [1] "Structuring Deep Learning Projects: A Step-by-Step Guide", 2018.
+    .. [2] K. He, X. Zhang, S. Ren, J. Sun. "Delving deep into rectifiers: surpassing
+       human-level performance on ImageNet classification." ICCV 2015.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sklearn.model_selection import train_test_split
+    >>> from sk_dlsteps import StepwiseRegressor
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    >>> model = StepwiseRegressor(random_state=0).fit(X_train, y_train)
+    >>> bool(model.score(X_test, y_test) > 0.2)
+    True
+    >>> print(model.steps_[0].decision, "because", model.steps_[0].because)
+    MSE because the target is a number
+    >>> y_pred, y_std = model.predict(X_test, return_std=True)
+    >>> y_std.shape
+    (111,)
+
+    """
 
     def predict(self, X, return_std: bool = False):
         """Predict values: the mean of the networks.
