@@ -64,7 +64,8 @@ def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
     """
     with np.errstate(over="ignore", invalid="ignore"):
         scaler = StandardScaler().fit(X if rows is None else X[rows])
-    usable = np.isfinite(scaler.scale_) & np.isfinite(scaler.mean_)
+    # Not scale_: StandardScaler takes a column of infinite variance for a constant one.
+    usable = np.isfinite(scaler.var_) & np.isfinite(scaler.mean_)
     if not usable.all():
         raise ValueError(
             f"Column {int(np.argmin(usable))} of X has values too large for their variance to be computed "

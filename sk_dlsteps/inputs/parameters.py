@@ -68,7 +68,7 @@ _BOOL = (_is_bool, "True or False")
 _CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
 _UNITS = (
     lambda v: (
-        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str) and len(v) > 0 and all(map(_integer(1)[0], v))
+        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str | bytes) and len(v) > 0 and all(map(_integer(1)[0], v))
     ),
     "a non-empty sequence of integers of at least 1",
 )
@@ -102,7 +102,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_estimators": _either(_AUTO, _integer(1)),
     "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),
     "n_threads": _either(_AUTO, _integer(1)),
-    "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str), "a list")),
+    "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
     "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
     "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),
 }

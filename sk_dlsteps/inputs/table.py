@@ -143,7 +143,7 @@ def guess_task(values: np.ndarray) -> tuple[str, str]:
     task : {"regression", "classification"}
         The guess.
     because : str
-        The rule that led to it, and how to overrule it.
+        The rule that led to it.
 
     Examples
     --------
@@ -153,13 +153,13 @@ def guess_task(values: np.ndarray) -> tuple[str, str]:
     """
     if values.dtype.kind not in "iuf":
         return "classification", "the target holds text or truth values"
-    n_different = len(np.unique(values))
     if not _are_whole(values):
-        return "regression", "the target holds fractional numbers; overrule with --task classification"
-    rule = f"the target holds {n_different} different whole numbers, {{}} {MAX_CLASSES}; overrule with --task {{}}"
+        return "regression", "the target holds fractional numbers"
+    n_different = len(np.unique(values))
+    rule = f"the target holds {n_different} different whole numbers"
     if n_different <= MAX_CLASSES:
-        return "classification", rule.format("at most", "regression")
-    return "regression", rule.format("more than", "classification")
+        return "classification", f"{rule}, at most {MAX_CLASSES}"
+    return "regression", f"{rule}, more than {MAX_CLASSES}"
 
 
 def _read_frame(path: Path) -> Any:
@@ -236,8 +236,9 @@ def _read_target(column: Any, task: str | None) -> tuple[np.ndarray, str, str]:
     if n_different == 1:
         raise TableError(f"the target {name!r} has one value only ({values[0]}); choose a column that varies")
     guess, because = guess_task(values)
-    if task is None or task == guess:
+    if task is None:
         task = guess
+        because += ", and it was not said otherwise with --task"
     else:
         because = f"chosen with --task {task}"
     if task == "regression":
