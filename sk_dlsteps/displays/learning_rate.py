@@ -124,11 +124,11 @@ class LearningRateDisplay:
             If matplotlib is missing.
 
         """
-        try:
-            import matplotlib.pyplot as plt
-        except ImportError as error:
-            raise ImportError('The plot needs matplotlib: pip install "sk_dlsteps[plot]"') from error
         if ax is None:
+            try:
+                import matplotlib.pyplot as plt
+            except ImportError as error:
+                raise ImportError('The plot needs matplotlib: pip install "sk_dlsteps[plot]"') from error
             _, ax = plt.subplots(figsize=(7, 4.3), layout="constrained")
         self.ax_, self.figure_ = ax, ax.figure
         self._draw_curve(name)

@@ -238,7 +238,7 @@ def _read_target(column: Any, task: str | None) -> tuple[np.ndarray, str, str]:
     guess, because = guess_task(values)
     if task is None:
         task = guess
-        because += ", and it was not said otherwise with --task"
+        because += " (overrule with --task)"
     else:
         because = f"chosen with --task {task}"
     if task == "regression":

@@ -1,0 +1,1 @@
+"""Step 5: what the test set says."""

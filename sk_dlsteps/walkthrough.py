@@ -1,0 +1,215 @@
+"""The six steps on a table, from the test set set aside to what to watch, and what is kept of them."""
+
+from __future__ import annotations
+
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from skorch.callbacks import Callback
+
+from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.inputs.table import Table, TableError, guess_task
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.recipe import StepwiseEstimator
+from sk_dlsteps.regressor import StepwiseRegressor
+from sk_dlsteps.report.report import Report
+from sk_dlsteps.step4_validation.baselines import SCORES, baselines_record, fit_baselines
+from sk_dlsteps.step5_test.verification import hold_out_test_set, verify
+from sk_dlsteps.step6_real_world.watch import what_to_watch
+
+# Folds for the baselines when the model is a single network.
+_N_FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Walk:
+    """A table after its six steps.
+
+    Attributes
+    ----------
+    table : Table
+        What was walked through.
+    model : StepwiseRegressor or StepwiseClassifier
+        Fitted on the training rows.
+    records : tuple of StepRecord
+        The steps' decisions.
+
+    """
+
+    table: Table
+    model: StepwiseEstimator
+    records: tuple[StepRecord, ...]
+
+    @property
+    def report(self) -> Report:
+        """The records under the data set's name."""
+        return Report(self.records, title=f"{self.table.name}: {self.table.task} of {self.table.target}")
+
+
+def embedded_tables() -> tuple[Table, ...]:
+    """Load a regression and a classification set that come with scikit-learn.
+
+    Returns
+    -------
+    tables : tuple of Table
+        Diabetes and breast cancer.
+
+    Examples
+    --------
+    >>> [(table.name, table.task, table.X.shape) for table in embedded_tables()]
+    [('diabetes', 'regression', (442, 10)), ('breast_cancer', 'classification', (569, 30))]
+
+    """
+    diabetes, cancer = load_diabetes(scaled=False), load_breast_cancer()
+    return (
+        _embedded("diabetes", diabetes, diabetes.target, "disease progression"),
+        _embedded("breast_cancer", cancer, cancer.target_names[cancer.target], "diagnosis"),
+    )
+
+
+def _embedded(name: str, bunch: Any, y: np.ndarray, target: str) -> Table:
+    """One of scikit-learn's data sets as a table."""
+    task, because = guess_task(y)
+    return Table(name, bunch.data, y, tuple(map(str, bunch.feature_names)), target, task, because)
+
+
+def walk_through(
+    table: Table,
+    *,
+    test_size: float = 0.2,
+    seed: int = 0,
+    callbacks: list[Callback] | None = None,
+    announce: Callable[[str], None] | None = None,
+) -> Walk:
+    """Take the six steps on a table.
+
+    Parameters
+    ----------
+    table : Table
+        Inputs and target.
+    test_size : float, default=0.2
+        Share of the rows that is set aside for step 5.
+    seed : int, default=0
+        Of everything that is drawn.
+    callbacks : list of skorch Callback, default=None
+        Hear of the training; they are not kept with the model's parameters.
+    announce : callable, default=None
+        Called with a few words when something begins.
+
+    Returns
+    -------
+    walk : Walk
+        The model and the records.
+
+    Raises
+    ------
+    TableError
+        If there are too few rows, or the estimator finds fault with them.
+
+    Examples
+    --------
+    >>> diabetes, _ = embedded_tables()
+    >>> walk = walk_through(diabetes)
+    >>> sorted({record.number for record in walk.records})
+    [1, 2, 3, 4, 5, 6]
+
+    """
+    announce = announce or (lambda words: None)
+    train, test = hold_out_test_set(table.y, table.task, test_size, seed)
+    X_train, y_train, X_test, y_test = _rows(table.X, train), table.y[train], _rows(table.X, test), table.y[test]
+    score_name, _ = SCORES[table.task]
+
+    announce(f"{table.name}: choosing the cost, the architecture and the learning rate")
+    kind = StepwiseRegressor if table.task == "regression" else StepwiseClassifier
+    model = kind(random_state=seed, callbacks=callbacks)
+    try:
+        model.fit(X_train, y_train).set_params(callbacks=None)
+    except ValueError as error:
+        raise TableError(str(error)) from error
+
+    announce(f"{table.name}: fitting the baselines")
+    n_networks = model.plan_.n_networks
+    baselines = fit_baselines(
+        table.task, X_train, y_train, n_folds=n_networks if n_networks > 1 else _N_FOLDS, seed=seed
+    )
+
+    announce(f"{table.name}: verifying on the test set")
+    verification = verify(
+        y_test,
+        {"network": model.predict(X_test), **{b.name: b.model.predict(X_test) for b in baselines}},
+        task=table.task,
+        score_name=score_name,
+        validation_score=model.validation_score_,
+        seed=seed,
+    )
+    records = (
+        table.record,
+        *model.steps_,
+        baselines_record(table.task, model.training_score_, model.validation_score_, baselines),
+        verification.record,
+        what_to_watch(X_train, X_test, table.columns, score_name=score_name, interval=verification.interval),
+    )
+    return Walk(table, model, records)
+
+
+def save_walk(walk: Walk, folder: Path) -> list[str]:
+    """Keep the model, the report and the learning-rate plot in a folder, all of them or none.
+
+    Parameters
+    ----------
+    walk : Walk
+        What to keep.
+    folder : Path
+        Made if there is none; files of the same names are replaced.
+
+    Returns
+    -------
+    names : list of str
+        The files kept: without ``learning_rate.png`` if matplotlib is missing.
+
+    Raises
+    ------
+    OSError
+        If the folder cannot be written.
+
+    """
+    model = io.BytesIO()
+    joblib.dump(walk.model, model)
+    files = {"model.joblib": model.getvalue(), "report.md": walk.report.to_markdown().encode()}
+    plot = _plot(walk)
+    if plot is not None:
+        files["learning_rate.png"] = plot
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".unfinished-", dir=folder) as unfinished:
+        for name, content in files.items():
+            Path(unfinished, name).write_bytes(content)
+        for name in files:
+            os.replace(Path(unfinished, name), folder / name)
+    return list(files)
+
+
+def _plot(walk: Walk) -> bytes | None:
+    """The learning-rate plot as PNG; None without matplotlib."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    figure = Figure(figsize=(7, 4.3), layout="constrained")
+    LearningRateDisplay.from_estimator(walk.model, ax=figure.subplots())
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=150)
+    return png.getvalue()
+
+
+def _rows(X: Any, rows: np.ndarray) -> Any:
+    """Some rows of an array or a DataFrame."""
+    return X.iloc[rows] if hasattr(X, "iloc") else X[rows]
