@@ -1,0 +1,127 @@
+"""Small fleets in float64: every network has rows, noise and a seed of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from sk_dlsteps.engine.batches import Rows
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.inputs.features import fit_scaler, network_statistics
+from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.step1_cost.choice import choose_cost
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.mlp import MLPBuilder
+from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+
+N_NETWORKS, N_TRAIN, N_VALID, N_INPUTS = 7, 30, 10, 4
+SEEDS = (3, 14, 15, 92, 65, 35, 89)
+
+
+@dataclass
+class SmallFleets:
+    """Seven blocks of 40 rows, one per network; the target of every other block is mostly noise.
+
+    Networks that learn from noise stop early, the others go on. `net` builds
+    the fleet of any of the seven networks, with the same rows and seeds.
+    """
+
+    task: str = "regression"
+    loss: Any = "auto"
+    n_networks: int = N_NETWORKS
+    dtype: torch.dtype = torch.float64
+    X: np.ndarray = field(init=False)
+    target: Any = field(init=False)
+
+    def __post_init__(self) -> None:
+        rng = np.random.default_rng(0)
+        n_block = N_TRAIN + N_VALID
+        self.X = rng.normal(1.0, 3.0, (self.n_networks * n_block, N_INPUTS))
+        signal = np.repeat(np.arange(self.n_networks) % 2 == 0, n_block)
+        latent = np.where(signal, np.sin(self.X[:, 0]) + self.X[:, 1] / 3, 3 * rng.normal(size=len(self.X)))
+        self.cost, _ = choose_cost(self.loss, self.task)
+        self.target = self._target(latent)
+        blocks = np.arange(len(self.X)).reshape(self.n_networks, n_block)
+        self.train = [block[:N_TRAIN] for block in blocks]
+        self.valid = [block[N_TRAIN:] for block in blocks]
+        self.scaler = fit_scaler(self.X)
+        self.Z = self.scaler.transform(self.X)
+
+    def _target(self, latent: np.ndarray) -> Any:
+        if self.task == "binary":
+            return ClassTarget(latent > 0)
+        if self.task == "multiclass":
+            return ClassTarget(np.digitize(latent, [-0.5, 0.5]))
+        if self.cost.target_scaling == "scale":
+            return RegressionTarget(np.exp(latent / 2))
+        return RegressionTarget(np.stack([latent, 5 - latent**2], axis=1))
+
+    @property
+    def n_outputs(self) -> int:
+        return self.cost.n_outputs(self.target.n_columns)
+
+    def builder(self, networks=None, widths=(5,), activation="tanh", module=None):
+        """Builds the fleet of the numbered networks: the built-in ones, or a user's module."""
+        networks = range(self.n_networks) if networks is None else networks
+        train = [self.train[k] for k in networks]
+        seeds = tuple(SEEDS[k] for k in networks)
+        center, factor = network_statistics(self.X, self.scaler, train, self.dtype)
+        stages = {
+            "cost": self.cost,
+            "input_center": center,
+            "input_factor": factor,
+            "input_clip": 3.0,
+            **self.target.statistics(self.cost, train),
+        }
+        if module is not None:
+            return ModuleBuilder(module, N_INPUTS, self.n_outputs, seeds, stages)
+        bias = self.target.output_bias(self.cost, train, self.dtype)
+        return MLPBuilder((N_INPUTS, *widths, self.n_outputs), activation, seeds, bias, stages)
+
+    def net(self, networks=None, *, build=None, optimizer="adam", lr=0.02, weight_decay=0.0, max_epochs=5, **kwargs):
+        """An untrained net of the numbered networks."""
+        networks = range(self.n_networks) if networks is None else networks
+        settings = {"batch_size": 3, "n_threads": 1, "verbose": 0, "dtype": self.dtype, **kwargs}
+        return FleetNet(
+            self.builder(networks, **(build or {})),
+            self.cost,
+            make_optimizer=OptimizerChoice(optimizer, 0.9, weight_decay),
+            seeds=tuple(SEEDS[k] for k in networks),
+            lr=lr,
+            max_epochs=max_epochs,
+            **settings,
+        )
+
+    def rows(self, networks=None, validated=True) -> Rows:
+        """Training and validation rows of the numbered networks."""
+        networks = range(self.n_networks) if networks is None else networks
+        valid = [self.valid[k] for k in networks] if validated else None
+        return Rows([self.train[k] for k in networks], valid)
+
+    def fit(self, networks=None, *, validated=True, **settings) -> FleetNet:
+        """A trained net of the numbered networks."""
+        net = self.net(networks, **settings)
+        return net.fit(self.Z, self.target.values, rows=self.rows(networks, validated))
+
+
+@pytest.fixture
+def small_fleets():
+    """The class that makes small fleets."""
+    return SmallFleets
+
+
+@pytest.fixture
+def one_network_at_a_time():
+    """A function that shows the parameters of each network of a trained net."""
+
+    def parameters(net: FleetNet) -> list[list[np.ndarray]]:
+        fleet = net.module_
+        found = [[p.detach().numpy().copy() for _, p in own] for own in fleet.networks()]
+        fleet.forget()
+        return found
+
+    return parameters
