@@ -159,7 +159,8 @@ class StepwiseEstimator(BaseEstimator):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
         door = type(self)(**self.get_params(deep=False))
         with naming_columns(X):
-            X, y = validate_data(door, X, y, dtype=_FLOATS, multi_output=True, ensure_min_samples=2)
+            # C order, so that sums, and with them the whole fit, do not depend on the layout.
+            X, y = validate_data(door, X, y, dtype=_FLOATS, order="C", multi_output=True, ensure_min_samples=2)
         target = self._target(y)
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:

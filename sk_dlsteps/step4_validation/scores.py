@@ -66,7 +66,8 @@ def score_fit(
         errors = _errors(predictions, target.values[chunk, None])
         training_errors.append(_masked_mean(errors, trained[chunk]))
         oof.append(_masked_mean(predictions, held_out[chunk]))
-    training_score = _score(np.concatenate(training_errors), target.values)
+    used = trained.any(1)
+    training_score = _score(np.concatenate(training_errors)[used], target.values[used])
     oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
         predictions = predict(scaler.transform(rows.X_valid)).mean(1)

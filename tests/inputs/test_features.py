@@ -44,7 +44,7 @@ def test_a_column_that_a_network_saw_constant_says_nothing_to_it():
 def test_a_variance_beyond_float64_is_refused_by_column(size):
     X = table()
     X[7, 3] = size
-    with pytest.raises(ValueError, match="Column 3 of X has values too large .* rescale it"):
+    with pytest.raises(ValueError, match=r"Column 3 of X has values too large .* rescale it"):
         fit_scaler(X)
 
 
