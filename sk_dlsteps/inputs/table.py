@@ -121,9 +121,9 @@ def read_table(path: str | Path, target: str | None, task: str | None = None) ->
     if len(frame.columns) < 2:
         raise TableError(f"{path} has no column besides the target {target!r}; add columns to predict it from")
     _check_missing(frame, path)
+    y, task, because = _read_target(frame[target], task)
     X = frame.drop(columns=target)
     _check_inputs(X, path)
-    y, task, because = _read_target(frame[target], task)
     return Table(path.stem, X.astype(float), y, tuple(X.columns), target, task, because, note)
 
 

@@ -1,0 +1,202 @@
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from sk_dlsteps.inputs.table import MIN_ROWS, Table, TableError, guess_task, read_table
+
+N = 40
+
+
+@pytest.fixture
+def frame():
+    rng = np.random.default_rng(0)
+    return pd.DataFrame(
+        {
+            "age": rng.integers(1, 90, N),
+            "height": rng.normal(1.7, 0.1, N),
+            "smokes": rng.random(N) < 0.5,
+            "income": rng.normal(3000, 500, N),
+            "kind": np.resize(["cat", "dog"], N),
+        }
+    )
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write_csv(frame, name="people.csv", **kwargs):
+        frame.to_csv(tmp_path / name, index=False, **kwargs)
+        return tmp_path / name
+
+    return write_csv
+
+
+def error_of(path, target="income", task=None):
+    with pytest.raises(TableError) as caught:
+        read_table(path, target, task)
+    message = str(caught.value)
+    assert "\n" not in message
+    return message
+
+
+def test_inputs_and_target_are_the_columns_of_the_file(frame, write):
+    table = read_table(write(frame.drop(columns="kind")), "income")
+    assert (table.name, table.target, table.task) == ("people", "income", "regression")
+    assert table.columns == ("age", "height", "smokes")
+    np.testing.assert_allclose(table.X, frame[["age", "height", "smokes"]].astype(float))
+    np.testing.assert_allclose(table.y, frame["income"])
+
+
+@pytest.mark.parametrize("separator", [";", "\t"])
+def test_other_separators_are_recognised(frame, write, separator):
+    table = read_table(write(frame.drop(columns="kind"), sep=separator), "income")
+    assert table.columns == ("age", "height", "smokes")
+
+
+def test_a_compressed_file_is_read(frame, write):
+    table = read_table(write(frame.drop(columns="kind"), "people.csv.gz"), "income")
+    np.testing.assert_allclose(table.y, frame["income"])
+
+
+def test_a_nameless_column_of_row_numbers_is_left_out_and_said_so(frame, tmp_path):
+    frame.drop(columns="kind").to_csv(tmp_path / "people.csv")
+    table = read_table(tmp_path / "people.csv", "income")
+    assert table.columns == ("age", "height", "smokes")
+    assert "counts the rows" in table.record.evidence["note"]
+
+
+def test_a_nameless_column_of_anything_else_stays(frame, write):
+    table = read_table(write(frame.drop(columns="kind").rename(columns={"age": ""})), "income")
+    assert table.columns == ("Unnamed: 0", "height", "smokes")
+    assert "note" not in table.record.evidence
+
+
+@pytest.mark.parametrize(
+    ("values", "task"),
+    [
+        ([0.5, 1.5, 0.5], "regression"),
+        (list(range(11)), "regression"),
+        ([1.0, 2.0, 3.0] * 5, "classification"),
+        (list(range(10)) * 3, "classification"),
+        ([True, False], "classification"),
+        (["a", "b"], "classification"),
+    ],
+)
+def test_the_task_is_guessed_from_the_kind_and_number_of_values(values, task):
+    assert guess_task(np.array(values))[0] == task
+
+
+@pytest.mark.parametrize(
+    ("target", "task", "kind"),
+    [
+        ("kind", "classification", "U"),
+        ("smokes", "classification", "b"),
+        ("age", "regression", "f"),
+    ],
+)
+def test_the_guess_is_applied_and_its_rule_recorded(frame, write, target, task, kind):
+    table = read_table(write(frame.drop(columns={"kind"} - {target})), target)
+    assert (table.task, table.y.dtype.kind) == (task, kind)
+    assert "overrule with --task" in table.record.because
+
+
+def test_the_user_overrules_the_guess(frame, write):
+    path = write(frame.drop(columns="kind"))
+    as_number = read_table(path, "smokes", "regression")
+    np.testing.assert_array_equal(as_number.y, frame["smokes"].astype(float))
+    as_class = read_table(path, "age", "classification")
+    np.testing.assert_array_equal(as_class.y, frame["age"])
+    assert as_class.record.because == "chosen with --task classification"
+
+
+def test_whole_numbers_written_as_fractions_become_classes(frame, write):
+    table = read_table(write(frame[["age"]].assign(y=np.resize([0.0, 1.0, 2.0], N))), "y")
+    assert table.y.dtype.kind == "i"
+    assert table.record.evidence["rows of a class"] == {"0": 14, "1": 13, "2": 13}
+
+
+def test_the_record_of_a_number_holds_its_mean_and_spread():
+    y = np.array([1.0, 2.0, 6.0])
+    record = Table("t", np.zeros((3, 1)), y, ("x",), "y", "regression", "it is a number").record
+    assert record.evidence == {"rows": 3, "columns": 1, "target": "y", "mean": 3.0, "std": y.std()}
+
+
+def test_a_wrong_path_names_the_nearest_file(frame, write):
+    path = write(frame)
+    assert "did you mean 'people.csv'?" in error_of(path.with_name("poeple.csv"))
+    assert "check the path" in error_of(path.with_name("zzz"))
+    assert f"nor a folder {path.parent / 'nowhere'}" in error_of(path.parent / "nowhere" / "people.csv")
+
+
+def test_a_folder_is_no_csv_file(tmp_path):
+    assert "is a folder" in error_of(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["", "\n\n", "age,income\n"])
+def test_an_empty_file_is_called_empty(tmp_path, text):
+    path = tmp_path / "empty.csv"
+    path.write_text(text)
+    assert "is empty" in error_of(path)
+
+
+@pytest.mark.parametrize("content", [b"a,income\n1,2\n3,4,5,6\n", b"\xff\xfe\x00\x81,\x00\n", b'a,"income\n1,2\n'])
+def test_what_is_no_csv_cannot_be_read(tmp_path, content):
+    path = tmp_path / "broken.csv"
+    path.write_bytes(content)
+    assert "cannot be read as CSV" in error_of(path)
+
+
+def test_a_missing_target_lists_the_columns(frame, write):
+    message = error_of(write(frame), target=None)
+    assert "--target COLUMN" in message
+    assert "'age', 'height', 'smokes', 'income', 'kind'" in message
+
+
+def test_a_missing_column_names_the_nearest_or_all(frame, write):
+    path = write(frame)
+    assert "did you mean 'income'?" in error_of(path, "incom")
+    assert "its columns are: 'age', 'height'" in error_of(path, "zzzzzz")
+
+
+def test_a_long_list_of_columns_is_cut(write):
+    path = write(pd.DataFrame({f"c{i}": [1] for i in range(25)}))
+    assert error_of(path, "zzzzzz").endswith("'c9' and 15 more")
+
+
+def test_too_few_rows_and_a_lone_target_are_refused(frame, write):
+    assert f"at least {MIN_ROWS}" in error_of(write(frame.iloc[: MIN_ROWS - 1]))
+    assert "no column besides the target" in error_of(write(frame[["income"]]))
+
+
+def test_a_target_of_one_value_is_refused(frame, write):
+    assert "'income' has one value only (7)" in error_of(write(frame.assign(income=7)))
+
+
+def test_text_columns_are_named_with_what_to_do(frame, write):
+    message = error_of(write(frame.assign(town="Ulm")))
+    assert "'kind', 'town'" in message
+    assert "OneHotEncoder" in message
+
+
+def test_missing_and_infinite_values_are_named_with_their_column(frame, write):
+    gaps = frame.drop(columns="kind")
+    gaps.loc[3:4, "height"] = np.nan
+    message = error_of(write(gaps))
+    assert "height (2)" in message
+    assert "SimpleImputer" in message
+    gaps["height"] = np.inf
+    assert "infinite values in: 'height'" in error_of(write(gaps))
+
+
+def test_a_task_that_the_target_cannot_be_is_refused(frame, write):
+    assert "use --task regression" in error_of(write(frame.drop(columns="kind")), "income", "classification")
+    assert "use --task classification" in error_of(write(frame), "kind", "regression")
+
+
+def test_without_pandas_the_error_names_the_extra(tmp_path):
+    script = "import sys; sys.modules['pandas'] = None\nfrom sk_dlsteps.__main__ import main\nsys.exit(main(['x.csv']))"
+    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == 'sk_dlsteps: error: Reading a CSV file needs pandas: pip install "sk_dlsteps[csv]"\n'

@@ -1,0 +1,84 @@
+import numpy as np
+import pytest
+
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.report.report import STEPS, Report
+
+
+@pytest.fixture
+def records():
+    table = [{"model": "network", "R2": 0.51234}, {"model": "a|b", "R2": -1}]
+    return [
+        StepRecord(5, "test set", "R2 0.5", "five rows", {"R2": table, "rows": 5}),
+        StepRecord(1, "task", "regression", "the target is a number", {"rows": 442}),
+        StepRecord(1, "cost function", "MSE", "the target is a number"),
+    ]
+
+
+def test_text_shows_steps_in_order_with_decision_reason_and_figures(records):
+    assert Report(records, title="trees").to_text().splitlines() == [
+        "trees",
+        "=====",
+        "",
+        "Step 1: the cost function",
+        "  Task: regression",
+        "    because the target is a number",
+        "    rows 442",
+        "  Cost function: MSE",
+        "    because the target is a number",
+        "",
+        "Step 5: verify on a test set",
+        "  Test set: R2 0.5",
+        "    because five rows",
+        "    rows 5",
+        "",
+        "    model        R2",
+        "    network  0.5123",
+        "    a|b          -1",
+    ]
+
+
+def test_markdown_has_headings_lists_and_tables(records):
+    markdown = Report(records, title="trees").to_markdown()
+    assert markdown.startswith("# trees\n\n## Step 1: the cost function\n\n**Task: regression**  \nbecause the target")
+    assert "\n- rows: 442\n" in markdown
+    assert markdown.endswith("R2:\n\n| model | R2 |\n| --- | ---: |\n| network | 0.5123 |\n| a\\|b | -1 |\n")
+
+
+@pytest.mark.parametrize("number", range(1, 7))
+def test_every_step_of_the_article_has_its_heading(number):
+    report = Report([StepRecord(number, "a", "b", "c")])
+    assert f"Step {number}: {STEPS[number]}\n" in report.to_text()
+    assert f"## Step {number}: {STEPS[number]}\n" in report.to_markdown()
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (0.123456, "0.1235"),
+        (np.float32(0.5), "0.5"),
+        (np.int64(12345678), "12345678"),
+        (True, "True"),
+        (None, "none"),
+        ([], "none"),
+        ((64, 64), "64, 64"),
+        ("adam", "adam"),
+        ({"steepest": 0.00123456, "valley": 1}, "steepest 0.001235, valley 1"),
+        (np.array([1.5, 2.0]), "1.5, 2"),
+    ],
+)
+def test_figures_of_every_kind_are_shown(value, shown):
+    record = StepRecord(3, "training", "adam", "it works", {"figure": value})
+    assert f"    figure {shown}\n" in Report([record]).to_text()
+    assert f"- figure: {shown}\n" in Report([record]).to_markdown()
+
+
+def test_long_texts_are_wrapped_and_nothing_is_lost():
+    because = " ".join(f"word{i}" for i in range(100))
+    text = Report([StepRecord(2, "width", "64", because)]).to_text()
+    assert max(map(len, text.splitlines())) <= 100
+    assert " ".join(text.split()).endswith(because)
+
+
+def test_nothing_decided_is_an_empty_text():
+    assert Report([]).to_text() == ""

@@ -1,0 +1,210 @@
+import os
+import re
+import signal
+import subprocess
+import sys
+
+import joblib
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.datasets import load_iris, make_regression
+from sklearn.metrics import accuracy_score
+
+from sk_dlsteps.__main__ import main
+from sk_dlsteps.step5_test.verification import hold_out_test_set
+
+HEADINGS = [f"Step {number}" for number in range(1, 7)]
+FILES = ["learning_rate.png", "model.joblib", "report.md"]
+
+
+@pytest.fixture(scope="module")
+def iris_csv(tmp_path_factory):
+    path = tmp_path_factory.mktemp("data") / "iris.csv"
+    iris = load_iris(as_frame=True)
+    frame = iris.data.assign(kind=iris.target_names[iris.target])
+    frame.to_csv(path, index=False)
+    return path
+
+
+def run(*arguments, **kwargs):
+    command = [sys.executable, "-m", "sk_dlsteps", *map(str, arguments)]
+    return subprocess.run(command, capture_output=True, text=True, **kwargs)
+
+
+def error_of(capsys, *arguments):
+    """The one line on standard error."""
+    assert main([*map(str, arguments)]) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert re.fullmatch(r"sk_dlsteps: error: [^\n]+\n", shown.err)
+    return shown.err
+
+
+def headings(text):
+    return re.findall(r"^(?:## )?(Step \d)", text, flags=re.MULTILINE)
+
+
+def test_without_arguments_two_embedded_sets_are_walked_through(tmp_path):
+    done = run("--out", tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert headings(done.stdout) == HEADINGS * 2
+    assert "diabetes: regression" in done.stdout
+    assert "breast_cancer: classification" in done.stdout
+    for name in ("diabetes", "breast_cancer"):
+        assert sorted(os.listdir(tmp_path / name)) == FILES
+        assert headings((tmp_path / name / "report.md").read_text()) == HEADINGS
+        assert (tmp_path / name / "learning_rate.png").read_bytes().startswith(b"\x89PNG")
+        assert f"{name}: fitting the baselines ..." in done.stderr
+
+
+def test_a_csv_file_is_walked_through_and_the_model_is_kept(iris_csv, tmp_path, capsys):
+    assert main([str(iris_csv), "--target", "kind", "--out", str(tmp_path / "a" / "b"), "--seed", "3", "--quiet"]) == 0
+    shown = capsys.readouterr()
+    assert headings(shown.out) == HEADINGS
+    assert shown.err == ""
+    assert sorted(os.listdir(tmp_path / "a" / "b")) == FILES
+    model = joblib.load(tmp_path / "a" / "b" / "model.joblib")
+    frame = pd.read_csv(iris_csv)
+    _, test = hold_out_test_set(frame["kind"].to_numpy(str), "classification", 0.2, seed=3)
+    accuracy = accuracy_score(frame["kind"][test], model.predict(frame.iloc[test, :-1]))
+    assert f"test accuracy {accuracy:.3f}, 95 % interval" in shown.out
+    assert list(model.feature_names_in_) == list(frame.columns[:-1])
+    assert model.get_params()["callbacks"] is None
+
+
+def test_validation_and_test_scores_stand_beside_both_baselines(iris_csv, capsys):
+    main([str(iris_csv), "--target", "kind", "--quiet"])
+    out = capsys.readouterr().out
+    step4, step5 = out.split("Step 4")[1].split("Step 5")[0], out.split("Step 5")[1].split("Step 6")[0]
+    assert re.search(r"training accuracy \d.\d+, validation accuracy \d.\d+", step4)
+    for step in (step4, step5):
+        assert re.search(r"^ +network +\S+ +\S+", step, flags=re.MULTILINE)
+        assert re.search(r"^ +linear +\S+ +\S+", step, flags=re.MULTILINE)
+        assert re.search(r"^ +dummy +\S+ +\S+", step, flags=re.MULTILINE)
+
+
+def test_the_seed_and_the_test_size_decide_on_the_result(iris_csv, capsys):
+    outputs = []
+    for arguments in ([], [], ["--seed", "1"], ["--test-size", "0.4"]):
+        main([str(iris_csv), "--target", "kind", "--quiet", *arguments])
+        outputs.append(capsys.readouterr().out)
+    assert outputs[0] == outputs[1]
+    assert len(set(outputs)) == 3
+    assert "60 rows set aside" in outputs[3]
+
+
+def test_the_task_can_be_overruled(iris_csv, tmp_path, capsys):
+    frame = pd.read_csv(iris_csv)
+    frame["kind"] = pd.factorize(frame["kind"])[0]
+    frame.to_csv(tmp_path / "coded.csv", index=False)
+    assert main([str(tmp_path / "coded.csv"), "--target", "kind", "--task", "regression", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "Task: regression" in out
+    assert "because chosen with --task regression" in out
+
+
+def test_without_matplotlib_the_plot_is_left_out_and_said_so(iris_csv, tmp_path):
+    script = "import sys; sys.modules['matplotlib'] = None\nfrom sk_dlsteps.__main__ import main\nsys.exit(main())"
+    command = [sys.executable, "-c", script, str(iris_csv), "--target", "kind", "--out", str(tmp_path)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert sorted(os.listdir(tmp_path)) == FILES[1:]
+    assert 'pip install "sk_dlsteps[plot]"' in done.stdout
+
+
+def test_earlier_files_are_replaced_and_others_left_alone(iris_csv, tmp_path):
+    (tmp_path / "report.md").write_text("old")
+    (tmp_path / "mine.txt").write_text("mine")
+    assert main([str(iris_csv), "--target", "kind", "--out", str(tmp_path), "--quiet"]) == 0
+    assert headings((tmp_path / "report.md").read_text()) == HEADINGS
+    assert (tmp_path / "mine.txt").read_text() == "mine"
+
+
+def test_errors_in_the_table_are_one_line_without_a_traceback(iris_csv, tmp_path):
+    done = run(iris_csv, "--target", "knd")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == f"sk_dlsteps: error: {iris_csv} has no column 'knd'; did you mean 'kind'?\n"
+
+
+def test_a_wrong_path_and_a_missing_target_say_what_to_do(iris_csv, capsys):
+    assert "did you mean 'iris.csv'?" in error_of(capsys, iris_csv.with_name("irs.csv"), "--target", "kind")
+    assert "Say --target COLUMN, one of: 'sepal length (cm)'" in error_of(capsys, iris_csv)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--test-size", "1.5"], "must be a number between 0 and 1, got '1.5'"),
+        (["--test-size", "half"], "must be a number between 0 and 1, got 'half'"),
+        (["--seed", "-1"], "must be a whole number from 0 to 2"),
+        (["--task", "clustering"], "invalid choice: 'clustering'"),
+        (["--taget", "kind"], "unrecognized arguments: --taget"),
+        (["--target", "kind", "--task", "regression"], "--target and --task need a CSV file"),
+    ],
+)
+def test_a_wrong_option_says_what_to_do(capsys, arguments, message):
+    assert message in error_of(capsys, *arguments)
+
+
+def test_a_test_size_too_small_for_the_table_is_an_error(iris_csv, capsys):
+    message = error_of(capsys, iris_csv, "--target", "kind", "--test-size", "0.01", "--quiet")
+    assert "at least 5 are needed for the test" in message
+
+
+def test_values_that_the_estimator_refuses_are_one_line(iris_csv, tmp_path, capsys):
+    frame = pd.read_csv(iris_csv)
+    frame["huge"] = np.resize([1e300, -1e300, 1.0], len(frame))
+    frame.to_csv(tmp_path / "huge.csv", index=False)
+    assert "too large" in error_of(capsys, tmp_path / "huge.csv", "--target", "kind", "--quiet")
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_before_the_work_begins(iris_csv, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    for out in (tmp_path / "file", tmp_path / "file" / "deeper"):
+        message = error_of(capsys, iris_csv, "--target", "kind", "--out", out)
+        assert f"--out {out}: {tmp_path / 'file'} is no folder" in message
+
+
+def test_a_folder_that_turns_out_unwritable_is_an_error(iris_csv, tmp_path, capsys):
+    (tmp_path / "model.joblib").mkdir()
+    assert main([str(iris_csv), "--target", "kind", "--out", str(tmp_path), "--quiet"]) == 2
+    assert re.fullmatch(r"sk_dlsteps: error: --out .*; choose another folder\n", capsys.readouterr().err)
+
+
+def test_a_warning_is_one_line(tmp_path):
+    pd.DataFrame({"constant": 1, "y": np.random.default_rng(0).normal(size=30)}).to_csv(tmp_path / "t.csv", index=False)
+    done = run(tmp_path / "t.csv", "--target", "y", "--quiet")
+    assert done.returncode == 0
+    assert re.fullmatch(r"sk_dlsteps: warning: No learning rate could be found: [^\n]+\n", done.stderr)
+
+
+def test_ctrl_c_ends_with_one_line_and_keeps_nothing(tmp_path):
+    X, y = make_regression(5000, 20, random_state=0)
+    pd.DataFrame(X).assign(y=y).to_csv(tmp_path / "t.csv", index=False)
+    command = [sys.executable, "-m", "sk_dlsteps", "t.csv", "--target", "y", "--out", "kept"]
+    with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stderr.readline().startswith("t: choosing the cost")
+        process.send_signal(signal.SIGINT)
+        out, err = process.communicate()
+    assert process.returncode == 130
+    assert out == ""
+    assert err.splitlines()[-1] == "sk_dlsteps: interrupted; what was not finished was not kept"
+    assert "Traceback" not in err
+    assert os.listdir(tmp_path) == ["t.csv"]
+
+
+def test_a_reader_that_goes_away_is_no_traceback(iris_csv):
+    command = [sys.executable, "-m", "sk_dlsteps", str(iris_csv), "--target", "kind", "--quiet"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        process.stdout.close()
+        err = process.stderr.read()
+    assert err == ""
+    assert process.returncode == 1
+
+
+def test_help_names_every_option(capsys):
+    with pytest.raises(SystemExit, match="0"):
+        main(["--help"])
+    out = capsys.readouterr().out
+    assert all(option in out for option in ("--target", "--task", "--out", "--test-size", "--seed", "--quiet"))
