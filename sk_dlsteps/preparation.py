@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,7 @@ from sk_dlsteps.engine.device import choose_device, choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
-from sk_dlsteps.inputs.features import fit_scaler, network_statistics
+from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, fit_scaler, network_statistics, piecewise_linear
 from sk_dlsteps.inputs.folds import assign_folds, hold_out
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.plan import Plan, StepRecord
@@ -75,75 +76,115 @@ class Prepared:
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate."""
     p, target = parameters, data.target
-    cost, step1 = choose_cost(p["loss"], target.task)
-    target.check(cost)
-
     fold_seed, finder_seed, network_seed = _seeds(p["random_state"]).spawn(3)
     n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
     rows = _choose_rows(p, data, n_networks, np.random.default_rng(fold_seed))
-    n_rows = min(len(own) for own in rows.train)
 
-    n_inputs, n_outputs = data.X.shape[1], cost.n_outputs(target.n_columns)
-    if p["module"] == "mlp":
-        widths, step2 = choose_hidden_units(
-            p["hidden_units"],
-            p["hidden_size_factor"],
-            p["n_hidden_layers"],
-            n_rows=n_rows,
-            n_inputs=n_inputs,
-            n_outputs=n_outputs,
-        )
-    else:
-        widths, step2 = (), module_record(p["module"])
-    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
-    max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
-    schedule = _choose_schedule(p, max_epochs)
-    optimizer = OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"]))
-    layers = (n_inputs, *widths, n_outputs)
-    products = sum(a * b for a, b in zip(layers, layers[1:], strict=False))
-    plan = Plan(
-        task=target.task,
-        loss=cost.name,
-        n_inputs=n_inputs,
-        n_outputs=n_outputs,
-        n_rows=n_rows,
-        n_networks=n_networks,
-        hidden_units=widths,
-        activation=p["activation"],
-        optimizer=optimizer.name,
-        learning_rate=float("nan"),
-        lr_schedule=schedule,
-        batch_size=batch_size,
-        max_epochs=max_epochs,
-        stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
-        device=choose_device(p["device"]),
-        n_threads=(
-            choose_threads(6 * n_networks * batch_size * products) if p["n_threads"] == "auto" else int(p["n_threads"])
-        ),
-    )
+    cost, step1 = choose_cost(p["loss"], target.task)
+    target.check(cost)
+    inputs = _prepare_inputs(p, data, rows)
+    n_outputs = cost.n_outputs(target.n_columns)
+    widths, step2 = _choose_architecture(p, min(len(own) for own in rows.train), inputs.n_inputs, n_outputs)
+    plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
 
-    used = np.unique(np.concatenate(rows.train))
-    scaler = fit_scaler(data.X, used if len(used) < len(data.X) else None)
-    stages = _stages(p, data, cost, rows, scaler)
+    stages = {"cost": cost, **inputs.stages, **target.statistics(cost, rows.train)}
     bias = target.output_bias(cost, rows.train, _DTYPE)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
-            return MLPBuilder(layers, p["activation"], seeds, bias, stages)
-        return ModuleBuilder(p["module"], n_inputs, n_outputs, seeds, stages)
+            layers = (inputs.n_inputs, *widths, n_outputs)
+            return MLPBuilder(layers, p["activation"], seeds, bias, stages, inputs.power)
+        return ModuleBuilder(p["module"], inputs.n_inputs, n_outputs, seeds, stages)
 
     return Prepared(
         data,
         plan,
         cost,
         rows,
-        scaler,
-        scaler.transform(data.X),
-        optimizer,
+        inputs.scaler,
+        inputs.Z,
+        OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
         _network_seeds(network_seed, n_networks),
         _network_seeds(finder_seed, n_networks),
-        (step1, step2),
+        (step1, *inputs.records, step2),
+    )
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """The table as the networks get it: the scaler and its output, and the fleet's first stage."""
+
+    scaler: StandardScaler
+    Z: np.ndarray
+    stages: dict[str, Any]
+    n_inputs: int
+    power: float
+    records: tuple[StepRecord, ...]
+
+
+def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows) -> _Inputs:
+    """Scale the table, with statistics of each network's own training rows, and encode its columns."""
+    used = np.unique(np.concatenate(rows.train))
+    scaler = fit_scaler(data.X, used if len(used) < len(data.X) else None)
+    Z = scaler.transform(data.X)
+    center, factor = network_statistics(data.X, scaler, rows.train, _DTYPE)
+    wanted = p["numeric_encoding"]
+    if wanted == "auto":
+        wanted = "piecewise_linear" if data.target.task == "regression" and p["module"] == "mlp" else None
+    encoding = piecewise_linear(Z, rows.train, center, factor) if wanted else None
+    n_added = 0 if encoding is None else encoding.n_added
+    stages = {
+        "input_center": center,
+        "input_factor": factor,
+        "input_clip": None if p["input_clip"] is None else float(p["input_clip"]),
+        "input_encoding": encoding,
+    }
+    n_columns = data.X.shape[1]
+    record = encoding_record(p["numeric_encoding"], wanted, n_columns, n_added)
+    return _Inputs(scaler, Z, stages, n_columns + n_added, n_columns + n_added * RAMP_STD**2, record)
+
+
+def _choose_architecture(
+    p: dict[str, Any], n_rows: int, n_inputs: int, n_outputs: int
+) -> tuple[tuple[int, ...], StepRecord]:
+    """Widths of the hidden layers; none for a user's own module."""
+    if p["module"] != "mlp":
+        return (), module_record(p["module"])
+    return choose_hidden_units(
+        p["hidden_units"],
+        p["hidden_size_factor"],
+        p["n_hidden_layers"],
+        n_rows=n_rows,
+        n_inputs=n_inputs,
+        n_outputs=n_outputs,
+    )
+
+
+def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
+    """Resolve everything about training but the learning rate."""
+    n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
+    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
+    schedule = _choose_schedule(p, max_epochs)
+    flops = 6 * n_networks * batch_size * sum(a * b for a, b in pairwise(layers))
+    return Plan(
+        task=data.target.task,
+        loss=cost.name,
+        n_inputs=layers[0],
+        n_outputs=layers[-1],
+        n_rows=n_rows,
+        n_networks=n_networks,
+        hidden_units=layers[1:-1],
+        activation=p["activation"],
+        optimizer=OptimizerChoice(p["optimizer"]).name,
+        learning_rate=float("nan"),
+        lr_schedule=schedule,
+        batch_size=batch_size,
+        max_epochs=max_epochs,
+        stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
+        device=choose_device(p["device"]),
+        n_threads=choose_threads(flops) if p["n_threads"] == "auto" else int(p["n_threads"]),
     )
 
 
@@ -190,27 +231,14 @@ def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     return choose_schedule(p["lr_schedule"], p["restart_period"], p["restart_mult"], max_epochs)
 
 
-def _stages(p: dict[str, Any], data: Data, cost: Cost, rows: Rows, scaler: StandardScaler) -> dict[str, Any]:
-    """Cost and statistics of the fleet, from each network's training rows."""
-    center, factor = network_statistics(data.X, scaler, rows.train, _DTYPE)
-    clip = None if p["input_clip"] is None else float(p["input_clip"])
-    return {
-        "cost": cost,
-        "input_center": center,
-        "input_factor": factor,
-        "input_clip": clip,
-        **data.target.statistics(cost, rows.train),
-    }
-
-
 def find_rate(prepared: Prepared) -> LRCurve:
     """Sweep fresh replicas of the networks and choose the rate (step 3)."""
     plan = prepared.plan
     n_steps = plan.max_epochs * -(-plan.n_rows // plan.batch_size)
     rates = sweep_rates(plan.optimizer, n_steps)
-    default = SWEEPS.get(plan.optimizer, OTHER_SWEEP)[2]
+    sweep = SWEEPS.get(plan.optimizer, OTHER_SWEEP)
     if not len(rates):
-        return choose_rate(rates, np.empty((0, plan.n_networks)), default)
+        return choose_rate(rates, np.empty((0, plan.n_networks)), sweep.default)
     fleet = prepared.build(prepared.finder_seeds)().to(plan.device)
     x, y = to_tensors(prepared.Z, prepared.data.target.values, fleet, _DTYPE)
     generators = [np.random.default_rng(seed) for seed in prepared.finder_seeds]
@@ -224,7 +252,7 @@ def find_rate(prepared: Prepared) -> LRCurve:
         return losses.mean(1).cpu().numpy()
 
     with threads(plan.n_threads), torch.no_grad():
-        return choose_rate(rates, range_test(take_step, rates), default)
+        return choose_rate(rates, range_test(take_step, rates), sweep.default, sweep.ceiling)
 
 
 def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int = 0) -> FleetNet:

@@ -34,6 +34,7 @@ class StepwiseEstimator(BaseEstimator):
         activation: str = "relu",
         module: Any = "mlp",
         input_clip: float | None = 3.0,
+        numeric_encoding: str | None = "auto",
         optimizer: Any = "adam",
         learning_rate: Any = "auto",
         momentum: float = 0.9,
@@ -60,6 +61,7 @@ class StepwiseEstimator(BaseEstimator):
         self.activation = activation
         self.module = module
         self.input_clip = input_clip
+        self.numeric_encoding = numeric_encoding
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.momentum = momentum

@@ -43,6 +43,11 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     input_clip : float or None, default=3.0
         Standardised inputs x are squashed to ``x / sqrt(1 + (x / input_clip)**2)``; None
         leaves them as they are.
+    numeric_encoding : {"auto", "piecewise_linear"} or None, default="auto"
+        "piecewise_linear" adds ramps between the training rows' quantiles to each column
+        of many values (Gorishniy et al. 2022), None adds nothing. "auto" encodes for
+        regression and not for classification, where it made no difference
+        (docs/benchmarks.md).
     optimizer : {"adam", "adamw", "sgd"} or torch.optim.Optimizer class, default="adam"
         The optimizer (step 3).
     learning_rate : float or "auto", default="auto"

@@ -14,6 +14,8 @@ from sk_dlsteps.engine.fleet import Fleet
 
 # Numbers gathered at once: enough to spread the cost of a call, little enough to stay in the cache.
 _CHUNK = 2**19
+# Numbers of prepared validation inputs that are kept: 64 MB in float32.
+_KEPT = 2**24
 
 
 @dataclass(frozen=True)
@@ -88,7 +90,7 @@ class FleetData:
         active = range(fleet.n_active)
         order = np.stack([self.generators[k].permutation(self.rows[k])[: self.n_rows] for k in active])
         index = torch.from_numpy(order).to(self.X.device)
-        per_row = len(order) * self.X.shape[1]
+        per_row = len(order) * fleet.widths[0]
         n_together = max(1, _CHUNK // max(1, per_row * self.bounds[0][1]))
         for i in range(0, self.n_batches, n_together):
             bounds = self.bounds[i : i + n_together]
@@ -126,7 +128,10 @@ def gather(X: Tensor, y: Tensor, index: Tensor, fleet: Fleet) -> tuple[Tensor, T
 
 
 class ValidationData:
-    """Validation rows of every network, padded to one length and prepared once.
+    """Validation rows of every network, padded to one length.
+
+    They are prepared once where that fits into a bounded memory, and anew for
+    each look otherwise.
 
     Parameters
     ----------
@@ -140,21 +145,38 @@ class ValidationData:
     """
 
     def __init__(self, X: Tensor, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet) -> None:
+        self.X, self.y = X, y
         self.sizes = [len(r) for r in rows]
         longest = max(self.sizes)
-        padded = np.stack([np.resize(r, longest) for r in rows])
-        self.x, self.target = gather(X, y, torch.from_numpy(padded).to(X.device), fleet)
+        self.index = torch.from_numpy(np.stack([np.resize(r, longest) for r in rows])).to(X.device)
         share = np.stack([np.arange(longest) < size for size in self.sizes]) / np.array(self.sizes)[:, None]
-        self.share = torch.from_numpy(share).to(self.x)
+        self.share = torch.from_numpy(share).to(X)
+        self.n_together = max(1, _KEPT // (len(rows) * fleet.widths[0]))
+        self.kept = list(self._chunks(fleet)) if longest <= self.n_together else None
 
-    def losses(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
-        """Mean validation loss of each active network, and its raw outputs."""
+    def _chunks(self, fleet: Fleet) -> Iterator[tuple[Tensor, Tensor]]:
+        """Prepared inputs and targets, a bounded number of rows at a time."""
+        for index in self.index[: fleet.n_active].split(self.n_together, dim=1):
+            yield gather(self.X, self.y, index, fleet)
+
+    def evaluate(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
+        """Mean validation loss of each active network, and its raw outputs (n_active, m, n_outputs)."""
         a = fleet.n_active
-        raw = fleet.raw(self.x[:a])
-        return (fleet.cost(raw, self.target[:a]) * self.share[:a]).sum(1), raw
+        raws, losses = [], []
+        for x, target in self.kept or self._chunks(fleet):
+            raws.append(fleet.raw(x[:a]))
+            losses.append(fleet.cost(raws[-1], target[:a]))
+        return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1)
+
+    def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
+        """Scaled inputs and targets, in the user's units, of the rows that validate the network at a place."""
+        index = self.index[place, : self.sizes[place]]
+        return self.X[index], self.y[index]
 
     def reorder(self, order: Sequence[int]) -> None:
         """Put the networks into another order."""
         self.sizes = [self.sizes[k] for k in order]
-        index = torch.as_tensor(order, device=self.x.device)
-        self.x, self.target, self.share = self.x[index], self.target[index], self.share[index]
+        index = torch.as_tensor(order, device=self.X.device)
+        self.index, self.share = self.index[index], self.share[index]
+        if self.kept is not None:
+            self.kept = [(x[index], target[index]) for x, target in self.kept]

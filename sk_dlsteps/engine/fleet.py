@@ -8,6 +8,8 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sk_dlsteps.engine.encoding import PiecewiseLinear
+
 
 class Fleet(nn.Module):
     """K networks over one table, each with statistics of its own.
@@ -28,6 +30,8 @@ class Fleet(nn.Module):
     input_clip : float or None
         Prepared inputs are squashed to this magnitude by
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
+    input_encoding : PiecewiseLinear or None
+        Columns that are added to the prepared inputs.
 
     """
 
@@ -36,6 +40,7 @@ class Fleet(nn.Module):
     input_factor: Tensor
     target_center: Tensor | None
     target_scale: Tensor | None
+    order: Tensor
 
     def __init__(
         self,
@@ -45,15 +50,19 @@ class Fleet(nn.Module):
         target_center: Tensor | None = None,
         target_scale: Tensor | None = None,
         input_clip: float | None = None,
+        input_encoding: PiecewiseLinear | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
         self.input_clip = input_clip
+        self.input_encoding = input_encoding
         self.register_buffer("input_center", input_center)
         self.register_buffer("input_factor", input_factor)
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
         self.n_networks = self.n_active = input_center.shape[0]
+        # The number of the network in each place: a state saved while some had stopped knows whose is whose.
+        self.register_buffer("order", torch.arange(self.n_networks))
 
     @property
     def prediction_dtype(self) -> torch.dtype:
@@ -64,14 +73,16 @@ class Fleet(nn.Module):
     @property
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
-        return [self.input_center.shape[-1]]
+        n_added = 0 if self.input_encoding is None else self.input_encoding.n_added
+        return [self.input_center.shape[-1] + n_added]
 
     def prepare(self, x: Tensor) -> Tensor:
         """Inputs as each active network sees them, (K, rows, n_inputs), from rows for all or rows for each."""
         x = (x - self._active(self.input_center, x)).mul_(self._active(self.input_factor, x))
+        ramps = None if self.input_encoding is None else self.input_encoding(x)
         if self.input_clip is not None:
             x.div_((x / self.input_clip).square_().add_(1).sqrt_())
-        return x
+        return x if ramps is None else torch.cat([x, ramps], -1)
 
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:
         """Targets as each active network learns them, from (K, rows, ...) in the user's units."""
@@ -111,9 +122,19 @@ class Fleet(nn.Module):
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        for tensor in (self.input_center, self.input_factor, self.target_center, self.target_scale):
+        for tensor in (self.order, self.input_center, self.input_factor, self.target_center, self.target_scale):
             if tensor is not None:
                 tensor.copy_(tensor[index])
+        if self.input_encoding is not None:
+            self.input_encoding.reorder(index)
+
+    def load_state_dict(self, *args, **kwargs):
+        """Load a state as torch does; networks that were saved in another order go back to their own places."""
+        result = super().load_state_dict(*args, **kwargs)
+        places = torch.argsort(self.order).tolist()
+        if places != sorted(places):
+            self.reorder(places, self.n_networks)
+        return result
 
     def remember(self, which: Tensor) -> None:
         """Keep the present state of the active networks in the mask `which` (n_active,)."""

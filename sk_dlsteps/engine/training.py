@@ -128,7 +128,7 @@ class Training:
             return
         if not len(active):
             return
-        losses, raw = self.validation.losses(self.fleet)
+        losses, raw = self.validation.evaluate(self.fleet)
         values = losses.cpu().numpy().astype(float)
         self.valid_losses[active] = values
         improved = values < self.best_losses[active]
@@ -225,10 +225,9 @@ class Training:
         data, fleet = self.validation, self.fleet
         assert data is not None
         predictions = fleet.predictions(raw)
-        targets = fleet.original_target(data.target[: fleet.n_active])
-        at = sorted(range(fleet.n_active), key=lambda place: self.order[place])
-        rows = [(data.x[i, :n], targets[i, :n], predictions[i, :n]) for i in at if (n := data.sizes[i])]
-        x, y, y_pred = (torch.cat(parts) for parts in zip(*rows, strict=True))
+        places = sorted(range(fleet.n_active), key=lambda place: self.order[place])
+        x, y = (torch.cat(parts) for parts in zip(*map(data.rows_of, places), strict=True))
+        y_pred = torch.cat([predictions[place, : data.sizes[place]] for place in places])
         batch, loss = (x, y), torch.tensor(float(np.mean(losses)))
         self.net.notify("on_batch_begin", batch=batch, training=False)
         self.net.history.record_batch("valid_loss", loss.item())

@@ -11,6 +11,16 @@ import torch
 from sklearn.preprocessing import StandardScaler
 from torch import Tensor
 
+from sk_dlsteps.engine.encoding import PiecewiseLinear
+from sk_dlsteps.plan import StepRecord
+
+# Ramps of a column, their standard deviation beside that of the column itself, 1, and bounds on
+# their number: by measurement (docs/benchmarks.md, "Choosing the defaults").
+N_BINS, MIN_BINS, MAX_INPUTS = 16, 3, 512
+RAMP_STD = 0.1
+# Rows that are enough for quantiles.
+QUANTILE_ROWS = 10_000
+
 
 @contextmanager
 def naming_columns(X: Any) -> Iterator[None]:
@@ -94,6 +104,54 @@ def network_statistics(
         centers.append(center)
         factors.append(factor)
     return _stack(centers, dtype), _stack(factors, dtype)
+
+
+def piecewise_linear(
+    Z: np.ndarray, rows: Sequence[np.ndarray], center: Tensor, factor: Tensor
+) -> PiecewiseLinear | None:
+    """Ramps between the quantiles of each network's training rows, or None if no column has enough values.
+
+    Ramps have mean 0 and a standard deviation of `RAMP_STD` (as if values between
+    two quantiles were spread evenly); a bin without width adds nothing. The
+    number of bins is kept within `MAX_INPUTS` inputs in all.
+    """
+    n_bins = min(N_BINS, MAX_INPUTS // max(1, Z.shape[1]) - 1)
+    if n_bins < MIN_BINS:
+        return None
+    levels = np.linspace(0, 1, n_bins + 1)
+    edges = {id(own): np.quantile(Z[own[:: max(1, len(own) // QUANTILE_ROWS)]], levels, axis=0).T for own in rows}
+    e = (np.stack([edges[id(own)] for own in rows]) - _columns(center)) * _columns(factor)
+    width = np.diff(e)
+    live = width > 1e-6
+    columns = np.flatnonzero((live.sum(-1) >= MIN_BINS).any(0))
+    if not len(columns):
+        return None
+    below, above = levels[:-1], levels[1:]
+    mean = 1 - above + (above - below) / 2
+    gain = RAMP_STD / np.sqrt(1 - above + (above - below) / 3 - mean**2)
+    slope = np.where(live, gain / np.where(live, width, 1.0), 0.0)
+    offset = -slope * e[..., :-1] - np.where(live, mean * gain, 0.0)
+    low, high = np.where(live, -mean * gain, 0.0), np.where(live, (1 - mean) * gain, 0.0)
+    ramps = (torch.from_numpy(part[:, None, columns]).to(center.dtype) for part in (slope, offset, low, high))
+    return PiecewiseLinear(torch.from_numpy(columns), *ramps)
+
+
+def encoding_record(parameter: str | None, used: str | None, n_columns: int, n_added: int) -> tuple[StepRecord, ...]:
+    """The record of the encoding; none where there is nothing to tell."""
+    if used is None:
+        return ()
+    because = "chosen by you"
+    if parameter == "auto":
+        because = "a regression is seldom smooth in every column; ramps let the network bend at the data's quantiles"
+    decision = f"{n_columns} standardised columns and {n_added} piecewise-linear ramps"
+    if not n_added:
+        decision, because = f"{n_columns} standardised columns", "no column has room for piecewise-linear ramps"
+    return (StepRecord(2, "input encoding", decision, because, {"columns": n_columns, "ramps": n_added}),)
+
+
+def _columns(statistic: Tensor) -> np.ndarray:
+    """A statistic (K, 1, n) as (K, n, 1)."""
+    return statistic.numpy().astype(float).transpose(0, 2, 1)
 
 
 def _stack(rows: list[np.ndarray], dtype: torch.dtype) -> Tensor:

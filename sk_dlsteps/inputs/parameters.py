@@ -68,7 +68,10 @@ _BOOL = (_is_bool, "True or False")
 _CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
 _UNITS = (
     lambda v: (
-        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str | bytes) and len(v) > 0 and all(map(_integer(1)[0], v))
+        isinstance(v, Sequence | np.ndarray)
+        and not isinstance(v, str | bytes)
+        and len(v) > 0
+        and all(map(_integer(1)[0], v))
     ),
     "a non-empty sequence of integers of at least 1",
 )
@@ -85,6 +88,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "activation": _one_of(*ACTIVATIONS),
     "module": _either(_one_of("mlp"), (callable, "a torch.nn.Module class or a factory (n_inputs, n_outputs)")),
     "input_clip": _either(_NONE, _real(0, closed=False)),
+    "numeric_encoding": _either(_NONE, _one_of("auto", "piecewise_linear")),
     "optimizer": _either(
         _one_of(*OPTIMIZERS), (lambda v: _is_subclass(v, torch.optim.Optimizer), "a torch.optim.Optimizer class")
     ),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass
 from itertools import pairwise
@@ -29,6 +30,8 @@ class MLPBuilder:
         Where each network's raw output starts.
     stages : dict
         Cost and statistics for the fleet.
+    input_power : float or None
+        Sum of the inputs' variances; None if each is 1, as after a StandardScaler.
 
     """
 
@@ -37,11 +40,12 @@ class MLPBuilder:
     seeds: tuple[int, ...]
     output_bias: Tensor
     stages: dict[str, Any]
+    input_power: float | None = None
 
     def __call__(self) -> MLPFleet:
         """A fresh fleet."""
         dtype = self.output_bias.dtype
-        networks = [he_weights(self.widths, seed) for seed in self.seeds]
+        networks = [he_weights(self.widths, seed, self.input_power) for seed in self.seeds]
         weights = [torch.stack(layer).to(dtype) for layer in zip(*networks, strict=True)]
         weights[-1] = weights[-1].mT.contiguous()
         biases = [torch.zeros(len(self.seeds), 1, width, dtype=dtype) for width in self.widths[1:-1]]
@@ -50,17 +54,21 @@ class MLPBuilder:
 
 def fresh(stages: dict[str, Any]) -> dict[str, Any]:
     """Stages whose tensors belong to nobody else."""
-    return {name: value.clone() if isinstance(value, Tensor) else value for name, value in stages.items()}
+    return {name: copy.deepcopy(value) for name, value in stages.items()}
 
 
-def he_weights(widths: tuple[int, ...], seed: int) -> list[Tensor]:
+def he_weights(widths: tuple[int, ...], seed: int, input_power: float | None = None) -> list[Tensor]:
     """Weights (n_in, n_out) of each layer, Gaussian with std sqrt(2 / n_in) (He et al. 2015).
+
+    In the first layer n_in is the sum of the inputs' variances, `input_power`,
+    which is their number where each has variance 1.
 
     NOTE[ARTICLE]: the article prints sqrt(2 / (l - 1)); meant is the number of
     units in layer l - 1.
     """
     generator = torch.Generator().manual_seed(seed)
+    powers = [input_power or widths[0], *widths[1:-1]]
     return [
-        torch.randn(n_in, n_out, generator=generator, dtype=torch.float64).mul_(math.sqrt(2 / max(1, n_in)))
-        for n_in, n_out in pairwise(widths)
+        torch.randn(n_in, n_out, generator=generator, dtype=torch.float64).mul_(math.sqrt(2 / max(1, power)))
+        for (n_in, n_out), power in zip(pairwise(widths), powers, strict=True)
     ]

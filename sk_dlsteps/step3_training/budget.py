@@ -8,7 +8,7 @@ import math
 ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 128
 N_STEPS = 4000
-MIN_EPOCHS, MAX_EPOCHS = 45, 810
+MIN_EPOCHS, MAX_EPOCHS = 45, 405
 
 
 def choose_batch_size(batch_size: str | int, n_rows: int) -> int:

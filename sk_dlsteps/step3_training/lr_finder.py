@@ -4,18 +4,32 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-# Where the sweep begins and ends, and the rate that stands in when the curve says nothing;
-# the fallbacks by measurement (docs/benchmarks.md, "Learning rate"), "sgd" with momentum 0.9.
-SWEEPS = {"adam": (1e-4, 1.0, 0.02), "adamw": (1e-4, 1.0, 0.02), "sgd": (1e-4, 10.0, 0.05)}
-OTHER_SWEEP = (1e-5, 1.0, 1e-3)
+
+class Sweep(NamedTuple):
+    """Where a sweep begins and ends, the highest rate it may pick, and the rate that stands in for a pick."""
+
+    low: float
+    high: float
+    ceiling: float
+    default: float
+
+
+# By measurement (docs/benchmarks.md, "Learning rate"); "sgd" has momentum 0.9. On small data
+# Adam's curve falls further than training can follow, hence its ceiling.
+SWEEPS = {
+    "adam": Sweep(1e-4, 1.0, 0.05, 0.02),
+    "adamw": Sweep(1e-4, 1.0, 0.05, 0.02),
+    "sgd": Sweep(1e-4, 10.0, 1.0, 0.05),
+}
+OTHER_SWEEP = Sweep(1e-5, 1.0, 1.0, 1e-3)
 # Steps of a sweep: this share of the fit's, within bounds; a shorter fit is not worth a sweep.
 SWEEP_SHARE, MIN_STEPS, MAX_STEPS = 0.1, 30, 100
-# How far from the steepest point to the minimum, on the log scale, the pick lies,
-# and the bounds it is clipped to (shared with recipe_findings' measurements).
+# How far from the steepest point to the minimum, on the log scale, the pick lies.
 TOWARDS_MINIMUM = 0.7
 # Width of the smoothing in points of a 100-point sweep, and how many times the noise
 # the curve must fall to be trusted.
@@ -72,9 +86,9 @@ def sweep_rates(optimizer: str, n_fit_steps: int) -> np.ndarray:
     """
     if n_fit_steps < MIN_STEPS:
         return np.empty(0)
-    low, high, _ = SWEEPS.get(optimizer, OTHER_SWEEP)
+    sweep = SWEEPS.get(optimizer, OTHER_SWEEP)
     n_steps = int(np.clip(SWEEP_SHARE * n_fit_steps, MIN_STEPS, MAX_STEPS))
-    return np.geomspace(low, high, n_steps)
+    return np.geomspace(sweep.low, sweep.high, n_steps)
 
 
 def range_test(take_step: Callable[[float], np.ndarray], rates: np.ndarray) -> np.ndarray:
@@ -100,7 +114,7 @@ def range_test(take_step: Callable[[float], np.ndarray], rates: np.ndarray) -> n
     return np.vstack([*losses, *[np.full_like(losses[0], np.nan)] * missing])
 
 
-def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float) -> LRCurve:
+def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float, ceiling: float = np.inf) -> LRCurve:
     """Pick a rate a little to the right of the steepest point of the curve.
 
     The median over the replicas is cut where it climbs above its start, then
@@ -117,6 +131,8 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float) -> LRCurv
         What `range_test` measured.
     default : float
         The rate to fall back to.
+    ceiling : float, default=inf
+        The highest rate that may be picked.
 
     Returns
     -------
@@ -157,6 +173,8 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float) -> LRCurv
         f"right of the steepest point ({alternatives['steepest']:.2g}), where the loss still falls; "
         f"its minimum lies at {rates[lowest]:.2g}"
     )
+    if pick > ceiling:
+        pick, reason = ceiling, f"{reason}; lowered to the ceiling of {ceiling:g}"
     return LRCurve(rates, losses, smoothed, float(f"{pick:.2g}"), reason, True, alternatives)
 
 
