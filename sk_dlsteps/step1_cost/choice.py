@@ -42,6 +42,8 @@ _REGRESSION_CRITERIA = (
     nn.SmoothL1Loss,
     nn.PoissonNLLLoss,
 )
+# Raw outputs are no probabilities: this one fits no task.
+_NO_LOGITS = (nn.BCELoss,)
 _CLASS_CRITERIA = (
     nn.CrossEntropyLoss,
     nn.NLLLoss,
@@ -100,7 +102,7 @@ def _from_criterion(loss: Any, task: str) -> Cost:
     """A cost around a torch criterion, reduced to one loss per row."""
     kind = loss if inspect.isclass(loss) else type(loss)
     wrong = _CLASS_CRITERIA if task == "regression" else _REGRESSION_CRITERIA
-    if issubclass(kind, wrong) or (issubclass(kind, nn.BCEWithLogitsLoss) and task != "binary"):
+    if issubclass(kind, (*wrong, *_NO_LOGITS)) or (issubclass(kind, nn.BCEWithLogitsLoss) and task != "binary"):
         raise ValueError(
             f"`loss={kind.__name__}` does not fit a {task} target. Use 'auto' or one of {sorted(COSTS[task])}."
         )

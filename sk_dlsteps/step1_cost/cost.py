@@ -42,7 +42,8 @@ class Cost(nn.Module):
             raw = raw.detach().requires_grad_()
             losses = self(raw, target)
             (gradient,) = torch.autograd.grad(losses.sum(), raw)
-        return losses.detach(), gradient
+        # The gradient of a linear loss is one number shown many times, which nobody could scale in place.
+        return losses.detach(), gradient.contiguous()
 
     def link(self, raw: Tensor) -> Tensor:
         """Prediction for raw outputs: a value, or the classes' probabilities."""

@@ -35,8 +35,9 @@ class CustomCost(Cost):
         """The user's loss of each row."""
         rows = raw.shape[:-1]
         flat = target.reshape(-1, *target.shape[len(rows) :])
-        losses = self.function(raw.reshape(-1, raw.shape[-1]), flat)
-        if losses.dim() == 2 and losses.shape[0] == rows.numel():
+        output = raw.reshape(-1, raw.shape[-1])
+        losses = self.function(output, flat)
+        if losses.shape == output.shape:
             losses = losses.mean(-1)
         if losses.shape != (rows.numel(),):
             raise ValueError(

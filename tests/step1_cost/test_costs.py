@@ -1,0 +1,143 @@
+"""Losses, gradients and links of every cost, against torch."""
+
+import pickle
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+from torch.nn import functional as F
+
+from sk_dlsteps.step1_cost.choice import COSTS, choose_cost
+from sk_dlsteps.step1_cost.cost import Cost, CrossEntropy
+
+EVERY = [(task, name) for task, costs in COSTS.items() for name in costs]
+REFERENCE = {
+    "squared_error": lambda raw, y: F.mse_loss(raw, y, reduction="none").mean(-1),
+    "absolute_error": lambda raw, y: F.l1_loss(raw, y, reduction="none").mean(-1),
+    "huber": lambda raw, y: F.huber_loss(raw, y, reduction="none").mean(-1),
+    "poisson": lambda raw, y: F.poisson_nll_loss(raw, y, reduction="none").mean(-1),
+    "binary_cross_entropy": lambda raw, y: F.binary_cross_entropy_with_logits(raw[:, 0], y.double(), reduction="none"),
+    "cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none"),
+    "smoothed_cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none", label_smoothing=0.1),
+}
+
+
+def random_rows(task, cost, n_columns, seed, n_rows=7, size=3.0):
+    """Raw outputs and targets of a few rows."""
+    generator = torch.Generator().manual_seed(seed)
+    raw = size * torch.randn(n_rows, cost.n_outputs(n_columns), generator=generator, dtype=torch.float64)
+    if task != "regression":
+        return raw, torch.randint(n_columns, (n_rows,), generator=generator)
+    y = size * torch.randn(n_rows, n_columns, generator=generator, dtype=torch.float64)
+    return raw, y.abs() if cost.target_scaling == "scale" else y
+
+
+def columns(task):
+    """Numbers of target columns or classes to try."""
+    return {"regression": (1, 4), "binary": (2,), "multiclass": (3, 9)}[task]
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([0.01, 1.0, 4.0]))
+@settings(max_examples=15, deadline=None)
+def test_the_loss_is_torchs_own(task, name, seed, size):
+    cost, _ = choose_cost(name, task)
+    for n_columns in columns(task):
+        raw, y = random_rows(task, cost, n_columns, seed, size=size)
+        torch.testing.assert_close(cost(raw, y), REFERENCE[name](raw, y), rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([0.01, 1.0, 4.0]))
+@settings(max_examples=15, deadline=None)
+def test_the_closed_form_gradient_equals_autograd(task, name, seed, size):
+    cost, _ = choose_cost(name, task)
+    for n_columns in columns(task):
+        raw, y = random_rows(task, cost, n_columns, seed, size=size)
+        losses, gradient = cost.value_and_gradient(raw, y)
+        expected_losses, expected = Cost.value_and_gradient(cost, raw, y)
+        torch.testing.assert_close(losses, expected_losses, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[1] != "poisson"])
+def test_losses_and_gradients_of_huge_outputs_are_finite(task, name):
+    cost, _ = choose_cost(name, task)
+    losses, gradient = cost.value_and_gradient(*random_rows(task, cost, columns(task)[-1], 0, size=1e6))
+    assert losses.isfinite().all()
+    assert gradient.isfinite().all()
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_losses_of_a_fleet_are_those_of_its_networks(task, name):
+    cost, _ = choose_cost(name, task)
+    pairs = [random_rows(task, cost, columns(task)[-1], seed) for seed in range(3)]
+    raw, y = (torch.stack(part) for part in zip(*pairs, strict=True))
+    torch.testing.assert_close(cost(raw, y), torch.stack([cost(*pair) for pair in pairs]))
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_raw_outputs_and_targets_are_left_as_they_were(task, name):
+    cost, _ = choose_cost(name, task)
+    raw, y = random_rows(task, cost, columns(task)[-1], 0)
+    raw_before, y_before = raw.clone(), y.clone()
+    cost(raw, y)
+    cost.value_and_gradient(raw, y)
+    cost.link(raw)
+    assert torch.equal(raw, raw_before)
+    assert torch.equal(y, y_before)
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+def test_class_predictions_are_probabilities_in_the_order_of_the_codes(task, name):
+    cost, _ = choose_cost(name, task)
+    n_classes = columns(task)[-1]
+    probabilities = cost.link(random_rows(task, cost, n_classes, 0, size=100.0)[0])
+    assert probabilities.shape == (7, n_classes)
+    assert (probabilities >= 0).all()
+    torch.testing.assert_close(probabilities.sum(1), torch.ones(7, dtype=torch.float64))
+    raw = torch.zeros(1, cost.n_outputs(n_classes), dtype=torch.float64)
+    raw[0, -1] = 5.0
+    assert cost.link(raw).argmax() == n_classes - 1
+
+
+def test_poisson_predictions_are_positive():
+    cost, _ = choose_cost("poisson", "regression")
+    raw = torch.linspace(-50, 50, 11, dtype=torch.float64)
+    torch.testing.assert_close(cost.link(raw), raw.exp())
+    assert (cost.link(raw) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["squared_error", "absolute_error", "huber"])
+def test_other_regression_predictions_are_the_raw_outputs(name):
+    raw = torch.linspace(-5, 5, 11)
+    assert choose_cost(name, "regression")[0].link(raw) is raw
+
+
+@pytest.mark.parametrize(("task", "name"), EVERY)
+def test_every_cost_pickles(task, name):
+    cost, _ = choose_cost(name, task)
+    raw, y = random_rows(task, cost, columns(task)[0], 0)
+    torch.testing.assert_close(pickle.loads(pickle.dumps(cost))(raw, y), cost(raw, y))
+
+
+def test_smoothing_nothing_is_plain_cross_entropy():
+    raw, y = random_rows("multiclass", CrossEntropy(), 3, 0)
+    torch.testing.assert_close(CrossEntropy(0.0)(raw, y), F.cross_entropy(raw, y, reduction="none"))
+
+
+def test_a_printed_cost_shows_its_name():
+    assert repr(CrossEntropy()) == "CrossEntropy(cross_entropy)"
+
+
+def test_a_cost_without_a_loss_says_so():
+    with pytest.raises(TypeError, match="Cost defines no loss"):
+        Cost()(torch.zeros(1, 1), torch.zeros(1, 1))
+
+
+def test_a_cost_in_a_network_has_no_parameters_to_train():
+    for task, name in EVERY:
+        assert not list(choose_cost(name, task)[0].parameters())
+    assert isinstance(choose_cost("auto", "binary")[0], nn.Module)
