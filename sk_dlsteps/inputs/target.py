@@ -137,5 +137,7 @@ def as_labels(y: np.ndarray) -> np.ndarray:
             f"`y` holds labels of several types ({', '.join(kinds)}); make them one, for example by y.astype(str)."
         )
     if kinds != ["str"]:
-        raise ValueError(f"`y` holds {kinds[0]} labels as objects; give the array a type, for example y.astype(int).")
+        raise ValueError(
+            f"Unknown label type: `y` holds {kinds[0]} labels as objects; give it a dtype, for example by y.astype(int)."
+        )
     return y

@@ -29,7 +29,7 @@ NONSENSE = {
     "an empty list": ([], ("callbacks",)),
     "a list of text": (["a"], ("callbacks",)),
     "a set": ({1}, ()),
-    "None": (None, ("input_clip", "callbacks", "random_state")),
+    "None": (None, ("numeric_encoding", "input_clip", "callbacks", "random_state")),
     "the class int": (int, ("module",)),
 }
 
