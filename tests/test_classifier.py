@@ -10,6 +10,13 @@ from sk_dlsteps import StepwiseClassifier
 from sk_dlsteps.preparation import prepare
 
 
+def name_of(value):
+    """A test's name, the same in every process."""
+    if isinstance(value, dict):
+        return "-".join(f"{key}={name_of(entry)}" for key, entry in value.items())
+    return getattr(value, "__name__", str(value))
+
+
 def short(**parameters):
     """A classifier that trains for a moment."""
     return StepwiseClassifier(**{"max_epochs": 15, "learning_rate": 0.02, "random_state": 0, **parameters})
@@ -124,7 +131,7 @@ def test_validation_data_of_the_users_own(iris):
 @pytest.mark.parametrize(
     "loss",
     ["auto", "cross_entropy", "smoothed_cross_entropy", nn.CrossEntropyLoss, nn.NLLLoss(), focal],
-    ids=str,
+    ids=name_of,
 )
 @pytest.mark.parametrize("data", ["iris", "cancer"])
 def test_every_cost_learns(loss, data, request):

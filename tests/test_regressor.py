@@ -17,6 +17,13 @@ from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import prepare
 
 
+def name_of(value):
+    """A test's name, the same in every process."""
+    if isinstance(value, dict):
+        return "-".join(f"{key}={name_of(entry)}" for key, entry in value.items())
+    return getattr(value, "__name__", str(value))
+
+
 def short(**parameters):
     """A regressor that trains for a moment."""
     return StepwiseRegressor(**{"max_epochs": 15, "learning_rate": 0.02, "random_state": 0, **parameters})
@@ -261,7 +268,7 @@ def test_folds_are_disjoint_and_cover_all_rows():
         (nn.HuberLoss(delta=0.5), "HuberLoss"),
         (cubed_error, "cubed_error"),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_every_cost_learns(loss, name, diabetes):
     X, X_test, y, y_test = diabetes
@@ -302,7 +309,7 @@ def test_a_loss_that_is_no_loss_per_row_is_refused(diabetes):
         ({"hidden_units": np.array([9, 4])}, (9, 4)),
         ({"hidden_units": np.int64(3), "n_hidden_layers": np.int64(2)}, (3, 3)),
     ],
-    ids=str,
+    ids=name_of,
 )
 def test_the_layers_are_as_wide_as_asked(parameters, widths, diabetes):
     model = short(numeric_encoding=None, **parameters).fit(diabetes[0], diabetes[2])
@@ -333,7 +340,7 @@ def dict_factory(n_inputs, n_outputs):
     return {}
 
 
-@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", torch.optim.RMSprop], ids=str)
+@pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd", torch.optim.RMSprop], ids=name_of)
 def test_every_optimizer_learns(optimizer, diabetes):
     X, X_test, y, y_test = diabetes
     rate = 0.002 if optimizer is torch.optim.RMSprop else 0.02
@@ -349,7 +356,7 @@ def half_way(progress):
 @pytest.mark.parametrize(
     "schedule",
     ["auto", "constant", "exponential", "staircase", "plateau", "cosine", "cosine_restarts", half_way],
-    ids=str,
+    ids=name_of,
 )
 def test_every_schedule_learns(schedule, diabetes):
     X, X_test, y, y_test = diabetes
@@ -409,7 +416,7 @@ def test_several_targets_at_once():
 # -- randomness and torch's own settings -------------------------------------------------
 
 
-@pytest.mark.parametrize("parameters", [{}, {"n_estimators": 1}, {"module": make_net, "n_estimators": 2}], ids=str)
+@pytest.mark.parametrize("parameters", [{}, {"n_estimators": 1}, {"module": make_net, "n_estimators": 2}], ids=name_of)
 def test_a_seed_repeats_the_fit_bit_for_bit(parameters, diabetes):
     X, X_test, y, _ = diabetes
     parameters = {"learning_rate": "auto", **parameters}
@@ -485,7 +492,7 @@ def test_nothing_global_is_changed_by_a_fit_that_fails(diabetes):
     assert settings_of_torch() == before
 
 
-@pytest.mark.parametrize("parameters", [{}, {"module": Net}, {"loss": cubed_error}], ids=str)
+@pytest.mark.parametrize("parameters", [{}, {"module": Net}, {"loss": cubed_error}], ids=name_of)
 def test_the_default_dtype_of_torch_does_not_matter(parameters, diabetes):
     X, X_test, y, y_test = diabetes
     expected = short(**parameters).fit(X, y)

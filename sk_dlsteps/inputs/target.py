@@ -138,6 +138,6 @@ def as_labels(y: np.ndarray) -> np.ndarray:
         )
     if kinds != ["str"]:
         raise ValueError(
-            f"Unknown label type: `y` holds {kinds[0]} labels as objects; give it a dtype, for example by y.astype(int)."
+            f"Unknown label type: `y` holds {kinds[0]} labels as objects; give it a dtype, for example y.astype(int)."
         )
     return y
