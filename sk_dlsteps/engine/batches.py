@@ -53,7 +53,8 @@ class FleetData:
 
     The rows of an epoch are the smallest network's; a network with more of them
     leaves out a random few each time. An epoch has ``ceil(rows / batch_size)``
-    minibatches whose sizes differ by one at most, so none is a single row.
+    minibatches whose sizes differ by one at most. None is a single row, unless
+    `batch_size` is 1: with a `batch_size` of 2 one may hold 3.
 
     Parameters
     ----------
@@ -81,7 +82,8 @@ class FleetData:
         self.X, self.y = X, y
         self.rows, self.generators = list(rows), list(generators)
         self.n_rows = min(len(r) for r in rows)
-        self.n_batches = max(1, -(-self.n_rows // batch_size))
+        most = self.n_rows if batch_size == 1 else self.n_rows // 2
+        self.n_batches = max(1, min(-(-self.n_rows // batch_size), most))
         ends = [self.n_rows * (i + 1) // self.n_batches for i in range(self.n_batches)]
         self.bounds = list(zip([0, *ends[:-1]], ends, strict=True))
 

@@ -128,13 +128,15 @@ class FleetNet(NeuralNet):
         self._ended_by_callback = False
         with threads(self.n_threads), torch.no_grad():
             training = Training(self, X, y, rows, epochs)
-            for _ in range(epochs):
-                self.notify("on_epoch_begin", **datasets)
-                training.run_epoch()
-                self.notify("on_epoch_end", **datasets)
-                if self._ended_by_callback or training.stop_networks():
-                    break
-            training.finish()
+            try:
+                for _ in range(epochs):
+                    self.notify("on_epoch_begin", **datasets)
+                    training.run_epoch()
+                    self.notify("on_epoch_end", **datasets)
+                    if self._ended_by_callback or training.stop_networks():
+                        break
+            finally:
+                training.finish()
         return self
 
     # -- prediction -------------------------------------------------------------------
@@ -146,13 +148,15 @@ class FleetNet(NeuralNet):
         not depend on the rows beside it.
         """
         self.check_is_fitted()
-        fleet = self.module_
-        fleet.train(training)
+        fleet, was_training = self.module_, self.module_.training
         x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
         n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
         with torch.no_grad():
             for start in range(0, max(1, len(x)), n_chunk):
-                yield fleet(x[start : start + n_chunk]).to(device)
+                fleet.train(training)
+                predictions = fleet(x[start : start + n_chunk]).to(device)
+                fleet.train(was_training)
+                yield predictions
 
     def network_predictions(self, X) -> np.ndarray:
         """Predictions of every network, shape (rows, K, n_predictions)."""

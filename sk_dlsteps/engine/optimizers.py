@@ -28,10 +28,6 @@ class FleetOptimizer(torch.optim.Optimizer):
         super().__init__(params, {**defaults, "factors": None})
         stack = self.param_groups[0]["params"][0]
         self.n_active = stack.shape[0]
-        for group in self.param_groups:
-            for p in group["params"]:
-                for name in self.moments:
-                    self.state[p][name] = torch.zeros_like(p)
         self.count = torch.zeros((), dtype=torch.float32, device=stack.device)
         self._slices: dict[tuple[int, int, int], list[list[Tensor]]] = {}
 
@@ -59,14 +55,23 @@ class FleetOptimizer(torch.optim.Optimizer):
         key = (i, start, stop)
         if key not in self._slices:
             stacks = self.param_groups[i]["params"]
-            states = [[self.state[p][name] for p in stacks] for name in self.moments]
+            states = [[self._moment(p, name) for p in stacks] for name in self.moments]
             whole = [[p.data for p in stacks], [p.grad for p in stacks], *states]
             self._slices[key] = [[t[start:stop] for t in kind] for kind in whole]
         return self._slices[key]
 
-    def forget_slices(self) -> None:
-        """Drop the slices that were kept for further steps."""
+    def _moment(self, stack: Tensor, name: str) -> Tensor:
+        """A moment of a stack of parameters, zero before the first step."""
+        state = self.state[stack]
+        if name not in state:
+            state[name] = torch.zeros_like(stack)
+        return state[name]
+
+    def clear(self) -> None:
+        """Be as before the first step."""
+        self.state.clear()
         self._slices.clear()
+        self.count.zero_()
 
 
 class FleetAdam(FleetOptimizer):
@@ -186,6 +191,7 @@ def reorder(optimizer: torch.optim.Optimizer, order: Sequence[int], n_active: in
 
 def clear(optimizer: torch.optim.Optimizer) -> None:
     """Drop the optimizer's state, which only further steps would need."""
-    optimizer.state.clear()
     if isinstance(optimizer, FleetOptimizer):
-        optimizer.forget_slices()
+        optimizer.clear()
+    else:
+        optimizer.state.clear()

@@ -84,20 +84,22 @@ class Training:
         """Take the epoch's steps."""
         net, data = self.net, self.data
         steps_before, n_steps = (self.epoch - 1) * data.n_batches, self.n_epochs * data.n_batches
-        total = torch.zeros(self.fleet.n_active, device=data.X.device)
+        total = torch.zeros(self.fleet.n_active, dtype=data.X.dtype, device=data.X.device)
         for i, (x, target) in enumerate(data.epoch(self.fleet)):
             if self.hears_batches:
                 self._begin_batch(x, target)
             losses, raw = self.fleet.gradients(x, target)
             if self.hears_gradients:
-                net.notify("on_grad_computed", named_parameters=self._named_parameters(), X=x, y=target, training=True)
+                self._show_gradients(x, target)
             self._set_rate((steps_before + i) / n_steps)
             net.optimizer_.step()
             total += losses.sum(1)
             if self.hears_batches:
                 self._end_batch(x, target, losses, raw)
-        self.train_losses[self.active] = (total / data.n_rows).cpu().numpy()
-        self._drop_exploded()
+        losses = (total / data.n_rows).cpu().numpy().astype(float)
+        exploded = ~np.isfinite(losses)
+        self.train_losses[self.active[~exploded]] = losses[~exploded]
+        self._drop(exploded)
 
     def _set_rate(self, progress: float) -> None:
         """Give the optimizer the rate of this moment."""
@@ -107,9 +109,8 @@ class Training:
         factors = None if self.factors is None else self.factors[self.active].tolist()
         optimizers.set_rate(self.net.optimizer_, self.net.lr * schedule(progress), factors)
 
-    def _drop_exploded(self) -> None:
+    def _drop(self, exploded: np.ndarray) -> None:
         """Put networks whose loss is no longer finite back to their best state, and end them."""
-        exploded = ~np.isfinite(self.train_losses[self.active])
         if exploded.any():
             names = ", ".join(str(k) for k in self.active[exploded])
             warnings.warn(
@@ -127,6 +128,7 @@ class Training:
             self.fleet.remember(torch.ones(self.fleet.n_active, dtype=torch.bool))
             return
         if not len(active):
+            self.best_curve.append(self.best_losses.copy())
             return
         losses, raw = self.validation.evaluate(self.fleet)
         values = losses.cpu().numpy().astype(float)
@@ -141,13 +143,17 @@ class Training:
             self._show_validation(raw, values)
 
     def _record(self) -> None:
-        """Fill the epoch's row of history: means over the networks, stopped ones at their best."""
+        """Fill the epoch's row of history: means over the networks, stopped ones at their best.
+
+        Networks that never had a finite loss do not count.
+        """
         record = self.net.history.record
         losses = {"train_loss": self.train_losses}
         if self.validation is not None:
             losses["valid_loss"] = self.valid_losses
         for name, values in losses.items():
-            mean = float(np.mean(values))
+            finite = values[np.isfinite(values)]
+            mean = float(finite.mean()) if len(finite) else float("nan")
             record(name, mean)
             record(f"{name}_best", mean < self.lowest.get(name, np.inf))
             self.lowest[name] = min(mean, self.lowest.get(name, np.inf))
@@ -200,9 +206,11 @@ class Training:
 
     # -- what callbacks of single batches hear ----------------------------------------
 
-    def _named_parameters(self) -> list[tuple[str, Tensor]]:
-        """Parameters with gradients."""
-        return [(n, p) for n, p in self.fleet.named_parameters() if p.grad is not None]
+    def _show_gradients(self, x: Tensor, target: Tensor) -> None:
+        """Tell callbacks of gradients, one network after another: a norm to clip is a single network's."""
+        for k, own in enumerate(self.fleet.networks()[: self.fleet.n_active]):
+            named = [(name, p) for name, p in own if p.grad is not None]
+            self.net.notify("on_grad_computed", named_parameters=named, X=x[k], y=target[k], training=True)
 
     def _batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """A fleet's minibatch as one batch of rows, targets in the user's units."""

@@ -11,7 +11,7 @@ import torch
 
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.inputs.features import fit_scaler, network_statistics
+from sk_dlsteps.inputs.features import fit_scaler, network_statistics, piecewise_linear
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder
@@ -64,7 +64,7 @@ class SmallFleets:
     def n_outputs(self) -> int:
         return self.cost.n_outputs(self.target.n_columns)
 
-    def builder(self, networks=None, widths=(5,), activation="tanh", module=None):
+    def builder(self, networks=None, widths=(5,), activation="tanh", module=None, encode=False):
         """Builds the fleet of the numbered networks: the built-in ones, or a user's module."""
         networks = range(self.n_networks) if networks is None else networks
         train = [self.train[k] for k in networks]
@@ -77,10 +77,14 @@ class SmallFleets:
             "input_clip": 3.0,
             **self.target.statistics(self.cost, train),
         }
+        n_inputs = N_INPUTS
+        if encode:
+            stages["input_encoding"] = piecewise_linear(self.Z, train, center, factor)
+            n_inputs += stages["input_encoding"].n_added
         if module is not None:
-            return ModuleBuilder(module, N_INPUTS, self.n_outputs, seeds, stages)
+            return ModuleBuilder(module, n_inputs, self.n_outputs, seeds, stages)
         bias = self.target.output_bias(self.cost, train, self.dtype)
-        return MLPBuilder((N_INPUTS, *widths, self.n_outputs), activation, seeds, bias, stages)
+        return MLPBuilder((n_inputs, *widths, self.n_outputs), activation, seeds, bias, stages)
 
     def net(self, networks=None, *, build=None, optimizer="adam", lr=0.02, weight_decay=0.0, max_epochs=5, **kwargs):
         """An untrained net of the numbered networks."""

@@ -133,6 +133,19 @@ def test_all_seven_networks_equal_themselves_alone_without_validation(small_flee
     assert_equals_alone(small_fleets(), range(7), build={"module": module}, validated=False, **settings)
 
 
+@pytest.mark.parametrize("stopping", STOPPING)
+def test_a_network_with_encoded_inputs_equals_itself_alone(small_fleets, stopping):
+    build = {"encode": True, "widths": (5, 4), "activation": "silu"}
+    assert_equals_alone(
+        small_fleets(),
+        [1, 4],
+        build=build,
+        stopping=STOPPING[stopping],
+        schedule=CosineRestarts(CYCLES),
+        max_epochs=N_EPOCHS,
+    )
+
+
 @pytest.mark.parametrize("stopping", ["patience", "cycle ends"])
 def test_the_networks_of_the_equality_test_do_stop_at_different_epochs(small_fleets, stopping):
     fleets = small_fleets()

@@ -1,6 +1,7 @@
 """Gradients, stages and bookkeeping of a fleet of networks."""
 
 import pickle
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -31,7 +32,7 @@ def random_fleet(widths, activation="relu", cost=None, n_networks=3, seed=0, **s
     def normal(*shape):
         return torch.randn(*shape, generator=generator, dtype=torch.float64)
 
-    weights = [normal(n_networks, a, b) for a, b in zip(widths, widths[1:], strict=False)]
+    weights = [normal(n_networks, a, b) for a, b in pairwise(widths)]
     weights[-1] = weights[-1].mT.contiguous()
     biases = [normal(n_networks, 1, b) for b in widths[1:]]
     center, factor = normal(n_networks, 1, widths[0]), normal(n_networks, 1, widths[0]).exp()
