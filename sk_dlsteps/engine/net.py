@@ -111,9 +111,15 @@ class FleetNet(NeuralNet):
     # -- training ---------------------------------------------------------------------
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
-        """Train; unlike skorch's, a real Ctrl-C is raised and not swallowed."""
+        """Train; unlike skorch's, a real Ctrl-C is raised and not swallowed.
+
+        A training begins with a new optimizer: the last one dropped its state,
+        and one that was pickled moves parameters of its own.
+        """
         if not self.initialized_:
             self.initialize()
+        else:
+            self.initialize_optimizer()
         self.notify("on_train_begin", X=X, y=y)
         self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)

@@ -105,13 +105,14 @@ class FleetAdam(FleetOptimizer):
         weight_decay: float = 0.0,
         decoupled: bool = False,
     ) -> None:
-        self.kernel = torch._fused_adamw_ if decoupled else torch._fused_adam_
-        super().__init__(params, {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay})
+        defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
+        super().__init__(params, {**defaults, "decoupled_weight_decay": decoupled})
 
     def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
         """Move some networks of a group at one rate."""
         parameters, gradients, means, squares = tensors
-        self.kernel(
+        kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
+        kernel(
             parameters,
             gradients,
             means,
