@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.dataset import Dataset
@@ -65,7 +66,7 @@ class FleetNet(NeuralNet):
         dtype: torch.dtype = torch.float32,
         **kwargs: Any,
     ) -> None:
-        super().__init__(module, criterion, train_split=None, **kwargs)
+        super().__init__(module, criterion, **{"train_split": None, **kwargs})
         self.make_optimizer = make_optimizer
         self.seeds = seeds
         self.schedule = schedule
@@ -108,6 +109,14 @@ class FleetNet(NeuralNet):
         owner = frame.tb_frame.f_locals.get("self") if frame is not None else None
         return any(owner is callback for _, callback in self.callbacks_)
 
+    def __sklearn_tags__(self):
+        """A classifier if the cost is one for classes; scorers ask."""
+        tags = super().__sklearn_tags__()
+        is_classifier = self.criterion.target_scaling == "codes"
+        tags.estimator_type = "classifier" if is_classifier else "regressor"
+        tags.classifier_tags = ClassifierTags() if is_classifier else None
+        return tags
+
     # -- training ---------------------------------------------------------------------
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
@@ -130,6 +139,8 @@ class FleetNet(NeuralNet):
         n_networks = self.module_.n_networks
         rows = rows or Rows([np.arange(len(X))] * n_networks)
         epochs = self.max_epochs if epochs is None else epochs
+        if self.module_.target_center is None:
+            self.classes_ = np.arange(int(np.max(y)) + 1)
         datasets = {"dataset_train": Dataset(X, y), "dataset_valid": rows.validation_set(X, y)}
         self._ended_by_callback = False
         with threads(self.n_threads), torch.no_grad():

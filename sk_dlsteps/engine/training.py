@@ -157,6 +157,9 @@ class Training:
             record(name, mean)
             record(f"{name}_best", mean < self.lowest.get(name, np.inf))
             self.lowest[name] = min(mean, self.lowest.get(name, np.inf))
+        if not self.hears_batches:
+            # skorch's Checkpoint looks at the last batch of an epoch.
+            self.net.history.new_batch()
         record("lr", self.net.optimizer_.param_groups[0]["lr"])
 
     def stop_networks(self) -> bool:
