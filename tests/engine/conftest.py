@@ -10,8 +10,9 @@ import pytest
 import torch
 
 from sk_dlsteps.engine.batches import Rows
+from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.inputs.features import fit_scaler, network_statistics, piecewise_linear
+from sk_dlsteps.inputs.features import fit_scaler, network_statistics
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder
@@ -66,7 +67,7 @@ class SmallFleets:
 
     def builder(self, networks=None, widths=(5,), activation="tanh", module=None, encode=False):
         """Builds the fleet of the numbered networks: the built-in ones, or a user's module."""
-        networks = range(self.n_networks) if networks is None else networks
+        networks = list(range(self.n_networks) if networks is None else networks)
         train = [self.train[k] for k in networks]
         seeds = tuple(SEEDS[k] for k in networks)
         center, factor = network_statistics(self.X, self.scaler, train, self.dtype)
@@ -79,12 +80,20 @@ class SmallFleets:
         }
         n_inputs = N_INPUTS
         if encode:
-            stages["input_encoding"] = piecewise_linear(self.Z, train, center, factor)
+            stages["input_encoding"] = self._ramps(networks)
             n_inputs += stages["input_encoding"].n_added
         if module is not None:
             return ModuleBuilder(module, n_inputs, self.n_outputs, seeds, stages)
         bias = self.target.output_bias(self.cost, train, self.dtype)
         return MLPBuilder((n_inputs, *widths, self.n_outputs), activation, seeds, bias, stages)
+
+    def _ramps(self, networks):
+        """Three ramps for two of the columns, others for every network."""
+        columns = torch.tensor([0, 2])
+        rise = torch.tensor(networks, dtype=self.dtype).view(-1, 1, 1, 1) / 5 + 1
+        slope = rise * torch.ones(1, 1, 2, 3, dtype=self.dtype)
+        offset = torch.tensor([-1.0, 0.0, 1.0], dtype=self.dtype).expand_as(slope).contiguous()
+        return PiecewiseLinear(columns, slope, offset, torch.full_like(slope, -0.5), torch.full_like(slope, 0.5))
 
     def net(self, networks=None, *, build=None, optimizer="adam", lr=0.02, weight_decay=0.0, max_epochs=5, **kwargs):
         """An untrained net of the numbered networks."""

@@ -133,7 +133,7 @@ def test_early_stopping_with_load_best_brings_every_network_back_to_its_own_plac
 
     best = Best()
     callbacks = [("best", best), ("stop", EarlyStopping("distance", patience=3, load_best=True))]
-    net = fleets.fit(max_epochs=20, lr=0.05, stopping=Patience(2), callbacks=callbacks)
+    net = fleets.fit(max_epochs=20, stopping=Patience(3), callbacks=callbacks)
     assert best.order != list(range(7))
     n_active = best.predictions.shape[1]
     np.testing.assert_allclose(
