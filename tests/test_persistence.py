@@ -10,6 +10,7 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from skorch.callbacks import Callback
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
@@ -174,6 +175,30 @@ def test_a_refit_drops_what_the_new_data_do_not_have():
     assert model.n_features_in_ == 3
     fresh = StepwiseRegressor(random_state=0, max_epochs=3, learning_rate=0.01).fit(X[:, :3], Y)
     np.testing.assert_array_equal(model.predict(X[:, :3]), fresh.predict(X[:, :3]))
+
+
+class CtrlC(Callback):
+    """Gets a real SIGINT while it is running."""
+
+    def on_epoch_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+        self.still_running = True
+
+
+class Stop(Callback):
+    """Ends training the way skorch's own callbacks do."""
+
+    def on_epoch_end(self, net, **kwargs):
+        raise KeyboardInterrupt
+
+
+def test_an_interrupt_within_a_callback_is_one_unless_the_callback_raises_it():
+    model = StepwiseRegressor(random_state=0, max_epochs=3, learning_rate=0.01).fit(X, Y)
+    state = fitted_state(model)
+    with pytest.raises(KeyboardInterrupt):
+        model.set_params(callbacks=[CtrlC()]).fit(X, Y)
+    assert fitted_state(model) == state
+    assert model.set_params(callbacks=[Stop()]).fit(X, Y).n_iter_ == 1
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGINT cannot be sent to a child on Windows")

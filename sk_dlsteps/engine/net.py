@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dis
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.training import Training
 
+_RAISE = dis.opmap["RAISE_VARARGS"]
 # Numbers that the widest layer of all networks may hold at once while predicting.
 _PREDICT_CHUNK = 2**22
 
@@ -102,11 +104,16 @@ class FleetNet(NeuralNet):
             self._ended_by_callback = True
 
     def _raised_by_callback(self, interrupt: KeyboardInterrupt) -> bool:
-        """Whether the innermost frame of the interrupt is a callback's own method."""
-        frame = interrupt.__traceback__
-        while frame is not None and frame.tb_next is not None:
-            frame = frame.tb_next
-        owner = frame.tb_frame.f_locals.get("self") if frame is not None else None
+        """Whether the interrupt comes from a `raise` in a callback's own method.
+
+        A Ctrl-C may arrive there too, but at another instruction.
+        """
+        at = interrupt.__traceback__
+        while at is not None and at.tb_next is not None:
+            at = at.tb_next
+        if at is None or at.tb_frame.f_code.co_code[at.tb_lasti] != _RAISE:
+            return False
+        owner = at.tb_frame.f_locals.get("self")
         return any(owner is callback for _, callback in self.callbacks_)
 
     def __sklearn_tags__(self):
