@@ -156,7 +156,8 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float, ceiling: 
     width = SMOOTHING * len(rates) / 100
     smoothed[:n_used] = gaussian_filter1d(median[:n_used], width, mode="nearest")
     curve, decades = smoothed[:n_used], np.log10(rates[:n_used])
-    noise = np.median(np.abs(median[:n_used] - curve)) / np.sqrt(width)
+    # The noise from one point to the next, as a standard deviation, and what the smoothing leaves of it.
+    noise = 1.4826 * np.median(np.abs(np.diff(median[:n_used]))) / np.sqrt(2 * width)
     lowest = int(np.argmin(curve))
     fall = curve[: lowest + 1].max() - curve[lowest]
     if lowest < 2 or not fall > MIN_FALL_TO_NOISE * noise or fall <= 1e-9 * abs(curve).max():

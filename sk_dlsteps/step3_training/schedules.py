@@ -59,10 +59,11 @@ class CosineRestarts:
 
     def __call__(self, progress: float) -> float:
         """Factor of the rate at `progress` in [0, 1]."""
-        epoch = min(progress * self.ends[-1], self.ends[-1] - 1e-9)
-        cycle = bisect_right(self.ends, epoch)
+        epoch = progress * self.ends[-1]
+        # A millionth of an epoch more, or rounding would put a cycle's first step at the end of the last one.
+        cycle = min(bisect_right(self.ends, epoch + 1e-6), len(self.ends) - 1)
         start = self.ends[cycle - 1] if cycle else 0
-        return 0.5 * (1 + math.cos(math.pi * (epoch - start) / (self.ends[cycle] - start)))
+        return 0.5 * (1 + math.cos(math.pi * min((epoch - start) / (self.ends[cycle] - start), 1.0)))
 
 
 @dataclass(frozen=True)
@@ -96,7 +97,7 @@ class Plateau:
                 "waited": np.zeros(losses.shape, dtype=int),
                 "factors": np.ones(losses.shape),
             }
-        margin = np.where(np.isfinite(state["best"]), self.threshold * np.abs(state["best"]), 0.0)
+        margin = self.threshold * np.abs(np.where(np.isfinite(state["best"]), state["best"], 0.0))
         better = losses < state["best"] - margin
         waited = np.where(better, 0, state["waited"] + 1)
         cut = waited > self.patience

@@ -21,6 +21,7 @@ from skorch.callbacks import (
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
 
+from sk_dlsteps.step3_training.schedules import CosineRestarts
 from sk_dlsteps.step4_validation.early_stopping import Patience
 
 
@@ -133,7 +134,8 @@ def test_early_stopping_with_load_best_brings_every_network_back_to_its_own_plac
 
     best = Best()
     callbacks = [("best", best), ("stop", EarlyStopping("distance", patience=3, load_best=True))]
-    net = fleets.fit(max_epochs=20, stopping=Patience(3), callbacks=callbacks)
+    schedule = CosineRestarts((2, 6, 12, 20))
+    net = fleets.fit(max_epochs=20, schedule=schedule, stopping=Patience(3), callbacks=callbacks)
     assert best.order != list(range(7))
     n_active = best.predictions.shape[1]
     np.testing.assert_allclose(
