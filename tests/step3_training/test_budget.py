@@ -1,0 +1,40 @@
+"""How large minibatches are and how many epochs a fit has."""
+
+import math
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sk_dlsteps.step3_training.budget import (
+    MAX_BATCH,
+    MAX_EPOCHS,
+    MIN_BATCH,
+    MIN_EPOCHS,
+    choose_batch_size,
+    choose_max_epochs,
+)
+
+
+@given(n_rows=st.integers(1, 10**8))
+def test_minibatches_are_powers_of_two_within_bounds(n_rows):
+    size = choose_batch_size("auto", n_rows)
+    assert math.log2(size).is_integer()
+    assert 32 <= MIN_BATCH <= size <= MAX_BATCH <= 1024
+
+
+@given(n_rows=st.integers(1, 10**8), more=st.integers(0, 10**6))
+def test_more_rows_never_get_smaller_minibatches(n_rows, more):
+    assert choose_batch_size("auto", n_rows + more) >= choose_batch_size("auto", n_rows)
+
+
+@given(n_batches=st.integers(1, 10**6))
+def test_epochs_stay_within_bounds_and_are_whole_first_cycles(n_batches):
+    epochs = choose_max_epochs("auto", n_batches)
+    assert MIN_EPOCHS <= epochs <= MAX_EPOCHS
+    assert epochs % 15 == 0
+    assert choose_max_epochs("auto", n_batches + 1) <= epochs
+
+
+def test_numbers_are_the_users_decision():
+    assert choose_batch_size(7, 10**6) == 7
+    assert choose_max_epochs(3, 10**6) == 3
