@@ -81,7 +81,7 @@ class Fleet(nn.Module):
         x = (x - self._active(self.input_center, x)).mul_(self._active(self.input_factor, x))
         ramps = None if self.input_encoding is None else self.input_encoding(x)
         if self.input_clip is not None:
-            x.div_((x / self.input_clip).square_().add_(1).sqrt_())
+            x.mul_(torch.addcmul(x.new_ones(()), x, x, value=self.input_clip**-2).rsqrt_())
         return x if ramps is None else torch.cat([x, ramps], -1)
 
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:

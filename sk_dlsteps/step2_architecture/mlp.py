@@ -46,8 +46,11 @@ class MLPBuilder:
         """A fresh fleet."""
         dtype = self.output_bias.dtype
         networks = [he_weights(self.widths, seed, self.input_power) for seed in self.seeds]
-        weights = [torch.stack(layer).to(dtype) for layer in zip(*networks, strict=True)]
-        weights[-1] = weights[-1].mT.contiguous()
+        *hidden, last = zip(*networks, strict=True)
+        weights = [torch.stack(layer).to(dtype) for layer in hidden]
+        # Transposed before stacking: transposing a stack of single columns leaves strides that
+        # matrix products are slow with.
+        weights.append(torch.stack([weight.mT for weight in last]).to(dtype))
         biases = [torch.zeros(len(self.seeds), 1, width, dtype=dtype) for width in self.widths[1:-1]]
         return MLPFleet(weights, [*biases, self.output_bias.clone()], self.activation, **fresh(self.stages))
 
