@@ -114,26 +114,22 @@ class StepwiseEstimator(BaseEstimator):
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
         pipeline = train(prepared, plan, self.callbacks, self.verbose)
-        scores = score_fit(
-            pipeline[-1].network_predictions, prepared.Z, prepared.data.target, prepared.rows, prepared.scaler
-        )
+        net = pipeline[-1]
+        scores = score_fit(net.network_predictions, prepared.Z, data.target, prepared.rows, prepared.scaler)
+        step3 = training_record(plan, curve, len(net.history), net.best_epochs_, net.best_losses_)
 
         self._publish(
             {
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (
-                    *prepared.records,
-                    training_record(plan, curve, pipeline[-1].history, pipeline[-1].best_epochs_),
-                    scores.record,
-                ),
+                "steps_": (*prepared.records, step3, scores.record),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,
                 "lr_curve_": curve,
-                "history_": pipeline[-1].history,
-                "n_iter_": len(pipeline[-1].history),
+                "history_": net.history,
+                "n_iter_": len(net.history),
                 "oof_prediction_": scores.oof_prediction,
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,

@@ -202,9 +202,9 @@ class Training:
         self._reorder(np.argsort(self.order), self.fleet.n_networks)
         self.fleet.forget()
         self.fleet.eval()
-        self.net.best_epochs_ = (
-            self.best_epochs if self.validation is not None else np.full_like(self.best_epochs, self.epoch)
-        )
+        validated = self.validation is not None
+        self.net.best_epochs_ = self.best_epochs if validated else np.full_like(self.best_epochs, self.epoch)
+        self.net.best_losses_ = self.best_losses if validated else self.train_losses
         optimizers.clear(self.net.optimizer_)
 
     # -- what callbacks of single batches hear ----------------------------------------

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 
 
-def training_record(plan: Plan, curve: LRCurve | None, history: Any, best_epochs: np.ndarray) -> StepRecord:
+def training_record(
+    plan: Plan, curve: LRCurve | None, n_epochs: int, best_epochs: np.ndarray, best_losses: np.ndarray
+) -> StepRecord:
     """What was decided for training, and how it went.
 
     Parameters
@@ -19,10 +19,11 @@ def training_record(plan: Plan, curve: LRCurve | None, history: Any, best_epochs
         The decisions.
     curve : LRCurve or None
         What the range test saw; None if the rate was given.
-    history : skorch History
-        One row per epoch.
-    best_epochs : ndarray of shape (K,)
-        The epoch each network was kept from.
+    n_epochs : int
+        Epochs that were run.
+    best_epochs, best_losses : ndarray of shape (K,)
+        The epoch each network was kept from and its loss then: on validation
+        rows where there are such, else on training rows.
 
     """
     schedule = "constant" if plan.lr_schedule is None else type(plan.lr_schedule).__name__
@@ -34,10 +35,9 @@ def training_record(plan: Plan, curve: LRCurve | None, history: Any, best_epochs
         "learning_rate": plan.learning_rate,
         "alternatives": {} if curve is None else curve.alternatives,
         "networks": plan.n_networks,
-        "epochs": len(history),
+        "epochs": n_epochs,
         "best_epochs": best_epochs.tolist(),
-        "training_loss": history[-1]["train_loss"],
-        "validation_loss": history[-1].get("valid_loss"),
+        "mean_best_loss": float(best_losses.mean()),
     }
     because = "the rate was chosen by you" if curve is None else f"rate: {curve.reason}"
     return StepRecord(3, "training", decision, because, evidence)
