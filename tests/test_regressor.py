@@ -16,6 +16,9 @@ from sk_dlsteps.inputs.folds import assign_folds
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import prepare
 
+# Where a range test too short to be trusted does not matter.
+any_rate = pytest.mark.filterwarnings("ignore:No learning rate could be found:sk_dlsteps.StepwiseWarning")
+
 
 def name_of(value):
     """A test's name, the same in every process."""
@@ -416,6 +419,7 @@ def test_several_targets_at_once():
 # -- randomness and torch's own settings -------------------------------------------------
 
 
+@any_rate
 @pytest.mark.parametrize("parameters", [{}, {"n_estimators": 1}, {"module": make_net, "n_estimators": 2}], ids=name_of)
 def test_a_seed_repeats_the_fit_bit_for_bit(parameters, diabetes):
     X, X_test, y, _ = diabetes
@@ -440,6 +444,7 @@ def test_without_a_seed_fits_differ(diabetes):
     assert (model.fit(X, y).predict(X_test) != model.fit(X, y).predict(X_test)).all()
 
 
+@any_rate
 def test_whether_the_finder_ran_before_does_not_matter(diabetes):
     X, X_test, y, _ = diabetes
     found = short(learning_rate="auto").fit(X, y)
@@ -473,6 +478,7 @@ def settings_of_torch():
     )
 
 
+@any_rate
 @pytest.mark.parametrize("module", ["mlp", Net, make_net])
 def test_nothing_global_is_changed(module, diabetes):
     X, X_test, y = diabetes[0][:150], diabetes[1], diabetes[2][:150]
@@ -516,6 +522,7 @@ def test_verbose_prints_the_table_of_skorch(diabetes, capsys):
     assert [line.split()[0] for line in lines[2:5]] == ["1", "2", "3"]
 
 
+@any_rate
 def test_otherwise_nothing_is_printed(diabetes, capsys):
     X, X_test, y, _ = diabetes
     short(learning_rate="auto").fit(X, y).predict(X_test)
