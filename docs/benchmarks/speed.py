@@ -7,7 +7,7 @@ Every line is a ratio of times measured in one run; absolute times of shared mac
 
 import os
 
-os.environ.update({name: "1" for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")})
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 
 import statistics
 import subprocess
@@ -46,7 +46,12 @@ def ours(n_estimators):
 def scikit_learn():
     """The same network by scikit-learn."""
     return MLPRegressor(
-        hidden_layer_sizes=(UNITS,), batch_size=BATCH, max_iter=EPOCHS, tol=0, n_iter_no_change=EPOCHS + 1, random_state=0
+        hidden_layer_sizes=(UNITS,),
+        batch_size=BATCH,
+        max_iter=EPOCHS,
+        tol=0,
+        n_iter_no_change=EPOCHS + 1,
+        random_state=0,
     )
 
 

@@ -14,9 +14,11 @@ from torch import Tensor
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.plan import StepRecord
 
-# Ramps of a column: one for so many rows, within bounds, and their standard deviation beside that
-# of the column itself, 1; by measurement (docs/benchmarks.md, "Choosing the defaults").
-ROWS_PER_BIN, MIN_BINS, MAX_BINS, MAX_INPUTS = 64, 3, 16, 512
+# Ramps of a column: one for so many rows, within bounds; rows for each ramp of all columns; inputs
+# in all; and a ramp's standard deviation beside that of the column itself, 1. By measurement
+# (docs/benchmarks.md, "Choosing the defaults"), but for the rows per ramp, which keep small models small.
+ROWS_PER_BIN, MIN_BINS, MAX_BINS = 64, 3, 16
+ROWS_PER_RAMP, MAX_INPUTS = 5, 512
 RAMP_STD = 0.1
 # Rows that are enough for quantiles.
 QUANTILE_ROWS = 10_000
@@ -113,10 +115,12 @@ def piecewise_linear(
 
     Ramps have mean 0 and a standard deviation of `RAMP_STD` (as if values between
     two quantiles were spread evenly); a bin without width adds nothing. The
-    number of bins grows with the rows and is kept within `MAX_INPUTS` inputs in all.
+    number of bins grows with the rows, and their sum stays in proportion to them.
     """
     n_rows = min(len(own) for own in rows)
-    n_bins = min(MAX_BINS, n_rows // ROWS_PER_BIN, MAX_INPUTS // max(1, Z.shape[1]) - 1)
+    n_columns = max(1, Z.shape[1])
+    room = min(n_rows // ROWS_PER_RAMP, MAX_INPUTS - n_columns) // n_columns
+    n_bins = min(MAX_BINS, n_rows // ROWS_PER_BIN, room)
     if n_bins < MIN_BINS:
         return None
     levels = np.linspace(0, 1, n_bins + 1)

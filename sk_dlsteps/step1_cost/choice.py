@@ -110,6 +110,11 @@ def _from_criterion(loss: Any, task: str) -> Cost:
     if hasattr(criterion, "reduction"):
         criterion.reduction = "none"
     if issubclass(kind, nn.PoissonNLLLoss):
+        if not criterion.log_input:
+            raise ValueError(
+                "`loss=PoissonNLLLoss(log_input=False)` has no log link, without which predictions could be negative. "
+                "Use loss='poisson'."
+            )
         return PoissonLoss()
     wrapper: type[CustomCost] = CustomCost
     if issubclass(kind, nn.NLLLoss):

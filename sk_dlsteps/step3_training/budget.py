@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from sk_dlsteps.step3_training.schedules import N_CYCLES
+
 # By measurement (docs/benchmarks.md, "Choosing the defaults").
 ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 128
@@ -19,9 +21,10 @@ def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
     return min(max(power, MIN_BATCH), MAX_BATCH)
 
 
-def choose_max_epochs(max_epochs: str | int, n_batches: int, restart_mult: int = 2) -> int:
-    """Epochs that hold about `N_STEPS` optimisation steps, a whole number of first cycles, for "auto"."""
+def choose_max_epochs(max_epochs: str | int, n_batches: int) -> int:
+    """Epochs that hold about `N_STEPS` optimisation steps and whole doubling cycles, for "auto"."""
     if max_epochs != "auto":
         return int(max_epochs)
     epochs = min(max(N_STEPS / n_batches, MIN_EPOCHS), MAX_EPOCHS)
-    return 15 * max(1, round(epochs / 15))
+    whole = 2**N_CYCLES - 1
+    return whole * max(1, round(epochs / whole))

@@ -6,6 +6,7 @@ import numpy as np
 
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.lr_finder import LRCurve
+from sk_dlsteps.step3_training.schedules import describe_schedule
 
 
 def training_record(
@@ -26,10 +27,9 @@ def training_record(
         rows where there are such, else on training rows.
 
     """
-    schedule = "constant" if plan.lr_schedule is None else type(plan.lr_schedule).__name__
     decision = (
-        f"{plan.optimizer}, learning rate {plan.learning_rate:g}, schedule {schedule}, "
-        f"minibatches of {plan.batch_size}, up to {plan.max_epochs} epochs"
+        f"{plan.optimizer}, learning rate {plan.learning_rate:g}, {describe_schedule(plan.lr_schedule)}; "
+        f"minibatches of {plan.batch_size}, at most {plan.max_epochs} epochs"
     )
     evidence = {
         "learning_rate": plan.learning_rate,

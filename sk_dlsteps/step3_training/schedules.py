@@ -17,6 +17,10 @@ class Exponential:
 
     final: float = 0.01
 
+    def __str__(self) -> str:
+        """The schedule in words."""
+        return f"an exponential decay to {self.final:g} of the rate"
+
     def __call__(self, progress: float) -> float:
         """Factor of the rate at `progress` in [0, 1]."""
         return self.final**progress
@@ -29,6 +33,10 @@ class Staircase:
     final: float = 0.01
     n_stairs: int = 4
 
+    def __str__(self) -> str:
+        """The schedule in words."""
+        return f"{self.n_stairs} stairs down to {self.final:g} of the rate"
+
     def __call__(self, progress: float) -> float:
         """Factor of the rate at `progress` in [0, 1]."""
         stair = min(int(progress * self.n_stairs), self.n_stairs - 1)
@@ -38,6 +46,10 @@ class Staircase:
 @dataclass(frozen=True)
 class Cosine:
     """The rate falls to zero along half a cosine over the whole fit."""
+
+    def __str__(self) -> str:
+        """The schedule in words."""
+        return "a cosine over the whole fit"
 
     def __call__(self, progress: float) -> float:
         """Factor of the rate at `progress` in [0, 1]."""
@@ -56,6 +68,11 @@ class CosineRestarts:
     """
 
     ends: tuple[int, ...]
+
+    def __str__(self) -> str:
+        """The schedule in words."""
+        shown = ", ".join(map(str, self.ends[:6])) + (", ..." if len(self.ends) > 6 else "")
+        return f"a cosine in {len(self.ends)} cycles that end with epoch {shown}"
 
     def __call__(self, progress: float) -> float:
         """Factor of the rate at `progress` in [0, 1]."""
@@ -85,6 +102,10 @@ class Plateau:
     patience: int = 5
     threshold: float = 1e-4
 
+    def __str__(self) -> str:
+        """The schedule in words."""
+        return f"a cut to {self.factor:g} of the rate after {self.patience} epochs without a lower loss"
+
     def __call__(self, progress: float) -> float:
         """No change with progress as such."""
         return 1.0
@@ -108,6 +129,8 @@ class Plateau:
         }
 
 
+# Cycles of the default schedule; doubling ones end at 1, 3, 7 and 15 parts of the fit.
+N_CYCLES = 4
 SCHEDULES = ("auto", "constant", "exponential", "staircase", "plateau", "cosine", "cosine_restarts")
 
 
@@ -126,13 +149,14 @@ def choose_schedule(
     return simple[lr_schedule]() if lr_schedule in simple else None
 
 
-def cycle_ends(restart_period: str | int, restart_mult: int, max_epochs: int, n_cycles: int = 4) -> tuple[int, ...]:
+def cycle_ends(restart_period: str | int, restart_mult: int, max_epochs: int) -> tuple[int, ...]:
     """Epochs in which the cycles end.
 
-    "auto" fits up to `n_cycles` whole cycles into `max_epochs`; a period in
+    "auto" fits up to `N_CYCLES` whole cycles into `max_epochs`; a period in
     epochs fills them, the last cycle being cut short.
     """
     if restart_period == "auto":
+        n_cycles = N_CYCLES
         while n_cycles > 1 and _cycles_length(restart_mult, n_cycles) > max_epochs:
             n_cycles -= 1
         length = _cycles_length(restart_mult, n_cycles)
@@ -147,3 +171,12 @@ def cycle_ends(restart_period: str | int, restart_mult: int, max_epochs: int, n_
 def _cycles_length(mult: int, n_cycles: int) -> int:
     """Length of the first cycles in units of the first."""
     return sum(mult**i for i in range(n_cycles))
+
+
+def describe_schedule(lr_schedule: Any) -> str:
+    """A schedule in words."""
+    if lr_schedule is None:
+        return "a constant rate unless a callback steers it"
+    if isinstance(lr_schedule, Exponential | Staircase | Cosine | CosineRestarts | Plateau):
+        return str(lr_schedule)
+    return f"a schedule of your own, {getattr(lr_schedule, '__name__', type(lr_schedule).__name__)}"

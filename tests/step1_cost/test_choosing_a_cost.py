@@ -110,6 +110,11 @@ def test_torchs_poisson_criterion_becomes_the_poisson_cost_with_its_log_link():
     assert isinstance(choose_cost(nn.PoissonNLLLoss, "regression")[0], PoissonLoss)
 
 
+def test_torchs_poisson_criterion_without_a_log_link_is_refused():
+    with pytest.raises(ValueError, match="no log link"):
+        choose_cost(nn.PoissonNLLLoss(log_input=False), "regression")
+
+
 @pytest.mark.parametrize("criterion", [nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss])
 def test_predictions_of_class_criteria_are_a_softmax(criterion):
     raw = torch.tensor([[1.0, 2.0, 0.5]])

@@ -16,6 +16,7 @@ from sk_dlsteps.step3_training.schedules import (
     Staircase,
     choose_schedule,
     cycle_ends,
+    describe_schedule,
 )
 
 
@@ -124,3 +125,24 @@ def test_names_lead_to_schedules_and_a_callable_stays_itself():
     assert kinds == [CosineRestarts, type(None), Exponential, Staircase, Plateau, Cosine, CosineRestarts]
     assert choose_schedule(np.sqrt, "auto", 2, 30) is np.sqrt
     assert choose_schedule("cosine_restarts", 5, 2, 30).ends == (5, 15, 30)
+
+
+def own_schedule(progress):
+    return 1 - progress
+
+
+@pytest.mark.parametrize(
+    ("schedule", "words"),
+    [
+        (None, "a constant rate unless a callback steers it"),
+        (Cosine(), "a cosine over the whole fit"),
+        (CosineRestarts((1, 3, 7)), "a cosine in 3 cycles that end with epoch 1, 3, 7"),
+        (CosineRestarts(tuple(range(1, 9))), "a cosine in 8 cycles that end with epoch 1, 2, 3, 4, 5, 6, ..."),
+        (Exponential(0.1), "an exponential decay to 0.1 of the rate"),
+        (Staircase(0.1, 3), "3 stairs down to 0.1 of the rate"),
+        (Plateau(0.5, 2), "a cut to 0.5 of the rate after 2 epochs without a lower loss"),
+        (own_schedule, "a schedule of your own, own_schedule"),
+    ],
+)
+def test_a_schedule_is_described_in_words(schedule, words):
+    assert describe_schedule(schedule) == words
