@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -32,6 +33,14 @@ class FleetOptimizer(torch.optim.Optimizer):
         self._slices: dict[tuple[int, int, int], list[list[Tensor]]] = {}
 
     moments: tuple[str, ...] = ()
+
+    def add_param_group(self, param_group: dict[str, Any]) -> None:
+        """Add a group, as torch does.
+
+        Torch's own method is wrapped to be left alone by its compiler, and the
+        wrapper's first call imports that compiler: over a second for nothing.
+        """
+        inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
 
     def step(self, closure=None):
         """Move every active network along its gradient."""
