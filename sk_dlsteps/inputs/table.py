@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import warnings
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,10 +174,14 @@ def _read_frame(path: Path) -> Any:
     if path.is_dir():
         raise TableError(f"{path} is a folder; name a CSV file in it")
     try:
-        frame = pd.read_csv(path, low_memory=False)
-        separator = next((mark for mark in ";\t" if mark in str(frame.columns[0])), None)
-        if len(frame.columns) == 1 and separator:
-            frame = pd.read_csv(path, sep=separator, low_memory=False)
+        names = pd.read_csv(path, nrows=0).columns
+        separator = next((mark for mark in ";\t" if len(names) == 1 and mark in str(names[0])), ",")
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", pd.errors.ParserWarning)
+            # Without index_col=False surplus first columns would become names of the rows.
+            frame = pd.read_csv(path, sep=separator, index_col=False, low_memory=False)
+    except pd.errors.ParserWarning:
+        raise TableError(f"{path} has rows with more columns than its first line has names; name them all") from None
     except pd.errors.EmptyDataError:
         raise TableError(f"{path} is empty; it needs a line of column names and rows below it") from None
     except (pd.errors.ParserError, UnicodeDecodeError, OSError, ValueError) as error:
@@ -243,7 +248,7 @@ def _read_target(column: Any, task: str | None) -> tuple[np.ndarray, str, str]:
         because = f"chosen with --task {task}"
     if task == "regression":
         if values.dtype.kind not in "biuf":
-            raise TableError(f"the target {name!r} holds text (e.g. {values[0]!r}): use --task classification")
+            raise TableError(f"the target {name!r} holds text (e.g. {str(values[0])!r}): use --task classification")
         return values.astype(float), task, because
     if values.dtype.kind == "f":
         if not _are_whole(values):

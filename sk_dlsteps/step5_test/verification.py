@@ -82,7 +82,10 @@ def hold_out_test_set(y: np.ndarray, task: str, test_size: float, seed: int) -> 
     if classes is not None:
         counts = np.sort(np.unique(y[train], return_counts=True)[1])
         if len(counts) < 2 or counts[-2] < 2:
-            raise TableError("nearly all training rows are of one class; at least two classes need two rows each")
+            raise TableError(
+                f"too few classes recur: {len(train)} training rows hold {len(counts)} different values of the target, "
+                "and at least two classes need two rows each; choose another target"
+            )
     return train, test
 
 

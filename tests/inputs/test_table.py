@@ -148,6 +148,12 @@ def test_what_is_no_csv_cannot_be_read(tmp_path, content):
     assert "cannot be read as CSV" in error_of(path)
 
 
+def test_columns_without_a_name_are_not_dropped_in_silence(tmp_path):
+    path = tmp_path / "short_header.csv"
+    path.write_text("a,income\n" + "".join(f"{i},{i % 7},{i % 3}\n" for i in range(N)))
+    assert "more columns than its first line has names" in error_of(path)
+
+
 def test_a_missing_target_lists_the_columns(frame, write):
     message = error_of(write(frame), target=None)
     assert "--target COLUMN" in message

@@ -38,9 +38,10 @@ def test_too_few_rows_on_one_side_are_refused(test_size):
         hold_out_test_set(np.arange(40.0), "regression", test_size, seed=0)
 
 
-def test_training_rows_of_one_class_are_refused():
-    with pytest.raises(TableError, match="at least two classes"):
-        hold_out_test_set(np.repeat([0, 1], [39, 1]), "classification", 0.2, seed=0)
+@pytest.mark.parametrize("labels", [np.repeat([0, 1], [39, 1]), np.arange(40).astype(str)], ids=["one", "no two alike"])
+def test_training_rows_without_two_classes_that_recur_are_refused(labels):
+    with pytest.raises(TableError, match=r"32 training rows .* at least two classes need two rows each"):
+        hold_out_test_set(labels, "classification", 0.2, seed=0)
 
 
 def test_resampled_r2_equals_a_loop_over_the_same_rows(numbers):
