@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from dataclasses import replace
 from typing import Any
@@ -142,13 +143,7 @@ class StepwiseEstimator(BaseEstimator):
         if self.learning_rate != "auto":
             return float(self.learning_rate), None
         curve = find_rate(prepared)
-        if not curve.reliable:
-            warnings.warn(
-                f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
-                "Set `learning_rate` to a number to choose it yourself.",
-                StepwiseWarning,
-                stacklevel=3,
-            )
+        _warn_if_unreliable(curve, stacklevel=4)
         return curve.learning_rate, curve
 
     def _receive(self, X, y, X_val, y_val) -> tuple[Data, dict[str, Any]]:
@@ -187,7 +182,7 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     """Run the learning-rate finder by hand (article, step 3).
 
     Fresh replicas of the networks that `estimator` would train are swept; the
-    estimator itself is neither fitted nor changed.
+    estimator itself is neither fitted nor changed, nor is a `RandomState` that it holds.
 
     Parameters
     ----------
@@ -203,6 +198,18 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     curve : LRCurve
         Rates, losses, the pick with its reason, and the alternatives.
 
+    Warns
+    -----
+    StepwiseWarning
+        If the curve says nothing and the default is taken.
+
+    Raises
+    ------
+    TypeError
+        If `estimator` is none of the two, for example a pipeline around one.
+    ValueError
+        If a parameter or the data are not what they may be.
+
     Examples
     --------
     >>> from sklearn.datasets import load_diabetes
@@ -213,7 +220,25 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     True
 
     """
+    if not isinstance(estimator, StepwiseEstimator):
+        raise TypeError(
+            "`estimator` must be a StepwiseRegressor or a StepwiseClassifier, got "
+            f"{type(estimator).__name__}; of a pipeline, give the last step and the rows that reach it"
+        )
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
     data, _ = estimator._receive(X, y, None, None)
-    return find_rate(prepare(parameters, data))
+    curve = find_rate(prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data))
+    _warn_if_unreliable(curve, stacklevel=3)
+    return curve
+
+
+def _warn_if_unreliable(curve: LRCurve, stacklevel: int) -> None:
+    """Tell the user that the default rate is used."""
+    if not curve.reliable:
+        warnings.warn(
+            f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
+            "Set `learning_rate` to a number to choose it yourself.",
+            StepwiseWarning,
+            stacklevel=stacklevel,
+        )

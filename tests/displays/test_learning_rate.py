@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 
-from sk_dlsteps import LearningRateDisplay, StepwiseRegressor, find_learning_rate
+from sk_dlsteps import LearningRateDisplay, StepwiseRegressor, StepwiseWarning, find_learning_rate
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 
 X, y = load_diabetes(return_X_y=True)
@@ -84,7 +84,8 @@ def test_a_name_replaces_the_label_in_the_legend(model, ax):
 
 
 def test_without_a_range_test_the_default_is_marked(ax):
-    curve = find_learning_rate(StepwiseRegressor(max_epochs=1, random_state=0), X[:40], y[:40])
+    with pytest.warns(StepwiseWarning, match="too few minibatches"):
+        curve = find_learning_rate(StepwiseRegressor(max_epochs=1, random_state=0), X[:40], y[:40])
     assert not curve.reliable
     LearningRateDisplay(curve).plot(ax)
     ax.figure.canvas.draw()

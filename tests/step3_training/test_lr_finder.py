@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from sklearn.datasets import make_regression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sk_dlsteps import StepwiseRegressor, find_learning_rate
+from sk_dlsteps import StepwiseRegressor, StepwiseWarning, find_learning_rate
 from sk_dlsteps.step3_training.lr_finder import (
     MAX_STEPS,
     MIN_STEPS,
@@ -188,3 +190,22 @@ def test_finding_a_rate_leaves_no_trace_and_the_fit_is_the_same_bit_for_bit():
     assert swept.learning_rate_ == found.learning_rate
     given = StepwiseRegressor(learning_rate=found.learning_rate, max_epochs=15, random_state=3).fit(X, Y)
     np.testing.assert_array_equal(swept.predict(X), given.predict(X))
+
+
+def test_finding_a_rate_draws_nothing_from_the_users_random_state():
+    state = np.random.RandomState(5)
+    found = find_learning_rate(StepwiseRegressor(max_epochs=15, random_state=state), X, Y)
+    assert state.randint(1000) == np.random.RandomState(5).randint(1000)
+    fitted = StepwiseRegressor(max_epochs=15, random_state=np.random.RandomState(5)).fit(X, Y)
+    assert fitted.learning_rate_ == found.learning_rate
+
+
+def test_a_pipeline_has_no_learning_rate_to_find():
+    with pytest.raises(TypeError, match="got Pipeline; of a pipeline, give the last step"):
+        find_learning_rate(make_pipeline(StandardScaler(), StepwiseRegressor()), X, Y)
+
+
+def test_finding_by_hand_warns_in_the_users_line():
+    with pytest.warns(StepwiseWarning, match="too few minibatches") as caught:
+        find_learning_rate(StepwiseRegressor(max_epochs=1, random_state=0), X, Y)
+    assert caught[0].filename == __file__
