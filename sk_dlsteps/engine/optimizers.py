@@ -63,7 +63,7 @@ class FleetOptimizer(torch.optim.Optimizer):
         """Parameters, gradients and moments of some networks of group i, sliced once for many steps."""
         key = (i, start, stop)
         if key not in self._slices:
-            stacks = self.param_groups[i]["params"]
+            stacks = [p for p in self.param_groups[i]["params"] if p.requires_grad]
             states = [[self._moment(p, name) for p in stacks] for name in self.moments]
             whole = [[p.data for p in stacks], [p.grad for p in stacks], *states]
             self._slices[key] = [[t[start:stop] for t in kind] for kind in whole]
@@ -75,6 +75,10 @@ class FleetOptimizer(torch.optim.Optimizer):
         if name not in state:
             state[name] = torch.zeros_like(stack)
         return state[name]
+
+    def forget_slices(self) -> None:
+        """Choose and slice the stacks anew."""
+        self._slices.clear()
 
     def clear(self) -> None:
         """Be as before the first step."""
@@ -120,6 +124,8 @@ class FleetAdam(FleetOptimizer):
     def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
         """Move some networks of a group at one rate."""
         parameters, gradients, means, squares = tensors
+        if not parameters:
+            return
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         kernel(
             parameters,
@@ -162,6 +168,8 @@ class FleetSGD(FleetOptimizer):
     def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
         """Move some networks of a group at one rate."""
         parameters, gradients, buffers = tensors
+        if not parameters:
+            return
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, gradients)
         if group["weight_decay"]:
@@ -176,6 +184,12 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[fl
             group["lr"], group["factors"] = rate, factors
         elif factors is None or group["network"] < len(factors):
             group["lr"] = rate * (1.0 if factors is None else factors[group["network"]])
+
+
+def notice_frozen(optimizer: torch.optim.Optimizer) -> None:
+    """Move only stacks that now require a gradient: a callback may freeze some before an epoch, or free them."""
+    if isinstance(optimizer, FleetOptimizer):
+        optimizer.forget_slices()
 
 
 def reorder(optimizer: torch.optim.Optimizer, order: Sequence[int], n_active: int) -> None:

@@ -83,6 +83,7 @@ class Training:
     def _train(self) -> None:
         """Take the epoch's steps."""
         net, data = self.net, self.data
+        optimizers.notice_frozen(net.optimizer_)
         steps_before, n_steps = (self.epoch - 1) * data.n_batches, self.n_epochs * data.n_batches
         total = torch.zeros(self.fleet.n_active, dtype=data.X.dtype, device=data.X.device)
         for i, (x, target) in enumerate(data.epoch(self.fleet)):

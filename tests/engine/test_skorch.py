@@ -13,10 +13,12 @@ from skorch.callbacks import (
     Checkpoint,
     EarlyStopping,
     EpochScoring,
+    Freezer,
     GradientNormClipping,
     LRScheduler,
     PrintLog,
     ProgressBar,
+    Unfreezer,
 )
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
@@ -111,6 +113,15 @@ def test_a_learning_rate_scheduler_steers_the_rate(small_fleets, step_every, n_s
     net = small_fleets().fit(max_epochs=3, optimizer=optimizer, callbacks=[scheduler])
     expected = [0.02 * 0.9 ** (n if step_every == "epoch" else n + 1) for n in n_steps]
     np.testing.assert_allclose(net.history[:, "lr"], expected)
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd"])
+def test_frozen_layers_stay_until_they_are_freed(small_fleets, optimizer):
+    fleets = small_fleets()
+    callbacks = [Freezer("*"), Unfreezer("weights.1", at=3)]
+    net = fleets.fit(optimizer=optimizer, callbacks=callbacks, max_epochs=4, validated=False)
+    start, end = net.module().state_dict(), net.module_.state_dict()
+    assert {name for name in end if not torch.equal(end[name], start[name])} == {"weights.1"}
 
 
 def test_skorchs_early_stopping_ends_training_of_all(small_fleets):
