@@ -10,7 +10,7 @@ from sk_dlsteps.step3_training.schedules import N_CYCLES
 ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 128
 N_STEPS = 4000
-MIN_EPOCHS, MAX_EPOCHS = 45, 405
+MIN_EPOCHS, MAX_EPOCHS = 45, 300
 
 
 def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
