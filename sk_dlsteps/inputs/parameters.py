@@ -79,6 +79,10 @@ _CRITERION = (
     lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
     "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
 )
+_FACTORY = (
+    lambda v: callable(v) and not isinstance(v, nn.Module),
+    "a torch.nn.Module class (not an instance: each network gets its own) or a factory (n_inputs, n_outputs)",
+)
 
 TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "loss": _CRITERION,
@@ -86,7 +90,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden_size_factor": _real(0, closed=False),
     "n_hidden_layers": _integer(1),
     "activation": _one_of(*ACTIVATIONS),
-    "module": _either(_one_of("mlp"), (callable, "a torch.nn.Module class or a factory (n_inputs, n_outputs)")),
+    "module": _either(_one_of("mlp"), _FACTORY),
     "input_clip": _either(_NONE, _real(0, closed=False)),
     "numeric_encoding": _either(_NONE, _one_of("auto", "piecewise_linear")),
     "optimizer": _either(

@@ -48,7 +48,8 @@ class ModuleBuilder:
         modules, states = [], []
         with torch.random.fork_rng(devices=[]):
             for seed in self.seeds:
-                torch.manual_seed(seed)
+                # torch.manual_seed would also reseed every GPU, and nothing would put them back.
+                torch.default_generator.manual_seed(seed)
                 modules.append(self._module())
                 states.append(torch.get_rng_state())
         return ModuleFleet(modules, states, **fresh(self.stages))

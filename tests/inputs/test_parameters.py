@@ -163,3 +163,7 @@ def test_an_unknown_torch_device_is_refused(diabetes):
     X, _, y, _ = diabetes
     with pytest.raises(ValueError, match=re.escape("`device='gpu'` is no torch device; use 'auto', 'cpu'")):
         StepwiseRegressor(device="gpu").fit(X, y)
+
+
+def test_a_module_is_given_as_a_class_and_not_as_an_instance():
+    assert "not an instance" in refused("module", torch.nn.Linear(10, 1))

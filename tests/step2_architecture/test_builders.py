@@ -113,6 +113,11 @@ def test_a_users_modules_depend_on_their_own_seed_alone_and_leave_the_global_gen
     assert not torch.equal(first[0], second[0])
 
 
+def test_building_a_users_modules_does_not_reseed_the_gpus(monkeypatch):
+    monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs were reseeded"))
+    ModuleBuilder(nn.Linear, 3, 1, (1, 2), stages(2, 3))()
+
+
 def test_a_users_modules_take_on_the_fleets_dtype_and_stay_ready_to_train():
     fleet = ModuleBuilder(WithDropout, 4, 1, (1,), stages(1, 4, torch.float64))()
     assert {p.dtype for p in fleet.parameters()} == {torch.float64}
