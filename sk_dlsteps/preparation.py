@@ -221,7 +221,7 @@ def _choose_rows(p: dict[str, Any], data: Data, n_networks: int, rng: np.random.
 def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     """The schedule, unless a callback steers the rate."""
     callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in p["callbacks"] or ()]
-    if any(isinstance(cb, LRScheduler) for cb in callbacks):
+    if any(issubclass(cb if isinstance(cb, type) else type(cb), LRScheduler) for cb in callbacks):
         if p["lr_schedule"] not in ("auto", "constant"):
             raise ValueError(
                 f"`callbacks` holds an LRScheduler and `lr_schedule={p['lr_schedule']!r}` is set too; "

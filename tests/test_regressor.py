@@ -8,7 +8,7 @@ from sklearn.datasets import load_linnerud
 from sklearn.dummy import DummyRegressor
 from sklearn.exceptions import NotFittedError
 from sklearn.metrics import r2_score
-from skorch.callbacks import EarlyStopping, EpochScoring
+from skorch.callbacks import EarlyStopping, EpochScoring, LRScheduler
 from torch import nn
 
 from sk_dlsteps import StepwiseRegressor, find_learning_rate
@@ -387,6 +387,16 @@ def test_callbacks_of_skorch_run_and_stop_the_fit(diabetes):
     model = short(callbacks=[("r2", EpochScoring("r2", lower_is_better=False)), stop], max_epochs=50).fit(X, y)
     assert model.n_iter_ == 2
     assert all(np.isfinite(model.history_[:, "r2"]))
+
+
+@pytest.mark.parametrize(
+    "scheduler", [LRScheduler, LRScheduler(), ("rate", LRScheduler())], ids=["class", "one", "named"]
+)
+def test_a_callback_that_steers_the_rate_stands_in_for_the_schedule(scheduler, diabetes):
+    X, _, y, _ = diabetes
+    assert short(callbacks=[scheduler]).fit(X, y).plan_.lr_schedule is None
+    with pytest.raises(ValueError, match="both would steer the rate"):
+        short(callbacks=[scheduler], lr_schedule="cosine").fit(X, y)
 
 
 def test_one_estimator_and_three(diabetes):
