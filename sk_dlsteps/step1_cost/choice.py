@@ -91,11 +91,11 @@ def _named(loss: str, task: str) -> Cost:
         return COSTS[task][loss]()
     elsewhere = [other for other, costs in COSTS.items() if loss in costs]
     if elsewhere:
-        problem = f"is a cost for a {' or '.join(elsewhere)} target; this one is {task}"
+        problem = f"is a cost for a {' or '.join(elsewhere)} target; this one is {task}."
     else:
         near = difflib.get_close_matches(loss, ["auto", *COSTS[task]], n=1)
-        problem = "is unknown" + (f"; did you mean {near[0]!r}?" if near else "")
-    raise ValueError(f"`loss={loss!r}` {problem}. Use 'auto' or one of {sorted(COSTS[task])}.")
+        problem = f"is unknown; did you mean {near[0]!r}?" if near else "is unknown."
+    raise ValueError(f"`loss={loss!r}` {problem} Use 'auto' or one of {sorted(COSTS[task])}.")
 
 
 def _from_criterion(loss: Any, task: str) -> Cost:

@@ -70,5 +70,5 @@ def choose_hidden_units(
 def _record(widths: tuple[int, ...], because: str, evidence: dict[str, Any]) -> StepRecord:
     """The record of step 2."""
     layers = f"{len(widths)} hidden layer" + ("s" if len(widths) > 1 else "")
-    units = " and ".join(str(w) for w in dict.fromkeys(widths))
+    units = " and ".join(map(str, widths if len(set(widths)) > 1 else widths[:1]))
     return StepRecord(2, "network architecture", f"{layers} of {units} units", because, {**evidence, "units": widths})

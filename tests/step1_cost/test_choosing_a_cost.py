@@ -51,7 +51,7 @@ def test_a_name_is_what_the_user_gets_and_the_record_says_so(task, name):
         ("poisson", "multiclass", "is a cost for a regression target"),
         ("cross_entropy", "regression", "is a cost for a binary or multiclass target"),
         ("binary_cross_entropy", "multiclass", "is a cost for a binary target"),
-        ("squared_eror", "regression", "is unknown; did you mean 'squared_error'"),
+        ("squared_eror", "regression", r"is unknown; did you mean 'squared_error'\? Use"),
         ("zzz", "regression", r"is unknown\. Use 'auto' or one of \['absolute_error', 'huber'"),
         (nn.MSELoss, "binary", "`loss=MSELoss` does not fit a binary target"),
         (nn.L1Loss(), "multiclass", "`loss=L1Loss` does not fit a multiclass target"),

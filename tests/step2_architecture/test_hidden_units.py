@@ -61,3 +61,5 @@ def test_the_record_tells_layers_units_and_the_formula():
     assert (record.number, record.decision) == (2, "1 hidden layer of 100 units")
     assert record.because == "N_s / (a (N_i + N_o)) = 2200 / (2 (10 + 1)) = 100"
     assert widths([9, 4])[1].decision == "2 hidden layers of 9 and 4 units"
+    assert widths([9, 4, 9])[1].decision == "3 hidden layers of 9 and 4 and 9 units"
+    assert widths(9, n_hidden_layers=3)[1].decision == "3 hidden layers of 9 units"
