@@ -27,8 +27,8 @@ def threads(n_threads: int) -> Iterator[None]:
 
 
 def choose_threads(flops: float) -> int:
-    """Threads that pay for so many floating-point operations a step."""
-    return int(max(1, min(torch.get_num_threads(), flops // _FLOPS_PER_THREAD)))
+    """Threads that pay for so many floating-point operations at a time."""
+    return int(max(1, min(torch.get_num_threads(), flops / _FLOPS_PER_THREAD)))
 
 
 def choose_device(device: str) -> str:

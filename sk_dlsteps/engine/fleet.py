@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import torch
@@ -75,6 +77,11 @@ class Fleet(nn.Module):
         """Numbers a network holds per row, layer by layer."""
         n_added = 0 if self.input_encoding is None else self.input_encoding.n_added
         return [self.input_center.shape[-1] + n_added]
+
+    @property
+    def flops_per_row(self) -> float:
+        """Floating-point operations to predict a row by all networks; infinite if unknown."""
+        return math.inf
 
     def prepare(self, x: Tensor) -> Tensor:
         """Inputs as each active network sees them, (K, rows, n_inputs), from rows for all or rows for each."""
@@ -247,6 +254,11 @@ class MLPFleet(Fleet):
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
         return [*super().widths, *(b.shape[-1] for b in self.biases)]
+
+    @property
+    def flops_per_row(self) -> float:
+        """Floating-point operations to predict a row by all networks."""
+        return 2 * self.n_networks * sum(a * b for a, b in pairwise(self.widths))
 
     def named_stacks(self) -> Iterator[tuple[str, nn.Parameter]]:
         """Name and parameter of every layer's stack of K."""

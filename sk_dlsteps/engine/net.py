@@ -14,7 +14,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from skorch.dataset import Dataset
 
 from sk_dlsteps.engine.batches import Rows
-from sk_dlsteps.engine.device import threads
+from sk_dlsteps.engine.device import choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.training import Training
 
@@ -177,8 +177,10 @@ class FleetNet(NeuralNet):
         n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
         with torch.no_grad():
             for start in range(0, max(1, len(x)), n_chunk):
+                rows = x[start : start + n_chunk]
                 fleet.train(training)
-                predictions = fleet(x[start : start + n_chunk]).to(device)
+                with threads(choose_threads(len(rows) * fleet.flops_per_row)):
+                    predictions = fleet(rows).to(device)
                 fleet.train(was_training)
                 yield predictions
 
