@@ -73,10 +73,12 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         spared. Decoupled from the gradient for "adamw".
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
-        False trains every network on all rows to the end.
+        False trains every network on all rows to the end; with `X_val` the best epoch is
+        kept all the same.
     n_iter_no_change : int or "auto", default="auto"
         Epochs without a better validation loss after which a network stops. "auto" asks
-        at the end of each cycle whether it was worth its epochs.
+        at the end of each cycle whether it was worth its epochs, or, where the
+        schedule has no growing cycles, waits for a fixed number of epochs.
     validation_fraction : float, default=0.15
         Share of the rows held out with `n_estimators=1`.
     n_estimators : int or "auto", default="auto"

@@ -48,10 +48,16 @@ class CycleEnds:
 
 
 def choose_stopping(early_stopping: bool, n_iter_no_change: str | int, schedule: Any) -> Patience | CycleEnds | None:
-    """The rule for a schedule: at the ends of its cycles, or by patience."""
+    """The rule for a schedule: at the ends of growing cycles, or by patience.
+
+    Cycles that do not grow may be as short as an epoch, and a network is not done
+    because one epoch brought little.
+    """
     if not early_stopping:
         return None
     if n_iter_no_change != "auto":
         return Patience(int(n_iter_no_change))
     ends = getattr(schedule, "ends", None)
-    return CycleEnds(ends) if ends is not None else Patience(PATIENCE)
+    if ends is None or (len(ends) > 1 and ends[1] - ends[0] <= ends[0]):
+        return Patience(PATIENCE)
+    return CycleEnds(ends)

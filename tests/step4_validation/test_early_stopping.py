@@ -63,6 +63,9 @@ def test_the_rule_follows_from_the_parameters_and_the_schedule():
     restarts = CosineRestarts((3, 9))
     assert choose_stopping(False, "auto", restarts) is None
     assert choose_stopping(True, "auto", restarts) == CycleEnds((3, 9))
+    assert choose_stopping(True, "auto", CosineRestarts(tuple(range(1, 31)))) == Patience(PATIENCE)
+    assert choose_stopping(True, "auto", CosineRestarts((10, 20, 25))) == Patience(PATIENCE)
+    assert choose_stopping(True, "auto", CosineRestarts((15,))) == CycleEnds((15,))
     assert choose_stopping(True, "auto", Cosine()) == Patience(PATIENCE)
     assert choose_stopping(True, "auto", None) == Patience(PATIENCE)
     assert choose_stopping(True, 7, restarts) == Patience(7)
