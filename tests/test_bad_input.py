@@ -324,3 +324,9 @@ def test_names_of_columns_are_kept_and_checked():
         model.predict(X)
     with pytest.raises(ValueError, match="`X_val` and `y_val` do not fit: The feature names should match"):
         regressor().fit(FRAME, Y, X_val=FRAME.rename(columns={"a": "z"}), y_val=Y)
+
+
+def test_a_column_of_dates_is_named():
+    frame = pd.DataFrame({"size": np.arange(30.0), "when": pd.date_range("2020-01-01", periods=30)})
+    with pytest.raises(ValueError, match="Column 'when' of X holds dates"):
+        regressor().fit(frame, np.arange(30.0))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -378,12 +379,10 @@ class ModuleFleet(Fleet):
         losses, raws = [], []
         self.zero_grad(set_to_none=False)
         for k, module in self._trained():
-            with torch.enable_grad(), torch.random.fork_rng(devices=[]):
-                torch.set_rng_state(self.random_states[k])
+            with torch.enable_grad(), self._own_randomness(k, x.device):
                 raw = _two_dimensional(module(x[k]))
                 loss = self.cost(raw, target[k])
                 loss.mean().backward()
-                self.random_states[k] = torch.get_rng_state()
             losses.append(loss.detach())
             raws.append(raw.detach())
         return torch.stack(losses), torch.stack(raws)
@@ -420,6 +419,20 @@ class ModuleFleet(Fleet):
         """Drop what was remembered and the gradients."""
         self._remembered = []
         self.zero_grad()
+
+    @contextmanager
+    def _own_randomness(self, k: int, device: torch.device) -> Iterator[None]:
+        """Let torch's global generators go on with network k's stream inside, and as before outside.
+
+        A GPU's generator is seeded from that stream for every step.
+        """
+        on_gpu = device.type == "cuda"
+        with torch.random.fork_rng(devices=[device] if on_gpu else []):
+            torch.set_rng_state(self.random_states[k])
+            if on_gpu:
+                torch.cuda.manual_seed(int(torch.randint(2**62, ())))
+            yield
+            self.random_states[k] = torch.get_rng_state()
 
     def _trained(self) -> Iterator[tuple[int, nn.Module]]:
         """Number and module of each active network."""

@@ -27,6 +27,12 @@ QUANTILE_ROWS = 10_000
 @contextmanager
 def naming_columns(X: Any) -> Iterator[None]:
     """Let an error about the contents of X also name the column, and the way out for text."""
+    for name, dtype in zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False):
+        if "date" in str(dtype).lower():
+            raise ValueError(
+                f"Column {name!r} of X holds dates. Turn them into numbers first, for example by "
+                "skrub.DatetimeEncoder, or drop the column."
+            )
     try:
         yield
     except ValueError as error:

@@ -35,21 +35,13 @@ COSTS: dict[str, dict[str, type[Cost]]] = {
     "binary": {BinaryCrossEntropy.name: BinaryCrossEntropy, **_CLASSES},
     "multiclass": _CLASSES,
 }
-_REGRESSION_CRITERIA = (
-    nn.MSELoss,
-    nn.L1Loss,
-    nn.HuberLoss,
-    nn.SmoothL1Loss,
-    nn.PoissonNLLLoss,
-)
-# Raw outputs are no probabilities: this one fits no task.
-_NO_LOGITS = (nn.BCELoss,)
-_CLASS_CRITERIA = (
-    nn.CrossEntropyLoss,
-    nn.NLLLoss,
-    nn.BCEWithLogitsLoss,
-    nn.MultiMarginLoss,
-)
+# Torch's criteria that fit each task; the others want probabilities, pairs or further inputs.
+_CLASS_CRITERIA: tuple[type[nn.Module], ...] = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
+_CRITERIA: dict[str, tuple[type[nn.Module], ...]] = {
+    "regression": (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss),
+    "binary": (*_CLASS_CRITERIA, nn.BCEWithLogitsLoss),
+    "multiclass": _CLASS_CRITERIA,
+}
 
 
 def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
@@ -101,8 +93,9 @@ def _named(loss: str, task: str) -> Cost:
 def _from_criterion(loss: Any, task: str) -> Cost:
     """A cost around a torch criterion, reduced to one loss per row."""
     kind = loss if inspect.isclass(loss) else type(loss)
-    wrong = _CLASS_CRITERIA if task == "regression" else _REGRESSION_CRITERIA
-    if issubclass(kind, (*wrong, *_NO_LOGITS)) or (issubclass(kind, nn.BCEWithLogitsLoss) and task != "binary"):
+    known = tuple(criterion for fitting in _CRITERIA.values() for criterion in fitting)
+    of_torch = kind.__module__.startswith("torch.nn.") or issubclass(kind, known)
+    if of_torch and not issubclass(kind, _CRITERIA[task]):
         raise ValueError(
             f"`loss={kind.__name__}` does not fit a {task} target. Use 'auto' or one of {sorted(COSTS[task])}."
         )

@@ -173,7 +173,9 @@ class CrossEntropy(Cost):
         """Loss of each row and softmax(raw) minus the (smoothed) label."""
         log_p = raw.log_softmax(-1)
         share = 1 - self.label_smoothing
-        gradient = log_p.exp().sub_(self.label_smoothing / raw.shape[-1])
+        gradient = log_p.exp()
+        if self.label_smoothing:
+            gradient.sub_(self.label_smoothing / raw.shape[-1])
         column = target.unsqueeze(-1)
         gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
         return self._loss(log_p, target), gradient

@@ -6,15 +6,16 @@ import math
 
 from sk_dlsteps.step3_training.schedules import N_CYCLES
 
-# By measurement (docs/benchmarks.md, "Choosing the defaults").
+# By measurement (docs/benchmarks.md, "Choosing the defaults") on up to 10,000 rows; minibatches of
+# more than 128 rows, for more rows than that, are for speed.
 ROWS_PER_BATCH_ROW = 64
-MIN_BATCH, MAX_BATCH = 32, 128
+MIN_BATCH, MAX_BATCH = 32, 1024
 N_STEPS = 4000
 MIN_EPOCHS, MAX_EPOCHS = 45, 300
 
 
 def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
-    """A power of two near ``n_rows / 64``, between 32 and 128, for "auto"."""
+    """A power of two near ``n_rows / 64``, between 32 and 1024, for "auto"."""
     if batch_size != "auto":
         return int(batch_size)
     power = 2 ** round(math.log2(max(1, n_rows / ROWS_PER_BATCH_ROW)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from typing import Any
 
@@ -50,21 +51,31 @@ class OptimizerChoice:
             if self.optimizer == "sgd":
                 return FleetSGD(groups, lr=lr, **options)
             return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")
+        kind = _TORCH[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
+        if self.weight_decay and not _decays(kind):
+            raise ValueError(
+                f"`optimizer={kind.__name__}` knows no weight decay, but `weight_decay={self.weight_decay:g}`; "
+                "set it to 0 or use another optimizer"
+            )
         groups = []
         for k, parameters in enumerate(fleet.networks()):
             weights = [p for _, p in parameters if p.dim() > 1]
             others = [p for _, p in parameters if p.dim() <= 1]
-            groups += [{**group, "network": k} for group in self._groups(weights, others)]
-        kind = _TORCH[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
+            own = self._groups(weights, others) if _decays(kind) else [{"params": [*weights, *others]}]
+            groups += [{**group, "network": k} for group in own]
         return kind(groups, lr=lr, **options)
 
     def _groups(self, weights: list, others: list) -> list[dict[str, Any]]:
         """One parameter group, or two where weights decay and the others do not."""
         if not self.weight_decay:
             # An explicit zero: torch's AdamW would decay by 0.01 of its own accord.
-            decay = {"weight_decay": 0.0} if isinstance(self.optimizer, str) else {}
-            return [{"params": [*weights, *others], **decay}]
+            return [{"params": [*weights, *others], "weight_decay": 0.0}]
         return [
             {"params": weights, "weight_decay": self.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
+
+
+def _decays(kind: type[torch.optim.Optimizer]) -> bool:
+    """Whether an optimizer class has a weight decay."""
+    return "weight_decay" in inspect.signature(kind).parameters

@@ -175,3 +175,17 @@ def test_a_callable_object_is_named_after_its_class():
             return 2 * (output - target).abs().sum(-1)
 
     assert choose_cost(Doubled(), "regression")[0].name == "Doubled"
+
+
+@pytest.mark.parametrize(
+    ("criterion", "task"),
+    [
+        (nn.KLDivLoss, "regression"),
+        (nn.GaussianNLLLoss, "regression"),
+        (nn.SoftMarginLoss, "binary"),
+        (nn.CosineEmbeddingLoss(), "multiclass"),
+    ],
+)
+def test_a_criterion_of_torch_that_fits_no_table_is_refused(criterion, task):
+    with pytest.raises(ValueError, match=f"does not fit a {task} target"):
+        choose_cost(criterion, task)

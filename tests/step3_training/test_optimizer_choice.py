@@ -100,3 +100,13 @@ def test_a_choice_has_a_name_and_pickles():
     choice = OptimizerChoice(torch.optim.RMSprop, weight_decay=0.1)
     assert choice.name == "RMSprop"
     assert pickle.loads(pickle.dumps(choice)) == choice
+
+
+def test_a_torch_optimizer_decays_by_the_estimators_weight_decay_alone():
+    optimizer = OptimizerChoice(torch.optim.AdamW)(fleet(), 0.01)
+    assert {group["weight_decay"] for group in optimizer.param_groups} == {0.0}
+
+
+def test_decay_for_an_optimizer_without_one_is_an_error():
+    with pytest.raises(ValueError, match=r"`optimizer=Rprop` knows no weight decay, but `weight_decay=0\.1`"):
+        OptimizerChoice(torch.optim.Rprop, weight_decay=0.1)(fleet(), 0.01)
