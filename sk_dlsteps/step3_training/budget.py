@@ -11,7 +11,7 @@ from sk_dlsteps.step3_training.schedules import N_CYCLES
 ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 1024
 N_STEPS = 4000
-MIN_EPOCHS, MAX_EPOCHS = 45, 300
+MIN_EPOCHS, MAX_EPOCHS = 45, 240
 
 
 def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
