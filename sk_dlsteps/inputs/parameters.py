@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sk_dlsteps.engine.fleet import ACTIVATIONS
+from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS
 from sk_dlsteps.step3_training.optimizers import OPTIMIZERS
 from sk_dlsteps.step3_training.schedules import SCHEDULES
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from sk_dlsteps.engine.fleet import ModuleFleet
+from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step2_architecture.mlp import fresh
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sk_dlsteps.engine.fleet import MLPFleet
+from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,8 @@ from typing import Any
 
 import torch
 
-from sk_dlsteps.engine.fleet import Fleet, MLPFleet
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
 
 OPTIMIZERS = ("sgd", "adam", "adamw")

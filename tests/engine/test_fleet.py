@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import nn
 
-from sk_dlsteps.engine.fleet import ACTIVATIONS, Fleet, MLPFleet, ModuleFleet
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS, MLPFleet
+from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.step1_cost.choice import choose_cost
 
 COSTS = [

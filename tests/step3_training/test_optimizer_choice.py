@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from sk_dlsteps.engine.fleet import ModuleFleet
+from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder

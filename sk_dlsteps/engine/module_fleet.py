@@ -1,0 +1,110 @@
+"""A fleet of the user's own modules, trained in turn through autograd."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor, nn
+
+from sk_dlsteps.engine.fleet import Fleet
+
+
+class ModuleFleet(Fleet):
+    """K copies of a user's own module, trained in turn through autograd.
+
+    Parameters
+    ----------
+    modules : sequence of Module
+        Each maps (rows, n_inputs) to (rows, n_outputs).
+    random_states : sequence of Tensor
+        State of torch's generator in which each copy starts to train.
+    **stages
+        The other parameters of `Fleet`.
+
+    """
+
+    def __init__(self, modules: Sequence[nn.Module], random_states: Sequence[Tensor], **stages) -> None:
+        super().__init__(**stages)
+        self.modules_ = nn.ModuleList(modules)
+        self.random_states = list(random_states)
+        self._remembered: list[dict[str, Tensor]] = []
+
+    @property
+    def prediction_dtype(self) -> torch.dtype:
+        """The dtype of the user's modules."""
+        return self.input_center.dtype
+
+    def raw(self, x: Tensor) -> Tensor:
+        """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
+        return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
+
+    def gradients(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Set ``.grad`` to each network's mean gradient; return losses (K, rows) and raw outputs."""
+        losses, raws = [], []
+        self.zero_grad(set_to_none=False)
+        for k, module in self._trained():
+            with torch.enable_grad(), self._own_randomness(k, x.device):
+                raw = _two_dimensional(module(x[k]))
+                loss = self.cost(raw, target[k])
+                loss.mean().backward()
+            losses.append(loss.detach())
+            raws.append(raw.detach())
+        return torch.stack(losses), torch.stack(raws)
+
+    def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
+        """Named trainable parameters of each network."""
+        return [[(n, p) for n, p in m.named_parameters() if p.requires_grad] for m in self.modules_]
+
+    def reorder(self, order: Sequence[int], n_active: int) -> None:
+        """Put the networks into another order; only the first `n_active` are trained on."""
+        super().reorder(order, n_active)
+        states = [{n: t.clone() for n, t in m.state_dict().items()} for m in self.modules_]
+        for module, k in zip(self.modules_, order, strict=True):
+            module.load_state_dict(states[k])
+        self.random_states = [self.random_states[k] for k in order]
+        if self._remembered:
+            self._remembered = [self._remembered[k] for k in order]
+
+    def remember(self, which: Tensor) -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,)."""
+        if not self._remembered:
+            self._remembered = [{} for _ in self.modules_]
+            which = torch.ones(self.n_networks, dtype=torch.bool)
+        for k in which.nonzero().flatten().tolist():
+            self._remembered[k] = {n: t.clone() for n, t in self.modules_[k].state_dict().items()}
+
+    def recall(self, which: Tensor | None = None) -> None:
+        """Put the networks in the mask `which` (K,) back to the state last remembered; all if None."""
+        for k, state in enumerate(self._remembered):
+            if which is None or which[k]:
+                self.modules_[k].load_state_dict(state)
+
+    def forget(self) -> None:
+        """Drop what was remembered and the gradients."""
+        self._remembered = []
+        self.zero_grad()
+
+    @contextmanager
+    def _own_randomness(self, k: int, device: torch.device) -> Iterator[None]:
+        """Let torch's global generators go on with network k's stream inside, and as before outside.
+
+        A GPU's generator is seeded from that stream for every step.
+        """
+        on_gpu = device.type == "cuda"
+        with torch.random.fork_rng(devices=[device] if on_gpu else []):
+            torch.set_rng_state(self.random_states[k])
+            if on_gpu:
+                torch.cuda.manual_seed(int(torch.randint(2**62, ())))
+            yield
+            self.random_states[k] = torch.get_rng_state()
+
+    def _trained(self) -> Iterator[tuple[int, nn.Module]]:
+        """Number and module of each active network."""
+        return enumerate(self.modules_[: self.n_active])
+
+
+def _two_dimensional(raw: Tensor) -> Tensor:
+    """Raw outputs of shape (rows, n_outputs), also from a module that gives (rows,)."""
+    return raw.unsqueeze(-1) if raw.dim() == 1 else raw
