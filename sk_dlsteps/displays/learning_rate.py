@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.step3_training.lr_finder import LRCurve
@@ -72,8 +73,8 @@ class LearningRateDisplay:
 
         Parameters
         ----------
-        estimator : StepwiseRegressor or StepwiseClassifier
-            Fitted with ``learning_rate="auto"``.
+        estimator : StepwiseRegressor, StepwiseClassifier or Pipeline
+            Fitted with ``learning_rate="auto"``; of a pipeline, the last step.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
         name : str, default=None
@@ -94,6 +95,8 @@ class LearningRateDisplay:
             If matplotlib is missing.
 
         """
+        if isinstance(estimator, Pipeline):
+            estimator = estimator[-1]
         check_is_fitted(estimator, "lr_curve_")
         if estimator.lr_curve_ is None:
             raise ValueError(

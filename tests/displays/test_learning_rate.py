@@ -6,6 +6,8 @@ import pytest
 from matplotlib.figure import Figure
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps import LearningRateDisplay, StepwiseRegressor, StepwiseWarning, find_learning_rate
 from sk_dlsteps.step3_training.lr_finder import LRCurve
@@ -98,6 +100,11 @@ def test_a_figure_of_its_own_is_made_without_axes(model):
     display = LearningRateDisplay(model.lr_curve_).plot()
     assert plt.fignum_exists(display.figure_.number)
     plt.close(display.figure_)
+
+
+def test_of_a_pipeline_the_last_step_is_drawn(model, ax):
+    display = LearningRateDisplay.from_estimator(make_pipeline(StandardScaler(), model), ax=ax)
+    assert display.lr_curve is model.lr_curve_
 
 
 def test_an_unfitted_estimator_is_refused():
