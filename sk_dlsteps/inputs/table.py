@@ -225,6 +225,9 @@ def _check_missing(frame: Any, path: Path) -> None:
 def _check_inputs(X: Any, path: Path) -> None:
     """Raise if a column does not hold numbers or truth values."""
     text = [name for name, kind in X.dtypes.items() if getattr(kind, "kind", "O") not in "biuf"]
+    commas = [name for name in text if X[name].astype(str).str.fullmatch(r"[+-]?\d+,\d+").all()]
+    if commas:
+        raise TableError(f"{path} has numbers with a decimal comma in: {_listed(commas)}; write them with a point")
     if text:
         raise TableError(
             f"{path} has columns that are not numbers: {_listed(text)}; encode them first, e.g. one-hot with "

@@ -206,3 +206,8 @@ def test_without_pandas_the_error_names_the_extra(tmp_path):
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
     assert run.returncode == 2
     assert run.stderr == 'sk_dlsteps: error: Reading a CSV file needs pandas: pip install "sk_dlsteps[csv]"\n'
+
+
+def test_decimal_commas_are_named_as_such(frame, write):
+    message = error_of(write(frame[["age", "height", "income"]], sep=";", decimal=","), "age")
+    assert "numbers with a decimal comma in: 'height', 'income'; write them with a point" in message
