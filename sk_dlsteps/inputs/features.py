@@ -18,7 +18,7 @@ from sk_dlsteps.plan import StepRecord
 # in all; and a ramp's standard deviation beside that of the column itself, 1. By measurement
 # (docs/benchmarks.md, "Choosing the defaults"), but for the rows per ramp, which keep small models small.
 ROWS_PER_BIN, MIN_BINS, MAX_BINS = 64, 3, 16
-ROWS_PER_RAMP, MAX_INPUTS = 5, 512
+ROWS_PER_RAMP, MAX_INPUTS = 6, 512
 RAMP_STD = 0.1
 # Rows that are enough for quantiles.
 QUANTILE_ROWS = 10_000
