@@ -20,7 +20,7 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, fit_scaler, network_statistics, piecewise_linear
-from sk_dlsteps.inputs.folds import assign_folds, hold_out
+from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
@@ -78,11 +78,22 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     p, target = parameters, data.target
     fold_seed, finder_seed, network_seed = _seeds(p["random_state"]).spawn(3)
     n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
-    rows = _choose_rows(p, data, n_networks, np.random.default_rng(fold_seed))
+    rows = choose_rows(
+        n_networks,
+        len(data.X),
+        target.classes,
+        np.random.default_rng(fold_seed),
+        hold_rows_out=p["early_stopping"],
+        validation_fraction=p["validation_fraction"],
+        X_valid=data.X_valid,
+        y_valid=data.y_valid,
+    )
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
     inputs = _prepare_inputs(p, data, rows)
+    if rows.X_valid is not None:
+        rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
     n_outputs = cost.n_outputs(target.n_columns)
     widths, step2 = _choose_architecture(p, min(len(own) for own in rows.train), inputs.n_inputs, n_outputs)
     plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
@@ -200,24 +211,6 @@ def _network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, 
     return tuple(int(s) for s in seed.generate_state(n_networks))
 
 
-def _choose_rows(p: dict[str, Any], data: Data, n_networks: int, rng: np.random.Generator) -> Rows:
-    """Cross-fitting folds, a hold-out, the user's validation set, or all rows for training."""
-    every = np.arange(len(data.X))
-    if data.X_valid is not None:
-        assert data.y_valid is not None
-        return Rows([every] * n_networks, [np.arange(len(data.X_valid))] * n_networks, data.X_valid, data.y_valid)
-    valid: list[np.ndarray] | None = None
-    if p["early_stopping"]:
-        if n_networks == 1:
-            held_out = hold_out(p["validation_fraction"], len(data.X), data.target.classes, rng)
-            valid = None if held_out is None else [held_out]
-        else:
-            valid = assign_folds(n_networks, len(data.X), data.target.classes, rng)
-    if valid is None:
-        return Rows([every] * n_networks)
-    return Rows([np.setdiff1d(every, own, assume_unique=True) for own in valid], valid)
-
-
 def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     """The schedule, unless a callback steers the rate."""
     callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in p["callbacks"] or ()]
@@ -277,8 +270,5 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
 def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipeline:
     """Train the fleet and put it behind its scaler."""
     net = make_net(prepared, plan, callbacks, verbose)
-    rows = prepared.rows
-    if rows.X_valid is not None:
-        rows = replace(rows, X_valid=prepared.scaler.transform(rows.X_valid))
-    net.fit(prepared.Z, prepared.data.target.values, rows=rows)
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows)
     return Pipeline([("scaler", prepared.scaler), ("net", net)])

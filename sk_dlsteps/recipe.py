@@ -116,7 +116,7 @@ class StepwiseEstimator(BaseEstimator):
         plan = replace(prepared.plan, learning_rate=rate)
         pipeline = train(prepared, plan, self.callbacks, self.verbose)
         net = pipeline[-1]
-        scores = score_fit(net.network_predictions, prepared.Z, data.target, prepared.rows, prepared.scaler)
+        scores = score_fit(net.network_predictions, prepared.Z, data.target, prepared.rows)
         step3 = training_record(plan, curve, len(net.history), net.best_epochs_, net.best_losses_)
 
         self._publish(

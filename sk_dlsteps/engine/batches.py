@@ -29,7 +29,7 @@ class Rows:
     valid : list of int arrays or None
         Rows that validate network k: of X, or of `X_valid` where given.
     X_valid, y_valid : arrays or None
-        Validation data of their own.
+        Validation data of their own, scaled as X is.
 
     """
 

@@ -4,8 +4,41 @@ from __future__ import annotations
 
 import numpy as np
 
+from sk_dlsteps.engine.batches import Rows
+
 # A fold with fewer rows than this says nothing about a network.
 MIN_FOLD_ROWS = 5
+
+
+def choose_rows(
+    n_networks: int,
+    n_rows: int,
+    classes: np.ndarray | None,
+    rng: np.random.Generator,
+    *,
+    hold_rows_out: bool,
+    validation_fraction: float,
+    X_valid: np.ndarray | None = None,
+    y_valid: np.ndarray | None = None,
+) -> Rows:
+    """Rows that train and that validate each network.
+
+    Validation data of their own leave all rows for training. Otherwise, if rows
+    are to be held out and there are enough of them, several networks are
+    cross-fitted and a single one holds out `validation_fraction`.
+    """
+    every = np.arange(n_rows)
+    if X_valid is not None:
+        return Rows([every] * n_networks, [np.arange(len(X_valid))] * n_networks, X_valid, y_valid)
+    valid: list[np.ndarray] | None = None
+    if hold_rows_out and n_networks == 1:
+        held_out = hold_out(validation_fraction, n_rows, classes, rng)
+        valid = None if held_out is None else [held_out]
+    elif hold_rows_out:
+        valid = assign_folds(n_networks, n_rows, classes, rng)
+    if valid is None:
+        return Rows([every] * n_networks)
+    return Rows([np.setdiff1d(every, own, assume_unique=True) for own in valid], valid)
 
 
 def assign_folds(

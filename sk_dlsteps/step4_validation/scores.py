@@ -36,9 +36,7 @@ class Scores:
     record: StepRecord
 
 
-def score_fit(
-    predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target: Any, rows: Any, scaler: Any
-) -> Scores:
+def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target: Any, rows: Any) -> Scores:
     """Score the networks of a fit.
 
     Parameters
@@ -51,8 +49,6 @@ def score_fit(
         What was to be predicted.
     rows : Rows
         Who trained and who validated on what.
-    scaler : transformer
-        Scales validation data that came apart.
 
     """
     n_rows, n_networks = len(Z), len(rows.train)
@@ -70,7 +66,7 @@ def score_fit(
     training_score = _score(np.concatenate(training_errors)[used], target.values[used])
     oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
-        predictions = predict(scaler.transform(rows.X_valid)).mean(1)
+        predictions = predict(rows.X_valid).mean(1)
         validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid)
         how = f"{len(rows.X_valid)} validation rows"
     elif oof_prediction is not None:

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 from sklearn.metrics import accuracy_score, mean_squared_error, r2_score
-from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
@@ -12,7 +11,6 @@ from sk_dlsteps.step4_validation.scores import score_fit
 
 N, K = 30, 3
 Z = np.random.default_rng(0).normal(size=(N, 2))
-SCALER = StandardScaler().fit(Z)
 VALID = [np.arange(k, N, K) for k in range(K)]
 TRAIN = [np.setdiff1d(np.arange(N), own) for own in VALID]
 FOLDS = Rows(TRAIN, VALID)
@@ -36,7 +34,7 @@ CLASSES = ClassTarget(np.random.default_rng(1).integers(0, 3, N))
 @pytest.mark.parametrize("chunk", [1, 2**22])
 def test_a_regression_is_validated_by_the_network_that_held_the_row_out(monkeypatch, chunk):
     monkeypatch.setattr(scores, "_CHUNK", chunk)
-    found = score_fit(regression_networks, Z, REGRESSION, FOLDS, SCALER)
+    found = score_fit(regression_networks, Z, REGRESSION, FOLDS)
     predictions, y = regression_networks(Z)[..., 0], REGRESSION.values[:, 0]
     oof = predictions[np.arange(N), np.arange(N) % K]
     np.testing.assert_allclose(found.oof_prediction, oof)
@@ -47,7 +45,7 @@ def test_a_regression_is_validated_by_the_network_that_held_the_row_out(monkeypa
 
 
 def test_classes_are_validated_by_the_network_that_held_the_row_out():
-    found = score_fit(class_networks, Z, CLASSES, FOLDS, SCALER)
+    found = score_fit(class_networks, Z, CLASSES, FOLDS)
     predictions, y = class_networks(Z), CLASSES.values
     oof = predictions[np.arange(N), np.arange(N) % K]
     np.testing.assert_allclose(found.oof_prediction, oof)
@@ -59,25 +57,25 @@ def test_classes_are_validated_by_the_network_that_held_the_row_out():
 
 def test_rows_that_nobody_held_out_have_no_out_of_fold_prediction():
     rows = Rows([np.arange(20)], [np.arange(20, N)])
-    found = score_fit(lambda z: regression_networks(z)[:, :1], Z, REGRESSION, rows, SCALER)
+    found = score_fit(lambda z: regression_networks(z)[:, :1], Z, REGRESSION, rows)
     assert np.isnan(found.oof_prediction[:20]).all()
     predictions, y = regression_networks(Z)[:, 0, 0], REGRESSION.values[:, 0]
     assert found.validation_score == pytest.approx(r2_score(y[20:], predictions[20:]))
     assert found.training_score == pytest.approx(1 - mean_squared_error(y[:20], predictions[:20]) / y[:20].var())
 
 
-def test_validation_data_of_their_own_are_scaled_and_predicted_by_all():
+def test_validation_data_of_their_own_are_predicted_by_all():
     X_valid = np.random.default_rng(2).normal(size=(9, 2))
     y_valid = X_valid @ [[1.0], [1.1]]
     rows = Rows([np.arange(N)] * K, [np.arange(9)] * K, X_valid, y_valid)
-    found = score_fit(regression_networks, Z, REGRESSION, rows, SCALER)
-    mean = regression_networks(SCALER.transform(X_valid)).mean(1)
+    found = score_fit(regression_networks, Z, REGRESSION, rows)
+    mean = regression_networks(X_valid).mean(1)
     assert found.validation_score == pytest.approx(r2_score(y_valid, mean))
     assert found.oof_prediction is None
 
 
 def test_without_validation_there_is_a_training_score_only():
-    found = score_fit(regression_networks, Z, REGRESSION, Rows([np.arange(N)] * K), SCALER)
+    found = score_fit(regression_networks, Z, REGRESSION, Rows([np.arange(N)] * K))
     assert found.validation_score is None
     assert found.oof_prediction is None
     errors = ((regression_networks(Z)[..., 0] - REGRESSION.values) ** 2).mean()
@@ -92,6 +90,6 @@ def test_several_outputs_are_averaged_and_a_constant_one_counts_as_scikit_learn_
     def networks(rows):
         return np.repeat(np.c_[rows @ [1.0, 1.0], np.ones(len(rows))][:, None], K, axis=1)
 
-    found = score_fit(networks, Z, target, FOLDS, SCALER)
+    found = score_fit(networks, Z, target, FOLDS)
     assert found.oof_prediction.shape == (N, 2)
     assert found.validation_score == pytest.approx(r2_score(y, networks(Z)[:, 0]))
