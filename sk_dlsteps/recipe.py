@@ -34,6 +34,7 @@ class StepwiseEstimator(BaseEstimator):
         n_hidden_layers: int = 1,
         activation: str = "relu",
         module: Any = "mlp",
+        scaler: Any = "standard",
         input_clip: float | None = 3.0,
         numeric_encoding: str | None = "auto",
         optimizer: Any = "adam",
@@ -44,7 +45,12 @@ class StepwiseEstimator(BaseEstimator):
         restart_mult: int = 2,
         batch_size: Any = "auto",
         max_epochs: Any = "auto",
+        dropout: Any = 0.0,
         weight_decay: float = 0.0,
+        batch_norm: bool = False,
+        max_grad_norm: float | None = None,
+        max_grad_value: float | None = None,
+        augmentation: Any = None,
         early_stopping: bool = True,
         n_iter_no_change: Any = "auto",
         validation_fraction: float = 0.15,
@@ -61,6 +67,7 @@ class StepwiseEstimator(BaseEstimator):
         self.n_hidden_layers = n_hidden_layers
         self.activation = activation
         self.module = module
+        self.scaler = scaler
         self.input_clip = input_clip
         self.numeric_encoding = numeric_encoding
         self.optimizer = optimizer
@@ -71,7 +78,12 @@ class StepwiseEstimator(BaseEstimator):
         self.restart_mult = restart_mult
         self.batch_size = batch_size
         self.max_epochs = max_epochs
+        self.dropout = dropout
         self.weight_decay = weight_decay
+        self.batch_norm = batch_norm
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
+        self.augmentation = augmentation
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
@@ -137,6 +149,17 @@ class StepwiseEstimator(BaseEstimator):
             }
         )
         return self
+
+    @staticmethod
+    def _fit_together(estimators, tables):
+        """Fit estimators as one fleet where they can be; yields the number of each and its error or None."""
+        for i, (estimator, (X, y)) in enumerate(zip(estimators, tables, strict=True)):
+            try:
+                estimator.fit(X, y)
+            except Exception as error:
+                yield i, error
+            else:
+                yield i, None
 
     def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""

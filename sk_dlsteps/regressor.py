@@ -40,6 +40,10 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         A network of your own: a `torch.nn.Module` class or a factory
         ``(n_inputs, n_outputs) -> module``. The parameters for hidden layers have no
         effect on it.
+    scaler : {"standard", "robust"}, transformer or None, default="standard"
+        Scales the inputs (step 4): "standard" by mean and standard deviation of the training
+        rows, "robust" by their median and quartiles, None leaves them alone, and any
+        scikit-learn transformer is fitted to the training rows.
     input_clip : float or None, default=3.0
         Standardised inputs x are squashed to ``x / sqrt(1 + (x / input_clip)**2)``; None
         leaves them as they are.
@@ -69,9 +73,25 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     max_epochs : int or "auto", default="auto"
         Passes through the training rows at the most; "auto" derives them from a budget
         of optimisation steps.
+    dropout : float or sequence of float, default=0.0
+        Share of activations that are zeroed in training (step 4). A number acts before the
+        last linear layer; a pair ``(earlier, last)`` also acts on the outputs of the hidden
+        layers before; a longer sequence has one entry per hidden layer.
     weight_decay : float, default=0.0
         lambda in lambda/2 times the sum of the squared weights (step 4); biases are
         spared. Decoupled from the gradient for "adamw".
+    batch_norm : bool, default=False
+        Normalise hidden activations over each minibatch in training, and by the
+        exponentially weighted averages of its statistics in prediction (step 4).
+    max_grad_norm : float or None, default=None
+        Each network's gradient is scaled down to this norm where it is longer (step 4).
+    max_grad_value : float or None, default=None
+        Every entry of a gradient is clipped to ``[-max_grad_value, max_grad_value]``, before
+        its norm is.
+    augmentation : {"gaussian_noise", "mixup", "swap_noise"}, callable or None, default=None
+        Changes each training minibatch, in standardised space (step 4); validation rows
+        are left alone. A callable ``(X, y, generator) -> (X, y)`` gets one network's
+        tensors, X of shape (n_rows, n_features), and a `torch.Generator`.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is

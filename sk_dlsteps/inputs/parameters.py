@@ -75,6 +75,20 @@ _UNITS = (
     ),
     "a non-empty sequence of integers of at least 1",
 )
+_RATE = _real(0, 1)
+_RATES = (
+    lambda v: (
+        isinstance(v, Sequence | np.ndarray)
+        and not isinstance(v, str | bytes)
+        and len(v) > 0
+        and all(map(_RATE[0], v))
+    ),
+    "a non-empty sequence of such numbers",
+)
+_TRANSFORMER = (
+    lambda v: not inspect.isclass(v) and hasattr(v, "fit") and hasattr(v, "transform"),
+    "a scikit-learn transformer",
+)
 _CRITERION = (
     lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
     "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
@@ -91,6 +105,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_hidden_layers": _integer(1),
     "activation": _one_of(*ACTIVATIONS),
     "module": _either(_one_of("mlp"), _FACTORY),
+    "scaler": _either(_NONE, _one_of("standard", "robust"), _TRANSFORMER),
     "input_clip": _either(_NONE, _real(0, closed=False)),
     "numeric_encoding": _either(_NONE, _one_of("auto", "piecewise_linear")),
     "optimizer": _either(
@@ -103,7 +118,12 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "restart_mult": _integer(1),
     "batch_size": _either(_AUTO, _integer(1)),
     "max_epochs": _either(_AUTO, _integer(1)),
+    "dropout": _either(_RATE, _RATES),
     "weight_decay": _real(0),
+    "batch_norm": _BOOL,
+    "max_grad_norm": _either(_NONE, _real(0, closed=False)),
+    "max_grad_value": _either(_NONE, _real(0, closed=False)),
+    "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _CALLABLE),
     "early_stopping": _BOOL,
     "n_iter_no_change": _either(_AUTO, _integer(1)),
     "validation_fraction": _real(0, 1, closed=False),
