@@ -18,6 +18,7 @@ from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 from sk_dlsteps.step3_training.record import training_record
 from sk_dlsteps.step4_validation.scores import score_fit
+from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 
 _FLOATS = (np.float64, np.float32)
 
@@ -149,6 +150,102 @@ class StepwiseEstimator(BaseEstimator):
             }
         )
         return self
+
+    def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
+        """Give the article's ranges to a random search.
+
+        Ready for RandomizedSearchCV, HalvingRandomSearchCV and ParameterSampler. What is set
+        in this estimator is not looked at: a parameter that you have fixed is in the space
+        all the same; take out what shall stay, or add to it, as from any dict.
+
+        Parameters
+        ----------
+        step : {3, 4} or None, default=None
+            3 searches what helps to fit the training set: `learning_rate`, `lr_schedule`,
+            `hidden_units`, `batch_size` and `n_hidden_layers`. 4 searches what helps to fit the
+            validation set: `dropout`, `weight_decay`, `batch_norm`, `hidden_units` and
+            `n_hidden_layers`. None searches both together.
+        X : array-like of shape (n_samples, n_features), optional
+            Training rows, for ranges around their own learning rate and width: the rate is found
+            by the range test (see `find_learning_rate`), units reach from below the
+            rule's with a=10 to above those with a=2, and minibatches leave a few steps
+            in an epoch. Without rows the ranges are fixed. Of a pipeline, the rows that reach
+            this estimator.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
+            Their target.
+        prefix : str, default=""
+            Put before each name, for a pipeline: "stepwiseregressor__", with or without
+            the trailing "__".
+
+        Returns
+        -------
+        space : dict
+            For each name a list of values or a distribution with
+            ``rvs(size=None, random_state=None)``. What would have no effect is left out: layers,
+            dropout and batch norm with a `module` of your own, decay with an optimizer class
+            that knows none, and the schedule if a callback steers the rate.
+
+        Warns
+        -----
+        StepwiseWarning
+            If no rate could be found, and the default takes its place.
+
+        Raises
+        ------
+        ValueError
+            If there is nothing to search in `step`, if only one of `X` and `y` is given, or if a
+            parameter or the data are not what they may be.
+
+        Notes
+        -----
+        HalvingRandomSearchCV with ``resource="max_epochs"`` needs `max_resources` as a number,
+        since the default "auto" is none; 240 is the most that "auto" ever takes.
+        ``min_resources="exhaust"`` with a number of candidates makes the last round use all of it;
+        otherwise the first round has a single epoch. A schedule always fits into the epochs of its round.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sklearn.experimental import enable_halving_search_cv
+        >>> from sklearn.model_selection import HalvingRandomSearchCV, RandomizedSearchCV
+        >>> from sk_dlsteps import StepwiseRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = StepwiseRegressor(max_epochs=5, n_estimators=2, random_state=0)
+        >>> model.param_distributions(step=4)["dropout"]
+        Dropout(low=0.25, high=0.5)
+        >>> search = RandomizedSearchCV(model, model.param_distributions(), n_iter=3, cv=2, random_state=0)
+        >>> sorted(search.fit(X, y).best_params_)[:4]
+        ['batch_norm', 'batch_size', 'dropout', 'hidden_units']
+        >>> halving = HalvingRandomSearchCV(
+        ...     model,
+        ...     model.param_distributions(step=3, X=X, y=y),
+        ...     resource="max_epochs",
+        ...     max_resources=9,
+        ...     min_resources="exhaust",
+        ...     n_candidates=6,
+        ...     cv=2,
+        ...     random_state=0,
+        ... )
+        >>> halving.fit(X, y).n_resources_
+        [3, 9]
+
+        """
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters)
+        names = searched_parameters(step, parameters)
+        if (X is None) != (y is None):
+            missing, given = ("y", "X") if y is None else ("X", "y")
+            raise ValueError(f"`{missing}` is missing: `X` and `y` belong together; give both, or leave out `{given}`")
+        if X is None:
+            return distributions(names, self.optimizer, prefix=prefix)
+        data, _ = self._receive(X, y, None, None)
+        prepared = prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data)
+        plan = prepared.plan
+        if "learning_rate" in names:
+            curve = find_rate(prepared)
+            _warn_if_unreliable(curve, stacklevel=3)
+            plan = replace(plan, learning_rate=curve.learning_rate)
+        return distributions(names, self.optimizer, plan, prefix)
 
     @staticmethod
     def _fit_together(estimators, tables):
