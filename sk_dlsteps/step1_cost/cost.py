@@ -20,7 +20,9 @@ class Cost(nn.Module):
     title : str
         The name people read.
     target_scaling : {"standard", "scale", "codes"}
-        Targets arrive standardised, divided by their mean, or as class codes.
+        Targets arrive standardised, divided by their mean, or as class codes. Instead of
+        codes there may be soft labels, as floats: the probability of the second class for a
+        single logit, or the probabilities of all classes in a last axis.
 
     """
 
@@ -164,7 +166,10 @@ class CrossEntropy(Cost):
 
     def _loss(self, log_p: Tensor, target: Tensor) -> Tensor:
         """Cross-entropy of each row from the classes' log-probabilities."""
-        losses = -log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
+        if target.is_floating_point():
+            losses = -(log_p * target).sum(-1)
+        else:
+            losses = -log_p.gather(-1, target.unsqueeze(-1)).squeeze(-1)
         if self.label_smoothing:
             losses = losses.lerp(-log_p.mean(-1), self.label_smoothing)
         return losses
@@ -176,8 +181,11 @@ class CrossEntropy(Cost):
         gradient = log_p.exp()
         if self.label_smoothing:
             gradient.sub_(self.label_smoothing / raw.shape[-1])
-        column = target.unsqueeze(-1)
-        gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
+        if target.is_floating_point():
+            gradient.sub_(target, alpha=share)
+        else:
+            column = target.unsqueeze(-1)
+            gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
         return self._loss(log_p, target), gradient
 
     def link(self, raw: Tensor) -> Tensor:

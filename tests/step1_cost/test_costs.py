@@ -103,6 +103,42 @@ def test_class_predictions_are_probabilities_in_the_order_of_the_codes(task, nam
     assert cost.link(raw).argmax() == n_classes - 1
 
 
+def soften(y, cost, n_classes, seed=0):
+    """Class codes as probabilities: of the second class for a single logit, or of all classes."""
+    generator = torch.Generator().manual_seed(seed)
+    share = torch.rand(len(y), 1, generator=generator, dtype=torch.float64)
+    other = torch.randint(n_classes, y.shape, generator=generator)
+    soft = share * F.one_hot(y, n_classes) + (1 - share) * F.one_hot(other, n_classes)
+    return soft[:, 1] if cost.n_outputs(n_classes) == 1 else soft
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+@given(seed=st.integers(0, 10**6), size=st.sampled_from([0.01, 1.0, 4.0]))
+@settings(max_examples=15, deadline=None)
+def test_soft_labels_give_torchs_loss_and_autograds_gradient(task, name, seed, size):
+    cost, _ = choose_cost(name, task)
+    for n_classes in columns(task):
+        raw, y = random_rows(task, cost, n_classes, seed, size=size)
+        soft = soften(y, cost, n_classes, seed)
+        before = soft.clone()
+        expected_losses, expected = Cost.value_and_gradient(cost, raw, soft)
+        torch.testing.assert_close(cost(raw, soft), REFERENCE[name](raw, soft), rtol=1e-10, atol=1e-10)
+        losses, gradient = cost.value_and_gradient(raw, soft)
+        torch.testing.assert_close(losses, expected_losses, rtol=1e-10, atol=1e-10)
+        torch.testing.assert_close(gradient, expected, rtol=1e-10, atol=1e-10)
+        assert torch.equal(soft, before)
+
+
+@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+def test_certain_soft_labels_are_codes(task, name):
+    cost, _ = choose_cost(name, task)
+    n_classes = columns(task)[-1]
+    raw, y = random_rows(task, cost, n_classes, 0)
+    certain = y.double() if cost.n_outputs(n_classes) == 1 else F.one_hot(y, n_classes).double()
+    for soft, hard in zip(cost.value_and_gradient(raw, certain), cost.value_and_gradient(raw, y), strict=True):
+        torch.testing.assert_close(soft, hard, rtol=1e-10, atol=1e-10)
+
+
 def test_poisson_predictions_are_positive():
     cost, _ = choose_cost("poisson", "regression")
     raw = torch.linspace(-50, 50, 11, dtype=torch.float64)
