@@ -1,0 +1,294 @@
+"""Candidates of a search: trained together on each fold where they can be, one by one as scikit-learn does otherwise."""
+
+from __future__ import annotations
+
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import joblib
+import numpy as np
+from sklearn.base import clone
+from sklearn.metrics._scorer import _MultimetricScorer
+from sklearn.model_selection._validation import _fit_and_score, _score
+from sklearn.pipeline import Pipeline
+from sklearn.utils.metaestimators import _safe_split
+from sklearn.utils.validation import _check_method_params, _num_samples
+
+# Transformed tables that wait for their fleets at any time; a pipeline whose candidates also vary the
+# transformers would otherwise hold one table for each of their settings and folds.
+MOST_BYTES = 256_000_000
+
+# Number of a candidate, number of a fold, and what scikit-learn's `_fit_and_score` returns for the two.
+Scored = tuple[int, int, dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What all candidates of a search share.
+
+    Attributes
+    ----------
+    estimator : estimator object
+        Unfitted; a candidate is a clone of it with other parameters.
+    scorer : callable
+        As scikit-learn's searches make it of `scoring`.
+    splits : list of (train, test)
+        Rows of each fold.
+    fit_params, score_params : dict
+        What was routed to `fit` and to the scorer.
+    error_score : "raise" or float
+        What a failed fit scores.
+    return_train_score : bool
+        Whether training rows are scored too.
+
+    """
+
+    estimator: Any
+    scorer: Any
+    splits: list[tuple[np.ndarray, np.ndarray]]
+    fit_params: dict[str, Any]
+    score_params: dict[str, Any]
+    error_score: Any
+    return_train_score: bool
+
+    def with_parameters(self, params: dict[str, Any]) -> Any:
+        """The unfitted estimator of a candidate; raises if it has no such parameters."""
+        return clone(self.estimator).set_params(**clone(params, safe=False))
+
+
+def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Iterator[Scored]:
+    """Fit each candidate on the training rows of each fold and score it.
+
+    Parameters
+    ----------
+    trial : Trial
+        What they share.
+    X, y : array-like
+        All rows.
+    candidates : list of dict
+        Parameters of each.
+
+    Yields
+    ------
+    scored : (int, int, dict)
+        Numbers of the candidate and of the fold, and the result, in the order in which they become
+        ready. What trains together shares its time: `fit_time` is the mean, and stands there from
+        the end of the batch on.
+
+    """
+    estimators = [trial.with_parameters(params) for params in candidates]
+    batches: dict[Callable, list[int]] = {}
+    alone = []
+    for number, estimator in enumerate(estimators):
+        hook = None if y is None or trial.fit_params else _hook(estimator)
+        if hook is None:
+            alone.append(number)
+        else:
+            batches.setdefault(hook, []).append(number)
+    for hook, numbers in batches.items():
+        yield from _Batch(hook, trial, X, y).run(numbers, estimators, candidates)
+    for number in alone:
+        for fold in range(len(trial.splits)):
+            yield number, fold, _one_by_one(trial, X, y, candidates[number], fold)
+
+
+def last_step(estimator: Any) -> Any:
+    """The estimator itself, or the last one of a pipeline, however deep."""
+    return last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+
+
+def _hook(estimator: Any) -> Callable | None:
+    """The function that fits several estimators of this kind together, if there is one."""
+    # A subclass of Pipeline may do more between its steps than transform, so it is left alone.
+    last = estimator.steps[-1][1] if type(estimator) is Pipeline else estimator
+    return getattr(type(last), "_fit_together", None)
+
+
+def _one_by_one(trial: Trial, X, y, params: dict[str, Any], fold: int) -> dict[str, Any]:
+    """A candidate on a fold, the way scikit-learn's searches do it."""
+    train, test = trial.splits[fold]
+    return _fit_and_score(
+        clone(trial.estimator),
+        X,
+        y,
+        scorer=trial.scorer,
+        train=train,
+        test=test,
+        verbose=0,
+        parameters=params,
+        fit_params=trial.fit_params,
+        score_params=trial.score_params,
+        return_train_score=trial.return_train_score,
+        return_n_test_samples=True,
+        return_times=True,
+        error_score=trial.error_score,
+    )
+
+
+@dataclass(frozen=True)
+class _Fold:
+    """Rows of a fold, cut once for all candidates, and what the scorer gets with them."""
+
+    X: Any
+    y: Any
+    X_test: Any
+    y_test: Any
+    score_params: dict[str, Any]
+    score_params_test: dict[str, Any]
+
+
+@dataclass
+class _Fit:
+    """One candidate on one fold, on its way."""
+
+    number: int
+    fold: int
+    estimator: Any
+    leading: Any = None
+    """Fitted transformers that stand before the part that trains, or None."""
+
+    @property
+    def last(self) -> Any:
+        """The part that trains."""
+        return self.estimator if self.leading is None else self.estimator.steps[-1][1]
+
+    def whole(self) -> Any:
+        """The estimator that predicts, once the last part is trained."""
+        if self.leading is not None:
+            self.estimator.steps = [*self.leading.steps, self.estimator.steps[-1]]
+        return self.estimator
+
+
+@dataclass
+class _Batch:
+    """Fits that are handed to one hook."""
+
+    hook: Callable
+    trial: Trial
+    X: Any
+    y: Any
+    folds: list[_Fold] = field(default_factory=list)
+
+    def run(self, numbers: list[int], estimators: list[Any], candidates: list[dict[str, Any]]) -> Iterator[Scored]:
+        """Transform where a pipeline says so, train, score."""
+        self.folds = [self._cut(*split) for split in self.trial.splits]
+        fits: list[_Fit] = []
+        tables: list[tuple[Any, Any]] = []
+        held = 0
+        for same in _by_transformers(numbers, estimators, candidates):
+            for fold, rows in enumerate(self.folds):
+                leading, Z, error = _transform(estimators[same[0]], rows)
+                if error is not None:
+                    for number in same:
+                        yield number, fold, self._failed(rows, error)
+                    continue
+                fits += [_Fit(number, fold, clone(estimators[number]), leading) for number in same]
+                tables += [(Z, rows.y)] * len(same)
+                held += 0 if leading is None else getattr(Z, "nbytes", 8 * np.size(Z))
+            if held > MOST_BYTES:
+                yield from self._train(fits, tables)
+                fits, tables, held = [], [], 0
+        yield from self._train(fits, tables)
+
+    def _cut(self, train, test) -> _Fold:
+        """The rows of a fold."""
+        estimator, X, y, params = self.trial.estimator, self.X, self.y, self.trial.score_params
+        return _Fold(
+            *_safe_split(estimator, X, y, train),
+            *_safe_split(estimator, X, y, test, train),
+            _check_method_params(X, params=params, indices=train),
+            _check_method_params(X, params=params, indices=test),
+        )
+
+    def _train(self, fits: list[_Fit], tables: list[tuple[Any, Any]]) -> Iterator[Scored]:
+        """Hand the fits over, and score each as soon as it is ready."""
+        # Candidate by candidate, so that an interruption finds as many complete ones as possible.
+        order = sorted(range(len(fits)), key=lambda i: (fits[i].number, fits[i].fold))
+        fits, tables = [fits[i] for i in order], [tables[i] for i in order]
+        parts = [fit.last for fit in fits]
+        done, spent, started = [], 0.0, time.perf_counter()
+        try:
+            for i, error in self.hook(parts, tables):
+                spent += time.perf_counter() - started
+                fit = fits[i]
+                result = self._scored(fit, error)
+                # What is scored is dropped: fitted networks of a whole search would pile up.
+                parts[i] = fits[i] = None  # type: ignore[call-overload]
+                done.append(result)
+                yield fit.number, fit.fold, result
+                del fit
+                started = time.perf_counter()
+        finally:
+            for result in done:
+                result["fit_time"] = spent / len(done)
+
+    def _scored(self, fit: _Fit, error: Exception | None) -> dict[str, Any]:
+        """Scores of a trained candidate."""
+        trial, rows = self.trial, self.folds[fit.fold]
+        if error is not None:
+            return self._failed(rows, error)
+        started = time.perf_counter()
+        estimator = fit.whole()
+        scores = _score(estimator, rows.X_test, rows.y_test, trial.scorer, rows.score_params_test, trial.error_score)
+        result = {
+            "fit_error": None,
+            "test_scores": scores,
+            "n_test_samples": _num_samples(rows.X_test),
+            "fit_time": 0.0,
+            "score_time": time.perf_counter() - started,
+        }
+        if trial.return_train_score:
+            result["train_scores"] = _score(
+                estimator, rows.X, rows.y, trial.scorer, rows.score_params, trial.error_score
+            )
+        return result
+
+    def _failed(self, rows: _Fold, error: Exception) -> dict[str, Any]:
+        """What stands in the place of scores."""
+        trial = self.trial
+        if trial.error_score == "raise":
+            raise error
+        names = trial.scorer._scorers if isinstance(trial.scorer, _MultimetricScorer) else None
+        result = {
+            "fit_error": "".join(traceback.format_exception(error)),
+            "n_test_samples": _num_samples(rows.X_test),
+            "fit_time": 0.0,
+            "score_time": 0.0,
+        }
+        for key in ("test_scores", "train_scores")[: 1 + trial.return_train_score]:
+            result[key] = trial.error_score if names is None else dict.fromkeys(names, trial.error_score)
+        return result
+
+
+def _by_transformers(numbers: list[int], estimators: list[Any], candidates: list[dict[str, Any]]) -> list[list[int]]:
+    """Candidates in groups whose transformers are set alike."""
+    groups: dict[Any, list[int]] = {}
+    for number in numbers:
+        groups.setdefault(_transformer_key(number, estimators[number], candidates[number]), []).append(number)
+    return list(groups.values())
+
+
+def _transformer_key(number: int, estimator: Any, params: dict[str, Any]) -> Any:
+    """Something that is equal for candidates whose transformers are set alike."""
+    if type(estimator) is not Pipeline:
+        return None
+    last = estimator.steps[-1][0]
+    own = {name: value for name, value in params.items() if name.partition("__")[0] != last}
+    try:
+        return joblib.hash(own)
+    except Exception:  # whatever pickling says of a value that it cannot take: that candidate stands by itself
+        return number
+
+
+def _transform(estimator: Any, rows: _Fold) -> tuple[Any, Any, Exception | None]:
+    """Fitted transformers of a pipeline and what they make of the training rows, or the error they gave."""
+    if type(estimator) is not Pipeline or len(estimator.steps) == 1:
+        return None, rows.X, None
+    leading = clone(estimator)[:-1]
+    try:
+        return leading, leading.fit_transform(rows.X, rows.y), None
+    except Exception as error:
+        return leading, None, error
