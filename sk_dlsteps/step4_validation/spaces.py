@@ -35,7 +35,7 @@ LR_SCHEDULES = ("cosine_restarts", "cosine", "exponential", "constant")
 # How far from the found rate, both ways, and how far from the default where none was searched for. On
 # 36 sets the best fixed rates lay between 0.001 and 0.1 (docs/benchmarks.md, "Learning rate").
 FOUND_FACTOR, DEFAULT_FACTOR = 4.0, 10.0
-# Units: the rule's a at both ends and how far beyond, the bounds, and the range if the rows are not known.
+# Units: the rule's a at both ends, how far beyond, the bounds, and the range if the rows are not known.
 MANY_UNITS_A, FEW_UNITS_A, BEYOND = 2, 10, 2
 FEWEST_UNITS, MOST_UNITS = 8, 512
 UNITS_WITHOUT_ROWS = (16, 512)
@@ -232,14 +232,14 @@ def _rates(optimizer: Any, plan: Plan | None) -> LogUniform:
 
 
 def _units(plan: Plan | None) -> LogUniformInteger:
-    """From beyond the rule's few units to beyond its many, around the default's own bounds."""
+    """From half the rule's few units to twice its many, around the default's own bounds."""
     if plan is None:
         return LogUniformInteger(*UNITS_WITHOUT_ROWS)
     ratio = plan.n_rows / (plan.n_inputs + plan.n_outputs)
-    # NOTE[ARTICLE]: the rule alone would often leave out the width that the default takes, which has
-    # a floor and a ceiling; the range holds both of them.
-    low = min(round(ratio / FEW_UNITS_A / BEYOND), FLOOR)
-    high = max(round(ratio / MANY_UNITS_A * BEYOND), CEILING)
+    # NOTE[ARTICLE]: on few rows the rule gives a handful of units. The default's width has a floor and
+    # a ceiling; the range always reaches from below the one to above the other.
+    low = round(min(ratio / FEW_UNITS_A, FLOOR) / BEYOND)
+    high = round(max(ratio / MANY_UNITS_A, CEILING) * BEYOND)
     return LogUniformInteger(max(low, FEWEST_UNITS), min(high, MOST_UNITS))
 
 
