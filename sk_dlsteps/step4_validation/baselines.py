@@ -42,6 +42,23 @@ class Baseline:
     validation_score: float
 
 
+def baseline_models(task: str) -> dict[str, Any]:
+    """The unfitted models by name: the linear one, then the dummy.
+
+    Parameters
+    ----------
+    task : {"regression", "classification"}
+        What is to be done.
+
+    """
+    if task == "regression":
+        return {
+            "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 5, 17))),
+            "dummy": DummyRegressor(),
+        }
+    return {"linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), "dummy": DummyClassifier()}
+
+
 def fit_baselines(task: str, X: Any, y: np.ndarray, *, n_folds: int, seed: int) -> tuple[Baseline, ...]:
     """Fit and cross-validate the linear and the dummy baseline.
 
@@ -78,11 +95,6 @@ def fit_baselines(task: str, X: Any, y: np.ndarray, *, n_folds: int, seed: int) 
     folds = assign_folds(n_folds, len(y), classes, np.random.default_rng(seed))
     assert folds is not None
     splits = [(np.setdiff1d(np.arange(len(y)), fold), fold) for fold in folds]
-    if task == "regression":
-        models = {"linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 5, 17))), "dummy": DummyRegressor()}
-    else:
-        linear = make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000))
-        models = {"linear": linear, "dummy": DummyClassifier()}
     return tuple(
         Baseline(
             name,
@@ -90,7 +102,7 @@ def fit_baselines(task: str, X: Any, y: np.ndarray, *, n_folds: int, seed: int) 
             float(score(y, model.predict(X))),
             float(score(y, cross_val_predict(model, X, y, cv=splits))),
         )
-        for name, model in models.items()
+        for name, model in baseline_models(task).items()
     )
 
 
