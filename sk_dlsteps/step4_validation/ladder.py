@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from sklearn.utils import check_random_state
 
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.rungs import Ladder, Rung, describe_change
-from sk_dlsteps.step4_validation.techniques import RUNG_SIZE, Situation, Technique, choose_techniques
+from sk_dlsteps.step4_validation.search_budget import Evaluate, SearchBudget
+from sk_dlsteps.step4_validation.techniques import Situation, Technique, choose_techniques
 from sk_dlsteps.step4_validation.training_target import (
     FoldScores,
     TrainingTarget,
@@ -25,9 +25,6 @@ from sk_dlsteps.step4_validation.training_target import (
 
 # Candidates of the last rung, where an estimator has several networks: the start and the best.
 N_LAST = 2
-# Time of such a candidate in times of a single network's: a fleet of eight costs two to four.
-LAST_COST = 4.0
-Evaluate = Callable[[list[dict[str, Any]]], tuple[Any, Any]]
 
 
 def climb(
@@ -95,10 +92,11 @@ def climb(
         The rungs so far.
 
     """
-    budget = _Budget(n_iter, max_seconds, clock)
+    budget = SearchBudget(n_iter, max_seconds, clock)
     problem = _Problem(estimator, X, y, prefix, task, cv_splits, scorer)
     climber = _Climber(evaluate, problem, budget, score_name, announce or (lambda _: None))
-    rng = check_random_state(random_state)
+    # Of None check_random_state makes the global generator, which is not ours to turn.
+    rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
     climber.begin(param_distributions)
     yield climber.ladder("Only the start was tried.")
     if not climber.stopped:
@@ -115,38 +113,6 @@ def climb(
                 yield climber.ladder(f"Stopped after {technique.name}.")
     climber.finish()
     yield climber.ladder(climber.summary())
-
-
-class _Budget:
-    """Candidates and seconds that may still be spent."""
-
-    def __init__(self, n_iter: int | None, max_seconds: float | None, clock: Callable[[], float]) -> None:
-        self.n_iter = math.inf if n_iter is None else n_iter
-        self.max_seconds = math.inf if max_seconds is None else max_seconds
-        self.clock, self.began = clock, clock()
-        self.n_tried, self.n_kept_back, self.seconds = 0, 0, 0.0
-
-    def spend(self, evaluate: Evaluate, candidates: list[dict[str, Any]]) -> tuple[Any, Any]:
-        """Evaluate, and count what it took."""
-        began = self.clock()
-        scores = evaluate(candidates)
-        self.n_tried += len(candidates)
-        self.seconds += self.clock() - began
-        return scores
-
-    def room(self) -> int:
-        """Candidates that fit before the last rung."""
-        room = self.n_iter - self.n_tried - self.n_kept_back
-        if self.seconds > 0:
-            left = self.max_seconds - (self.clock() - self.began)
-            room = min(room, left * self.n_tried / self.seconds - LAST_COST * self.n_kept_back)
-        return int(min(max(room, 0), RUNG_SIZE))
-
-    def exhausted(self) -> str:
-        """Which limit leaves no room for another candidate; nothing if there is room."""
-        if self.n_iter - self.n_tried - self.n_kept_back < 1:
-            return f"the {self.n_iter} candidates of `n_iter` were spent"
-        return f"the {self.max_seconds:g} seconds of `max_seconds` were spent" if self.room() < 1 else ""
 
 
 @dataclass(frozen=True)
@@ -187,7 +153,12 @@ class _Climber:
     """Where the ladder stands: the best parameters so far, their scores, and the rungs below."""
 
     def __init__(
-        self, evaluate: Evaluate, problem: _Problem, budget: _Budget, score_name: str, announce: Callable[[str], None]
+        self,
+        evaluate: Evaluate,
+        problem: _Problem,
+        budget: SearchBudget,
+        score_name: str,
+        announce: Callable[[str], None],
     ) -> None:
         self.evaluate, self.problem, self.budget = evaluate, problem, budget
         self.score_name, self.announce = score_name, announce
@@ -207,7 +178,8 @@ class _Climber:
             self.stopped = f"`n_iter={self.budget.n_iter}` has no room for rungs, which takes {n_least} or more"
         because = "one network of the estimator, since rungs compare single ones" if self.ensemble else "as it is"
         self.params: dict[str, Any] = {self.n_estimators: 1} if self.ensemble else {}
-        self.budget.n_kept_back = N_LAST if self.ensemble else 0
+        if self.ensemble:
+            self.budget.keep_back(N_LAST, self.problem.parameters["n_estimators"])
         ((self.scores,), self.index) = self._score("start", [self.params])
         self.start = self.scores
         self._add(3, "start", because, [{}], [self.params], [self.scores], [], 0, True, "where the ladder begins")

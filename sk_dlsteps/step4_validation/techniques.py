@@ -246,7 +246,7 @@ def _augmentation(situation: Situation) -> list[Change]:
 
 def _other_units(situation: Situation) -> list[Change]:
     """Smaller and larger layers; with several, also more in one and fewer in another."""
-    factors = [(0.5,), (2.0,)]
+    factors: list[tuple[float, ...]] = [(0.5,), (2.0,)]
     if len(situation.widths) > 1:
         factors += [(2.0, 0.5), (0.5, 2.0)]
     return _scaled_widths(situation, factors)
