@@ -1,15 +1,19 @@
 """A step-by-step guide to deep-learning projects as scikit-learn estimators."""
 
 from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.recipe import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
+from sk_dlsteps.step4_validation.learning_curve import learning_curve
 
 __all__ = [
+    "LearningCurveDisplay",
     "LearningRateDisplay",
     "StepwiseClassifier",
     "StepwiseRegressor",
     "StepwiseWarning",
     "find_learning_rate",
+    "learning_curve",
 ]
