@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.utils import check_random_state
 from skorch.callbacks import LRScheduler
 
@@ -19,8 +18,9 @@ from sk_dlsteps.engine.device import choose_device, choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
-from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, fit_scaler, network_statistics, piecewise_linear
+from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
+from sk_dlsteps.inputs.scaler import scale_inputs
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
@@ -64,7 +64,7 @@ class Prepared:
     plan: Plan
     cost: Cost
     rows: Rows
-    scaler: StandardScaler
+    scaler: Any
     Z: np.ndarray
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
@@ -76,7 +76,7 @@ class Prepared:
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate."""
     p, target = parameters, data.target
-    fold_seed, finder_seed, network_seed = _seeds(p["random_state"]).spawn(3)
+    fold_seed, finder_seed, network_seed, scaler_seed = _seeds(p["random_state"]).spawn(4)
     n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
     rows = choose_rows(
         n_networks,
@@ -91,7 +91,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows)
+    inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
         rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
     n_outputs = cost.n_outputs(target.n_columns)
@@ -126,7 +126,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
 class _Inputs:
     """The table as the networks get it: the scaler and its output, and the fleet's first stage."""
 
-    scaler: StandardScaler
+    scaler: Any
     Z: np.ndarray
     stages: dict[str, Any]
     n_inputs: int
@@ -134,26 +134,24 @@ class _Inputs:
     records: tuple[StepRecord, ...]
 
 
-def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows) -> _Inputs:
+def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> _Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
-    used = np.unique(np.concatenate(rows.train))
-    scaler = fit_scaler(data.X, used if len(used) < len(data.X) else None)
-    Z = scaler.transform(data.X)
-    center, factor = network_statistics(data.X, scaler, rows.train, _DTYPE)
+    scaled = scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE)
     wanted = p["numeric_encoding"]
     if wanted == "auto":
         wanted = "piecewise_linear" if data.target.task == "regression" and p["module"] == "mlp" else None
-    encoding = piecewise_linear(Z, rows.train, center, factor) if wanted else None
+    encoding = piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor) if wanted else None
     n_added = 0 if encoding is None else encoding.n_added
     stages = {
-        "input_center": center,
-        "input_factor": factor,
-        "input_clip": None if p["input_clip"] is None else float(p["input_clip"]),
+        "input_center": scaled.center,
+        "input_factor": scaled.factor,
+        "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
         "input_encoding": encoding,
     }
-    n_columns = data.X.shape[1]
-    record = encoding_record(p["numeric_encoding"], wanted, n_columns, n_added)
-    return _Inputs(scaler, Z, stages, n_columns + n_added, n_columns + n_added * RAMP_STD**2, record)
+    n_columns = scaled.Z.shape[1]
+    records = (*scaled.records, *encoding_record(p["numeric_encoding"], wanted, n_columns, n_added, scaled.kind))
+    power = n_columns + n_added * RAMP_STD**2
+    return _Inputs(scaled.scaler, scaled.Z, stages, n_columns + n_added, power, records)
 
 
 def _choose_architecture(

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import RobustScaler, StandardScaler
 from torch import Tensor
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
@@ -81,7 +81,7 @@ def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
     NOTE[ARTICLE]: the article divides by the variance; meant is its root.
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().fit(X if rows is None else X[rows])
+        scaler = StandardScaler().set_output(transform="default").fit(X if rows is None else X[rows])
     # Not scale_: StandardScaler takes a column of infinite variance for a constant one.
     usable = np.isfinite(scaler.var_) & np.isfinite(scaler.mean_)
     if not usable.all():
@@ -92,26 +92,65 @@ def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
     return scaler
 
 
+def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> RobustScaler:
+    """A RobustScaler that has seen those rows only.
+
+    Where the quartiles are equal it divides by half the range, as RealMLP does
+    (Holzmüller et al. 2024), and not by 1.
+    """
+    own = X if rows is None else X[rows]
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = RobustScaler().set_output(transform="default").fit(own)
+        # 1 may be a quartile range, or stand for none, or for one that is small beside 1.
+        for column in np.flatnonzero(scaler.scale_ == 1):
+            low, high = np.quantile(own[:, column], [0.25, 0.75])
+            half_range = (own[:, column].max() - own[:, column].min()) / 2
+            scaler.scale_[column] = (high - low) or half_range or 1.0
+    usable = np.isfinite(scaler.scale_) & np.isfinite(scaler.center_)
+    if not usable.all():
+        raise ValueError(
+            f"Column {int(np.argmin(usable))} of X has values too far apart for their range to be computed "
+            "in float64; rescale it, for example by its logarithm."
+        )
+    return scaler
+
+
 def network_statistics(
-    X: np.ndarray, scaler: StandardScaler, rows: Sequence[np.ndarray], dtype: torch.dtype
+    X: np.ndarray, scaler: StandardScaler | RobustScaler, rows: Sequence[np.ndarray], dtype: torch.dtype
 ) -> tuple[Tensor, Tensor]:
-    """Centre and factor (K, 1, n_inputs) that turn the scaler's output into each network's own standardised inputs.
+    """Centre and factor (K, 1, n_inputs) that turn the scaler's output into each network's own scaled inputs.
 
     A column that is constant over a network's training rows gets the factor 0:
     the network could learn nothing about it.
     """
     centers, factors = [], []
+    middle, scale = _middle_and_scale(scaler)
     seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for own in rows:
         if id(own) not in seen:
-            inner = scaler if len(own) == len(X) else fit_scaler(X, own)
-            constant = inner.scale_ != np.sqrt(inner.var_)
-            center = (inner.mean_ - scaler.mean_) / scaler.scale_
-            seen[id(own)] = center, np.where(constant, 0.0, scaler.scale_ / inner.scale_)
+            inner = scaler
+            if len(own) < len(X):
+                inner = (fit_scaler if isinstance(scaler, StandardScaler) else fit_robust_scaler)(X, own)
+            own_middle, own_scale = _middle_and_scale(inner)
+            factor = np.where(_constant(inner, X, own), 0.0, scale / own_scale)
+            seen[id(own)] = (own_middle - middle) / scale, factor
         center, factor = seen[id(own)]
         centers.append(center)
         factors.append(factor)
     return _stack(centers, dtype), _stack(factors, dtype)
+
+
+def _middle_and_scale(scaler: StandardScaler | RobustScaler) -> tuple[np.ndarray, np.ndarray]:
+    """What a scaler subtracts from each column, and what it divides it by."""
+    middle = scaler.mean_ if isinstance(scaler, StandardScaler) else scaler.center_
+    return middle, scaler.scale_
+
+
+def _constant(scaler: StandardScaler | RobustScaler, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Which columns are constant over the rows that a scaler has seen."""
+    if isinstance(scaler, StandardScaler):
+        return scaler.scale_ != np.sqrt(scaler.var_)
+    return (X[rows] == X[rows[0]]).all(0)
 
 
 def piecewise_linear(
@@ -147,16 +186,18 @@ def piecewise_linear(
     return PiecewiseLinear(torch.from_numpy(columns), *ramps)
 
 
-def encoding_record(parameter: str | None, used: str | None, n_columns: int, n_added: int) -> tuple[StepRecord, ...]:
+def encoding_record(
+    parameter: str | None, used: str | None, n_columns: int, n_added: int, kind: str = "standardised"
+) -> tuple[StepRecord, ...]:
     """The record of the encoding; none where there is nothing to tell."""
     if used is None:
         return ()
     because = "chosen by you"
     if parameter == "auto":
         because = "a regression is seldom smooth in every column; ramps let the network bend at the data's quantiles"
-    decision = f"{n_columns} standardised columns and {n_added} piecewise-linear ramps"
+    decision = f"{n_columns} {kind} columns and {n_added} piecewise-linear ramps"
     if not n_added:
-        decision, because = f"{n_columns} standardised columns", "no column has room for piecewise-linear ramps"
+        decision, because = f"{n_columns} {kind} columns", "no column has room for piecewise-linear ramps"
     return (StepRecord(2, "input encoding", decision, because, {"columns": n_columns, "ramps": n_added}),)
 
 

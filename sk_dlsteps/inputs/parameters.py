@@ -78,10 +78,7 @@ _UNITS = (
 _RATE = _real(0, 1)
 _RATES = (
     lambda v: (
-        isinstance(v, Sequence | np.ndarray)
-        and not isinstance(v, str | bytes)
-        and len(v) > 0
-        and all(map(_RATE[0], v))
+        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str | bytes) and len(v) > 0 and all(map(_RATE[0], v))
     ),
     "a non-empty sequence of such numbers",
 )

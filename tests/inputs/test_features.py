@@ -4,8 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from sklearn.preprocessing import RobustScaler
 
-from sk_dlsteps.inputs.features import fit_scaler, naming_columns, network_statistics
+from sk_dlsteps.inputs.features import fit_robust_scaler, fit_scaler, naming_columns, network_statistics
 
 
 def table(n_rows=50):
@@ -70,3 +71,36 @@ def test_what_is_not_finite_is_named_by_column(bad):
 def test_other_errors_pass_unchanged():
     with pytest.raises(ValueError, match=r"^something else$"), naming_columns([[1.0]]):
         raise ValueError("something else")
+
+
+# -- robust -----------------------------------------------------------------------------
+
+
+def test_robust_networks_see_the_median_and_quartiles_of_their_own_rows():
+    X = table()
+    rows = [np.arange(0, 40), np.arange(10, 50), np.arange(50)]
+    scaler = fit_robust_scaler(X)
+    center, factor = network_statistics(X, scaler, rows, torch.float64)
+    seen = (torch.from_numpy(scaler.transform(X)) - center) * factor
+    for k, own in enumerate(rows):
+        np.testing.assert_allclose(seen[k], RobustScaler().fit(X[own]).transform(X), rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("size", [1.0, 1e-17, 1e20])
+def test_without_a_quartile_range_half_the_range_counts(size):
+    X = np.zeros((40, 3))
+    X[:5, 0], X[5:8, 0] = 3 * size, -size
+    X[:20, 1] = size
+    scaler = fit_robust_scaler(X)
+    np.testing.assert_allclose(scaler.scale_, [2 * size, size, 1.0])
+    center, factor = network_statistics(X, scaler, [np.arange(20), np.arange(40)], torch.float64)
+    assert (factor[:, 0, 2] == 0).all()
+    assert factor[0, 0, 1] == 0
+    np.testing.assert_allclose((torch.from_numpy(scaler.transform(X)) - center)[1, :8, 0], [1.5] * 5 + [-0.5] * 3)
+
+
+def test_a_range_beyond_float64_is_refused_by_column():
+    X = table()
+    X[::2, 3], X[1::2, 3] = 1.7e308, -1.7e308
+    with pytest.raises(ValueError, match=r"Column 3 of X has values too far apart .* rescale it"):
+        fit_robust_scaler(X)
