@@ -41,12 +41,15 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         ``(n_inputs, n_outputs) -> module``. The parameters for hidden layers have no
         effect on it.
     scaler : {"standard", "robust"}, transformer or None, default="standard"
-        Scales the inputs (step 4): "standard" by mean and standard deviation of the training
-        rows, "robust" by their median and quartiles, None leaves them alone, and any
-        scikit-learn transformer is fitted to the training rows.
+        Scales the inputs (step 4). "standard" takes mean and standard deviation, "robust"
+        median and quartile range, of each network's own training rows. None leaves the
+        inputs alone. Of any scikit-learn transformer a clone is fitted to the rows, with
+        their targets, that train any network (with several networks that is all rows, as
+        for a transformer that stands before the estimator in a Pipeline), and its output is
+        taken as it comes.
     input_clip : float or None, default=3.0
-        Standardised inputs x are squashed to ``x / sqrt(1 + (x / input_clip)**2)``; None
-        leaves them as they are.
+        Inputs x that are scaled by "standard" or "robust" are squashed to
+        ``x / sqrt(1 + (x / input_clip)**2)``; None leaves them as they are.
     numeric_encoding : {"auto", "piecewise_linear"} or None, default="auto"
         "piecewise_linear" adds ramps between the training rows' quantiles to each column
         of many values (Gorishniy et al. 2022), None adds nothing. "auto" encodes for
@@ -91,7 +94,9 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     augmentation : {"gaussian_noise", "mixup", "swap_noise"}, callable or None, default=None
         Changes each training minibatch, in standardised space (step 4); validation rows
         are left alone. A callable ``(X, y, generator) -> (X, y)`` gets one network's
-        tensors, X of shape (n_rows, n_features), and a `torch.Generator`.
+        tensors, X of shape (n_rows, n_features) and standardised y of shape (n_rows, n_targets),
+        and a `torch.Generator`, and returns new tensors of the same shapes.
+        `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is

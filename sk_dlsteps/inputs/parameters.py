@@ -66,6 +66,7 @@ _AUTO = _one_of("auto")
 _NONE = (lambda v: v is None, "None")
 _BOOL = (_is_bool, "True or False")
 _CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
+_AUGMENTATION = (_CALLABLE[0], "a callable (X, y, generator) -> (X, y)")
 _UNITS = (
     lambda v: (
         isinstance(v, Sequence | np.ndarray)
@@ -120,7 +121,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch_norm": _BOOL,
     "max_grad_norm": _either(_NONE, _real(0, closed=False)),
     "max_grad_value": _either(_NONE, _real(0, closed=False)),
-    "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _CALLABLE),
+    "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _AUGMENTATION),
     "early_stopping": _BOOL,
     "n_iter_no_change": _either(_AUTO, _integer(1)),
     "validation_fraction": _real(0, 1, closed=False),
@@ -142,7 +143,9 @@ def check_parameters(parameters: dict[str, Any]) -> None:
 
 
 def _suggestion(value: Any, text: str) -> str:
-    """What a mistyped name was meant to be."""
+    """What a mistyped name was meant to be, or that a class is none of its instances."""
+    if inspect.isclass(value) and any(kind in text for kind in ("a callable", "a scikit-learn transformer")):
+        return f"; give an instance: {value.__name__}(...)"
     names = re.findall(r"'(\w+)'", text)
     near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
     return f"; did you mean {near[0]!r}?" if near else ""

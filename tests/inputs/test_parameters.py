@@ -7,16 +7,23 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from sklearn.decomposition import PCA
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import RobustScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.inputs.parameters import TABLE, check_parameters
+from sk_dlsteps.step4_validation.augmentation import Mixup, SwapNoise
 
 DEFAULTS = StepwiseRegressor().get_params()
 COUNTS = ["n_hidden_layers", "restart_mult", "restart_period", "batch_size", "max_epochs", "n_iter_no_change"]
 COUNTS += ["n_estimators", "n_threads", "hidden_units"]
 REALS = ["hidden_size_factor", "learning_rate", "momentum", "weight_decay", "validation_fraction", "input_clip"]
+REALS += ["dropout", "max_grad_norm", "max_grad_value"]
 CHOICES = ["hidden_units", "activation", "module", "optimizer", "lr_schedule", "learning_rate", "batch_size"]
-CHOICES += ["max_epochs", "n_iter_no_change", "n_estimators", "n_threads", "restart_period"]
+CHOICES += ["max_epochs", "n_iter_no_change", "n_estimators", "n_threads", "restart_period", "scaler", "augmentation"]
+NULLABLE = ("scaler", "numeric_encoding", "input_clip", "max_grad_norm", "max_grad_value", "augmentation")
 # What no parameter takes, but for those named.
 NONSENSE = {
     "an object": (object(), ()),
@@ -29,7 +36,7 @@ NONSENSE = {
     "an empty list": ([], ("callbacks",)),
     "a list of text": (["a"], ("callbacks",)),
     "a set": ({1}, ()),
-    "None": (None, ("numeric_encoding", "input_clip", "callbacks", "random_state")),
+    "None": (None, (*NULLABLE, "callbacks", "random_state")),
     "the class int": (int, ("module",)),
 }
 
@@ -82,7 +89,7 @@ def test_numbers_may_come_from_numpy(name, value, kind):
     check_parameters({**DEFAULTS, name: kind(value)})
 
 
-@pytest.mark.parametrize("name", ["momentum", "validation_fraction"])
+@pytest.mark.parametrize("name", ["momentum", "validation_fraction", "dropout"])
 def test_shares_stay_below_one(name):
     assert "below 1" in refused(name, 1.0)
 
@@ -104,6 +111,8 @@ def test_other_names_are_refused(name, value):
         ("lr_schedule", "cosine_restart", "cosine_restarts"),
         ("hidden_units", "midpiont", "midpoint"),
         ("learning_rate", "Auto", "auto"),
+        ("scaler", "Robust", "robust"),
+        ("augmentation", "gausian_noise", "gaussian_noise"),
     ],
 )
 def test_a_mistyped_name_is_recognised(name, typo, meant):
@@ -167,3 +176,34 @@ def test_an_unknown_torch_device_is_refused(diabetes):
 
 def test_a_module_is_given_as_a_class_and_not_as_an_instance():
     assert "not an instance" in refused("module", torch.nn.Linear(10, 1))
+
+
+@pytest.mark.parametrize("value", [0, 0.5, (0.2, 0.5), [0.1, 0.2, 0.3], np.array([0.25, 0.0]), (np.float32(0.5),)])
+def test_dropout_may_be_a_share_or_a_sequence_of_them(value):
+    check_parameters({**DEFAULTS, "dropout": value})
+
+
+@pytest.mark.parametrize("value", [(0.2, 1.0), [0.2, -0.1], (), ("0.5",), (True,), np.ones((2, 2)) / 2])
+def test_shares_of_dropout_are_numbers_below_one(value):
+    with pytest.raises(ValueError, match="`dropout` must be a number of at least 0 and below 1"):
+        check_parameters({**DEFAULTS, "dropout": value})
+
+
+@pytest.mark.parametrize("value", [RobustScaler(), PCA(3), make_pipeline(RobustScaler(), PCA(3))])
+def test_any_transformer_may_scale(value):
+    check_parameters({**DEFAULTS, "scaler": value})
+
+
+@pytest.mark.parametrize("value", ["minmax", Ridge(), make_pipeline(PCA(3), Ridge()), np.tanh])
+def test_what_cannot_transform_cannot_scale(value):
+    assert "'standard' or 'robust', a scikit-learn transformer" in refused("scaler", value)
+
+
+@pytest.mark.parametrize("value", [SwapNoise(0.3), Mixup(), lambda X, y, generator: (X, y)])
+def test_any_function_may_augment(value):
+    check_parameters({**DEFAULTS, "augmentation": value})
+
+
+@pytest.mark.parametrize(("name", "kind"), [("scaler", RobustScaler), ("augmentation", Mixup)])
+def test_a_class_is_refused_for_its_instance(name, kind):
+    assert f"give an instance: {kind.__name__}(...)" in refused(name, kind)
