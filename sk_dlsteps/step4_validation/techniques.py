@@ -133,6 +133,11 @@ def choose_techniques(
     techniques : tuple of Technique
         Those of step 3 first.
 
+    Raises
+    ------
+    ValueError
+        If several dicts are given.
+
     Examples
     --------
     >>> from sk_dlsteps import StepwiseRegressor
@@ -141,7 +146,12 @@ def choose_techniques(
     ['dropout']
 
     """
-    own = parameters["module"] != "mlp"
+    if isinstance(param_distributions, list | tuple):
+        raise ValueError(
+            "`param_distributions` must be one dict for strategy='ladder', which tries one parameter after the other, "
+            f"got {len(param_distributions)} of them"
+        )
+    own = parameters.get("module", "mlp") != "mlp"
     known = [technique for technique in TECHNIQUES if technique.for_modules or not own]
     if param_distributions is None:
         return tuple(known)

@@ -1,0 +1,371 @@
+import pickle
+import zlib
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_diabetes
+from sklearn.metrics import check_scoring
+from sklearn.model_selection import KFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from sk_dlsteps import StepwiseRegressor
+from sk_dlsteps.step4_validation.ladder import climb
+
+K = 5
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(60, 3))
+Y = X @ [1.0, 1.0, 1.0] + RNG.normal(size=60)
+FOLDS = [0.0, 0.01, -0.01, 0.02, -0.02]
+
+
+class World:
+    """An `evaluate` whose truth is known: a score for settings, and noise of each candidate in each fold."""
+
+    def __init__(self, truth, noise=0.0, train=0.99, model=None, seed=0):
+        self.truth, self.noise, self.train, self.seed = truth, noise, train, seed
+        self.model = StepwiseRegressor(n_estimators=1) if model is None else model
+        self.calls = []
+
+    @property
+    def tried(self):
+        return [params for call in self.calls for params in call]
+
+    def settings(self, params):
+        given = {**self.model.get_params(), **params}
+        return {name.rpartition("__")[2]: value for name, value in given.items()}
+
+    def score(self, params):
+        rng = np.random.default_rng([self.seed, zlib.crc32(repr(sorted(params.items())).encode())])
+        return self.truth(self.settings(params)) + np.array(FOLDS) + self.noise * rng.normal(size=K)
+
+    def evaluate(self, candidates):
+        self.calls.append(candidates)
+        test = np.array([self.score(params) for params in candidates])
+        return test, np.full_like(test, self.train)
+
+
+def ladders(world, y=Y, **settings):
+    settings = {
+        **{"n_iter": None, "max_seconds": None, "training_target": "auto", "param_distributions": None},
+        **{"prefix": "", "task": "regression", "random_state": 0, "score_name": "R2"},
+        **settings,
+    }
+    splits = list(KFold(K).split(X))
+    scorer = check_scoring(world.model, "r2")
+    return list(climb(world.evaluate, world.model, X, y, scorer=scorer, cv_splits=splits, **settings))
+
+
+def final(world, **settings):
+    return ladders(world, **settings)[-1]
+
+
+def likes_dropout(p):
+    last = p["dropout"] if isinstance(p["dropout"], float) else p["dropout"][-1]
+    return 0.6 - abs(last - 0.375)
+
+
+def flat(p):
+    return 0.5
+
+
+def test_a_known_best_dropout_is_found_and_nothing_else_is_kept():
+    world = World(likes_dropout)
+    ladder = final(world)
+    assert ladder.params == {"dropout": 0.375}
+    assert [rung.name for rung in ladder if rung.kept] == ["start", "dropout"]
+    assert world.tried[ladder.best_index] == ladder.params
+    assert "every rung was tried" in ladder.verdict
+
+
+def test_improvements_add_up_and_later_rungs_start_from_them():
+    def truth(p):
+        decay = 0.1 if p["weight_decay"] == 0.01 and p["optimizer"] == "adam" else 0.0
+        return likes_dropout(p) + decay + 0.1 * p["batch_norm"]
+
+    ladder = final(World(truth))
+    assert ladder.params == {"dropout": 0.375, "weight_decay": 0.01, "batch_norm": True}
+    decay = next(rung for rung in ladder if rung.name == "weight decay")
+    assert all(params["dropout"] == 0.375 for params in decay.candidates)
+    assert decay.differences[decay.best].mean == pytest.approx(0.1)
+    assert decay.params == {"dropout": 0.375, "weight_decay": 0.01}
+
+
+def test_the_training_fit_decides_whether_step_3_is_climbed():
+    fitted = final(World(flat, train=0.99))
+    assert {rung.step for rung in fitted[1:]} == {4}
+    unfitted = final(World(lambda p: 0.3, train=0.3))
+    names = [rung.name for rung in unfitted if rung.step == 3]
+    assert names == ["start", "learning rate", "cosine decay", "units", "layers"]
+    assert "noise floor" in unfitted.training_target
+
+
+def test_step_3_ends_where_the_target_is_reached():
+    world = World(flat)
+    world.evaluate_given = world.evaluate
+
+    def evaluate(candidates):
+        test, train = world.evaluate_given(candidates)
+        rates = [params.get("learning_rate") for params in candidates]
+        good = np.array([rate == 0.06 for rate in rates])[:, None]
+        return np.where(good, 0.8, 0.5) + 0 * test, np.where(good, 0.9, 0.6) + 0 * train
+
+    world.evaluate = evaluate
+    ladder = final(world, training_target=0.85, n_iter=6)
+    assert [rung.name for rung in ladder] == ["start", "learning rate", "dropout"]
+    assert ladder[1].kept
+    assert ladder.training_target == "good enough: training 0.9 reaches the 0.85 you asked for"
+
+
+def test_gradient_descent_gives_way_to_adam_and_decay_and_restarts():
+    def truth(p):
+        schedules = {"constant": 0.0, "cosine": 0.1, "cosine_restarts": 0.2}
+        return 0.3 + 0.1 * (p["optimizer"] == "adam") + schedules[p["lr_schedule"]]
+
+    model = StepwiseRegressor(n_estimators=1, optimizer="sgd", lr_schedule="constant", learning_rate=0.3)
+    ladder = final(World(truth, train=0.3, model=model))
+    assert ladder.params == {"optimizer": "adam", "learning_rate": "auto", "lr_schedule": "cosine_restarts"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_result_is_never_worse_than_the_start_in_the_scores_seen(seed):
+    world = World(lambda p: 0.5 + seed, noise=0.05)
+    ladder = final(world)
+    means = [world.score(params).mean() for params in world.tried]
+    assert means[ladder.best_index] >= means[0]
+
+
+def test_pure_noise_keeps_few_rungs():
+    rungs = [rung for seed in range(20) for rung in final(World(flat, noise=0.05, seed=seed))[1:]]
+    assert np.mean([rung.kept for rung in rungs]) < 0.25
+
+
+def test_equal_scores_keep_the_start():
+    ladder = final(World(flat))
+    assert ladder.params == {}
+    assert ladder.best_index == 0
+    assert not any(rung.kept for rung in ladder[1:])
+
+
+@pytest.mark.parametrize("n_iter", range(1, 24))
+@pytest.mark.parametrize("n_estimators", [1, "auto"])
+def test_the_budget_of_candidates_is_never_exceeded_and_spent_while_there_are_rungs(n_iter, n_estimators):
+    world = World(likes_dropout, model=StepwiseRegressor(n_estimators=n_estimators))
+    ladder = final(world, n_iter=n_iter)
+    assert len(world.tried) <= n_iter
+    if n_iter < 16 and n_estimators == 1:
+        assert len(world.tried) == n_iter
+        assert "`n_iter`" in ladder.verdict
+    assert world.tried[ladder.best_index] == ladder.params
+    assert ladder.params.get("n_estimators", n_estimators) == n_estimators
+
+
+def test_a_rung_that_does_not_fit_is_shortened():
+    ladder = final(World(likes_dropout), n_iter=3)
+    assert [len(rung.candidates) for rung in ladder] == [1, 2]
+    assert ladder.verdict.startswith("The ladder ended because the 3 candidates of `n_iter` were spent.")
+
+
+def test_the_budget_of_seconds_leaves_time_for_the_last_rung():
+    now = [0.0]
+    world = World(likes_dropout, model=StepwiseRegressor())
+    inner = world.evaluate
+
+    def evaluate(candidates):
+        now[0] += sum(1.0 if "n_estimators" in params else 4.0 for params in candidates)
+        return inner(candidates)
+
+    world.evaluate = evaluate
+    ladder = final(world, max_seconds=14, clock=lambda: now[0])
+    assert now[0] <= 14
+    assert [rung.name for rung in ladder] == ["start", "dropout", "weight decay", "ensemble"]
+    assert "seconds of `max_seconds` were spent" in ladder.verdict
+
+
+def test_no_candidate_is_tried_twice():
+    world = World(likes_dropout, noise=0.02, train=0.6)
+    final(world)
+    keys = [repr(sorted(params.items())) for params in world.tried]
+    assert len(set(keys)) == len(keys)
+
+
+def test_values_of_the_start_are_not_tried_again_under_another_name():
+    world = World(flat, train=0.3)
+    final(world, param_distributions={"lr_schedule": ["cosine_restarts", "auto"], "dropout": [0.0]})
+    assert world.tried == [{}]
+
+
+def test_candidates_that_fail_are_passed_over():
+    def truth(p):
+        return np.nan if p["dropout"] in (0.25, 0.375) else 0.5 + 0.1 * (p["dropout"] == 0.5)
+
+    ladder = final(World(truth))
+    assert ladder.params["dropout"] == 0.5
+    everything = final(World(lambda p: np.nan if p["weight_decay"] else 0.5))
+    rung = next(rung for rung in everything if rung.name == "weight decay")
+    assert (rung.best, rung.kept, rung.verdict) == (None, False, "every candidate failed")
+    assert everything.params == {}
+
+
+def test_a_start_that_fails_gives_way_to_whatever_works():
+    ladder = final(World(lambda p: 0.5 if p["batch_norm"] else np.nan))
+    assert ladder.params["batch_norm"] is True
+
+
+def test_a_perfect_validation_score_ends_the_ladder():
+    world = World(lambda p: 1.0 - np.array(FOLDS), train=1.0)
+    ladder = final(world)
+    assert world.tried == [{}]
+    assert "perfect" in ladder.verdict
+
+
+def test_rungs_compare_single_networks_and_the_last_one_all_of_them():
+    world = World(likes_dropout, model=StepwiseRegressor())
+    ladder = final(world)
+    assert all(params["n_estimators"] == 1 for call in world.calls[:-1] for params in call)
+    assert world.calls[-1] == [{}, {"dropout": 0.375}]
+    assert ladder.params == {"dropout": 0.375}
+    assert ladder[-1].name == "ensemble"
+    assert ladder[-1].kept
+
+
+def test_the_start_wins_where_all_networks_together_are_no_better():
+    def truth(p):
+        return likes_dropout(p) if p["n_estimators"] == 1 else 0.6 - p["dropout"]
+
+    world = World(truth, model=StepwiseRegressor())
+    ladder = final(world)
+    assert ladder.params == {}
+    assert world.tried[ladder.best_index] == {}
+    assert ladder.best_index == len(world.tried) - 2
+
+
+def test_where_nothing_was_kept_the_last_rung_holds_the_start_alone():
+    world = World(flat, model=StepwiseRegressor(n_estimators=4))
+    ladder = final(world)
+    assert world.calls[-1] == [{}]
+    assert ladder.best_index == len(world.tried) - 1
+
+
+def test_a_user_who_names_n_estimators_has_it_searched_as_any_other():
+    world = World(lambda p: 0.5 + 0.1 * (p["n_estimators"] == 4), model=StepwiseRegressor())
+    ladder = final(world, param_distributions={"n_estimators": [1, 2, 4]})
+    assert [rung.name for rung in ladder] == ["start", "other parameters"]
+    assert ladder.params == {"n_estimators": 4}
+
+
+def test_only_parameters_named_by_the_user_are_tried():
+    world = World(likes_dropout)
+    space = {"dropout": [0.1, 0.3], "activation": ["tanh", "silu"]}
+    ladder = final(world, param_distributions=space)
+    assert [rung.name for rung in ladder] == ["start", "dropout", "other parameters"]
+    assert {params.get("dropout") for params in world.tried} == {None, 0.1, 0.3}
+    assert ladder.params == {"dropout": 0.3}
+
+
+def test_the_same_random_state_draws_the_same():
+    space = {"dropout": list(np.linspace(0.1, 0.9, 50)), "activation": ["tanh", "silu", "gelu"]}
+    worlds = [World(flat) for _ in range(3)]
+    for world, seed in zip(worlds, (1, 1, 2), strict=True):
+        final(world, param_distributions=space, random_state=seed)
+    assert worlds[0].tried == worlds[1].tried != worlds[2].tried
+
+
+def test_no_random_state_leaves_numpys_global_one_alone():
+    before = np.random.get_state()[1].copy()
+    final(World(flat), param_distributions={"dropout": [0.1, 0.2, 0.3]}, random_state=None)
+    assert np.array_equal(before, np.random.get_state()[1])
+
+
+def test_in_a_pipeline_names_carry_the_prefix():
+    model = make_pipeline(StandardScaler(), StepwiseRegressor())
+    world = World(likes_dropout, model=model)
+    ladder = final(world, prefix="stepwiseregressor__")
+    assert ladder.params == {"stepwiseregressor__dropout": 0.375}
+    assert world.calls[0] == [{"stepwiseregressor__n_estimators": 1}]
+
+
+def test_each_ladder_on_the_way_is_whole():
+    for ladder in ladders(World(likes_dropout, model=StepwiseRegressor())):
+        assert len(repr(ladder)) > 0
+        assert ladder.params == ladder[-1].params
+        assert ladder.verdict
+
+
+def test_an_interruption_passes_through_and_the_rungs_before_are_kept():
+    world = World(likes_dropout)
+    inner = world.evaluate
+
+    def evaluate(candidates):
+        if len(world.calls) == 2:
+            raise KeyboardInterrupt
+        return inner(candidates)
+
+    seen = []
+    scorer = check_scoring(world.model, "r2")
+    splits = list(KFold(K).split(X))
+    settings = {"n_iter": 30, "max_seconds": None, "training_target": "auto", "param_distributions": None}
+    with pytest.raises(KeyboardInterrupt):
+        for ladder in climb(
+            evaluate,
+            world.model,
+            X,
+            Y,
+            scorer=scorer,
+            cv_splits=splits,
+            prefix="",
+            task="regression",
+            random_state=0,
+            **settings,
+        ):
+            seen.append(ladder)
+    assert [rung.name for rung in seen[-1]] == ["start", "dropout"]
+    assert seen[-1].params == {"dropout": 0.375}
+
+
+def test_rungs_are_announced_before_they_are_climbed():
+    heard = []
+    ladder = final(World(flat), announce=heard.append)
+    assert heard == [rung.name for rung in ladder]
+
+
+def searching(model, rows, target, **settings):
+    """The last ladder of a search by scikit-learn's own cross-validation."""
+    splits = list(KFold(3).split(rows))
+
+    def evaluate(candidates):
+        models = [clone(model).set_params(**params) for params in candidates]
+        results = [cross_validate(m, rows, target, cv=splits, return_train_score=True) for m in models]
+        return [r["test_score"] for r in results], [r["train_score"] for r in results]
+
+    settings = {
+        **{"n_iter": 8, "max_seconds": None, "training_target": "auto", "param_distributions": None},
+        **settings,
+    }
+    problem = {"prefix": "", "task": "regression", "scorer": check_scoring(model), "cv_splits": splits}
+    *_, ladder = climb(evaluate, model, rows, target, random_state=0, **problem, **settings)
+    return ladder
+
+
+@pytest.mark.filterwarnings("ignore:No learning rate could be found")
+def test_a_real_search_finds_its_way():
+    rows, target = (table[:200] for table in load_diabetes(return_X_y=True))
+    model = StepwiseRegressor(max_epochs=5, n_estimators=2, random_state=0)
+    ladder = searching(model, rows, target)
+    assert sum(len(rung.candidates) for rung in ladder) <= 8
+    assert ladder[-1].name == "ensemble"
+    assert ladder[-1].best == np.argmax(ladder[-1].test_scores)
+    assert clone(model).set_params(**ladder.params).fit(rows, target).plan_.n_networks == 2
+    assert len(pickle.dumps(ladder)) < 20_000
+
+
+@pytest.mark.parametrize(("signal", "hopeless"), [(0.0, True), (1.0, False)])
+def test_labels_that_inputs_cannot_predict_are_recognised_by_shuffling_them(signal, hopeless):
+    rng = np.random.default_rng(3)
+    rows = rng.normal(size=(80, 2))
+    target = signal * rows[:, 0] + rng.normal(size=80)
+    model = StepwiseRegressor(max_epochs=30, n_estimators=1, learning_rate=0.02, random_state=0)
+    ladder = searching(model, rows, target, param_distributions={"n_hidden_layers": [1, 2], "dropout": [0.5]})
+    assert ("the inputs may not hold the answer" in ladder.verdict) == hopeless
+    assert ("dropout" in [rung.name for rung in ladder]) != hopeless

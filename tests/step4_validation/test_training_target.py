@@ -1,0 +1,125 @@
+import numpy as np
+import pytest
+from sklearn.datasets import load_breast_cancer, load_diabetes
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.metrics import check_scoring, get_scorer
+from sklearn.model_selection import KFold, cross_validate
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder
+
+from sk_dlsteps import StepwiseRegressor
+from sk_dlsteps.step4_validation.training_target import (
+    FoldScores,
+    TrainingTarget,
+    fold_ratio,
+    holds_no_answer,
+    score_folds,
+    set_target,
+)
+
+SPREAD = np.array([0.0, 0.01, -0.01, 0.02, -0.02])
+
+
+def folds(test, train, noise=1.0):
+    return FoldScores(test + noise * SPREAD, train + noise * SPREAD[::-1])
+
+
+BASELINES = {"linear": folds(0.5, 0.55), "dummy": folds(-0.05, 0.0, noise=0.0)}
+AUTO = TrainingTarget(None, BASELINES, 0.25)
+
+
+@pytest.mark.parametrize(
+    ("scores", "reached", "reason"),
+    [
+        (folds(0.5, 0.8), True, "variance remains, not bias"),
+        (folds(0.5, 0.55), False, "not beyond noise ahead of the linear model's"),
+        (folds(-0.1, 0.0), False, "not beyond noise ahead of the linear model's"),
+        (folds(0.69, 0.7), False, "is within noise: more could be fitted"),
+        (folds(0.3, 0.995, noise=0.0), True, "almost perfect"),
+        (FoldScores(np.full(5, np.nan), np.full(5, np.nan)), False, "a fold failed"),
+    ],
+)
+def test_the_fit_has_to_beat_the_baselines_and_show_a_gap(scores, reached, reason):
+    assert AUTO.is_reached(scores)[0] == reached
+    assert reason in AUTO.is_reached(scores)[1]
+
+
+def test_a_number_given_is_the_target():
+    target = TrainingTarget(0.7, BASELINES, 0.25)
+    assert target.is_reached(folds(0.1, 0.75)) == (True, "training 0.75 reaches the 0.7 you asked for")
+    assert target.is_reached(folds(0.1, 0.65)) == (False, "training 0.65 is below the 0.7 you asked for")
+
+
+def test_perfect_is_1_for_scores_and_0_for_negated_losses():
+    assert AUTO.is_perfect(np.ones(5))
+    assert not AUTO.is_perfect(np.full(5, 0.999))
+    losses = TrainingTarget(None, {"dummy": folds(-0.7, -0.69)}, 0.25)
+    assert losses.is_perfect(np.zeros(5))
+    assert not losses.is_perfect(np.full(5, -0.001))
+    unbounded = TrainingTarget(None, {"dummy": folds(100.0, 100.0)}, 0.25)
+    assert not unbounded.is_perfect(np.full(5, 1e6))
+    assert not TrainingTarget(None, {}, 0.25).is_perfect(np.ones(5))
+
+
+def test_nothing_is_fitted_where_a_constant_guess_does_as_well():
+    assert AUTO.fits_nothing(folds(0.2, 0.01))
+    assert AUTO.fits_nothing(folds(-0.05, 0.9))
+    assert not AUTO.fits_nothing(folds(0.2, 0.3))
+    assert not TrainingTarget(None, {}, 0.25).fits_nothing(folds(0.0, 0.0))
+
+
+def search(X, y, model=None, task="regression", scorer="r2"):
+    splits = list(KFold(4, shuffle=True, random_state=0).split(X))
+    settings = {"prefix": "", "task": task, "scorer": get_scorer(scorer), "cv_splits": splits}
+    return set_target("auto", model, X, y, **settings), splits
+
+
+def test_baselines_are_scored_on_the_folds_of_the_search():
+    X, y = load_diabetes(return_X_y=True)
+    target, splits = search(X, y)
+    dummy = cross_validate(DummyRegressor(), X, y, cv=splits, return_train_score=True)
+    linear = cross_validate(LinearRegression(), X, y, cv=splits, return_train_score=True)
+    assert np.array_equal(target.baselines["dummy"].test, dummy["test_score"])
+    assert target.baselines["linear"].train == pytest.approx(linear["train_score"], abs=0.01)
+    assert target.fold_ratio == pytest.approx(1 / 3, abs=0.01)
+
+
+def test_baselines_know_probabilities():
+    target, _ = search(*load_breast_cancer(return_X_y=True), task="classification", scorer="neg_log_loss")
+    assert target.baselines["linear"].test.mean() > -0.2
+    assert target.baselines["dummy"].train.mean() == pytest.approx(-0.66, abs=0.01)
+
+
+def test_baselines_take_the_place_of_the_network_in_a_pipeline():
+    X = np.repeat([["red"], ["green"], ["blue"]], 20, axis=0)
+    y = np.repeat([0.0, 1.0, 5.0], 20)
+    model = make_pipeline(OneHotEncoder(sparse_output=False), StepwiseRegressor())
+    splits = list(KFold(4, shuffle=True, random_state=0).split(X))
+    settings = {"task": "regression", "scorer": get_scorer("r2"), "cv_splits": splits}
+    target = set_target("auto", model, X, y, prefix="stepwiseregressor__", **settings)
+    assert target.baselines["linear"].test.mean() > 0.99
+    assert isinstance(model[-1], StepwiseRegressor)
+
+
+def test_baselines_that_fail_are_left_out():
+    target, _ = search(np.repeat([["red"], ["blue"]], 20, axis=0), np.arange(40.0))
+    assert set(target.baselines) == {"dummy"}
+
+
+def test_shuffled_labels_tell_an_answer_from_none():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(100, 3))
+    splits = list(KFold(4).split(X))
+    settings = {"scorer": check_scoring(LinearRegression()), "cv_splits": splits}
+    for y, expected in ((X[:, 0] + rng.normal(size=100), False), (rng.normal(size=100), True)):
+        labels = y.copy()
+        scores = score_folds(LinearRegression(), X, y, **settings)
+        no_answer, shuffled = holds_no_answer(LinearRegression(), X, y, scores, random_state=0, **settings)
+        assert no_answer is expected
+        assert shuffled.test.mean() < 0.1
+        assert np.array_equal(y, labels)
+
+
+def test_the_ratio_is_of_all_test_to_all_training_rows():
+    assert fold_ratio([(np.arange(30), np.arange(10)), (np.arange(20), np.arange(5))]) == 0.3
