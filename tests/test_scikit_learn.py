@@ -13,7 +13,7 @@ from sklearn.linear_model import RidgeCV
 from sklearn.metrics import log_loss, r2_score
 from sklearn.model_selection import GridSearchCV, KFold, RandomizedSearchCV, StratifiedKFold, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import PolynomialFeatures
+from sklearn.preprocessing import PolynomialFeatures, QuantileTransformer
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 
@@ -24,6 +24,7 @@ SPACE = {
     "hidden_size_factor": uniform(2, 8),
     "n_hidden_layers": randint(1, 3),
     "activation": np.array(["relu", "tanh", "silu", "gelu"]),
+    "scaler": ["standard", "robust", QuantileTransformer(n_quantiles=20), None],
     "numeric_encoding": ["auto", "piecewise_linear", None],
     "input_clip": [None, *np.linspace(2, 5, 3)],
     "optimizer": ["adam", "adamw", "sgd"],
@@ -34,7 +35,12 @@ SPACE = {
     "restart_mult": randint(1, 3),
     "batch_size": 2 ** np.arange(4, 8),
     "max_epochs": randint(10, 20),
+    "dropout": uniform(0, 0.5),
     "weight_decay": loguniform(1e-5, 1e-1),
+    "batch_norm": np.array([True, False]),
+    "max_grad_norm": [None, 1.0],
+    "max_grad_value": [None, 0.5],
+    "augmentation": [None, "gaussian_noise", "swap_noise", "mixup"],
     "early_stopping": np.array([True, False]),
     "n_iter_no_change": randint(2, 20),
     "validation_fraction": uniform(0.1, 0.2),

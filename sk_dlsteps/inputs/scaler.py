@@ -178,16 +178,21 @@ def _naming_scaler(transformer: Any) -> Iterator[None]:
 def _as_table(out: Any, n_rows: int) -> np.ndarray:
     """A transformer's output as a dense array of finite numbers."""
     if sparse.issparse(out):
-        if out.shape[0] * out.shape[1] > MAX_DENSE:
-            raise ValueError(
-                f"its sparse output of {out.shape[0]} rows and {out.shape[1]} columns is too large to be written out; "
-                "reduce the columns, for example by a TruncatedSVD after it"
-            )
-        out = out.toarray()
+        out = _written_out(out)
     table = check_array(out, dtype=(np.float64, np.float32), order="C", input_name="its output")
     if len(table) != n_rows:
         raise ValueError(f"its output has {len(table)} rows, not {n_rows} as its input")
     return table
+
+
+def _written_out(table: Any) -> np.ndarray:
+    """A sparse table as a dense one, unless it is too large."""
+    if table.shape[0] * table.shape[1] > MAX_DENSE:
+        raise ValueError(
+            f"its sparse output of {table.shape[0]} rows and {table.shape[1]} columns is too large to be written out; "
+            "reduce the columns, for example by a TruncatedSVD after it"
+        )
+    return table.toarray()
 
 
 def _fit_transform(scaler: CheckedTransformer, X: np.ndarray, y: np.ndarray, used: np.ndarray) -> np.ndarray:
