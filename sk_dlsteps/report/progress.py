@@ -59,6 +59,22 @@ def announce(words: str) -> None:
     _write(words)
 
 
+def is_due(shown: float) -> bool:
+    """Whether it is time to show something new: soon on a terminal, later in a log.
+
+    Parameters
+    ----------
+    shown : float
+        When something was shown last, by `time.monotonic`.
+
+    Returns
+    -------
+    bool
+
+    """
+    return time.monotonic() - shown >= (_TERMINAL if sys.stderr.isatty() else _LOG)
+
+
 def clear() -> None:
     """Wipe the terminal's line; nothing elsewhere."""
     if sys.stderr.isatty():
@@ -68,15 +84,14 @@ def clear() -> None:
 
 def _show_epoch(net: Any, name: str, shown: float) -> float:
     """Write the epoch if it is time; when one was written last."""
-    now = time.monotonic()
-    if now - shown < (_TERMINAL if sys.stderr.isatty() else _LOG):
+    if not is_due(shown):
         return shown
     row = net.history[-1]
     losses = f"training loss {row['train_loss']:.3g}"
     if row.get("valid_loss") is not None:
         losses += f", validation loss {row['valid_loss']:.3g}"
     _write(f"{name}: epoch {row['epoch']} of at most {net.max_epochs}, {losses}".removeprefix(": "))
-    return now
+    return time.monotonic()
 
 
 def _write(words: str) -> None:

@@ -1,4 +1,4 @@
-"""Candidates of a search: trained together on each fold where they can be, one by one as scikit-learn does otherwise."""
+"""Candidates of a search: trained together where they can be, one by one as scikit-learn does otherwise."""
 
 from __future__ import annotations
 
@@ -57,6 +57,21 @@ class Trial:
     def with_parameters(self, params: dict[str, Any]) -> Any:
         """The unfitted estimator of a candidate; raises if it has no such parameters."""
         return clone(self.estimator).set_params(**clone(params, safe=False))
+
+    def failed(self, error: Exception, n_test_samples: int) -> dict[str, Any]:
+        """The result of a fit that raised this error."""
+        if self.error_score == "raise":
+            raise error
+        names = self.scorer._scorers if isinstance(self.scorer, _MultimetricScorer) else None
+        result = {
+            "fit_error": "".join(traceback.format_exception(error)),
+            "n_test_samples": n_test_samples,
+            "fit_time": 0.0,
+            "score_time": 0.0,
+        }
+        for key in ("test_scores", "train_scores")[: 1 + self.return_train_score]:
+            result[key] = self.error_score if names is None else dict.fromkeys(names, self.error_score)
+        return result
 
 
 def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Iterator[Scored]:
@@ -183,7 +198,7 @@ class _Batch:
                 leading, Z, error = _transform(estimators[same[0]], rows)
                 if error is not None:
                     for number in same:
-                        yield number, fold, self._failed(rows, error)
+                        yield number, fold, self.trial.failed(error, _num_samples(rows.X_test))
                     continue
                 fits += [_Fit(number, fold, clone(estimators[number]), leading) for number in same]
                 tables += [(Z, rows.y)] * len(same)
@@ -229,7 +244,7 @@ class _Batch:
         """Scores of a trained candidate."""
         trial, rows = self.trial, self.folds[fit.fold]
         if error is not None:
-            return self._failed(rows, error)
+            return trial.failed(error, _num_samples(rows.X_test))
         started = time.perf_counter()
         estimator = fit.whole()
         scores = _score(estimator, rows.X_test, rows.y_test, trial.scorer, rows.score_params_test, trial.error_score)
@@ -244,22 +259,6 @@ class _Batch:
             result["train_scores"] = _score(
                 estimator, rows.X, rows.y, trial.scorer, rows.score_params, trial.error_score
             )
-        return result
-
-    def _failed(self, rows: _Fold, error: Exception) -> dict[str, Any]:
-        """What stands in the place of scores."""
-        trial = self.trial
-        if trial.error_score == "raise":
-            raise error
-        names = trial.scorer._scorers if isinstance(trial.scorer, _MultimetricScorer) else None
-        result = {
-            "fit_error": "".join(traceback.format_exception(error)),
-            "n_test_samples": _num_samples(rows.X_test),
-            "fit_time": 0.0,
-            "score_time": 0.0,
-        }
-        for key in ("test_scores", "train_scores")[: 1 + trial.return_train_score]:
-            result[key] = trial.error_score if names is None else dict.fromkeys(names, trial.error_score)
         return result
 
 

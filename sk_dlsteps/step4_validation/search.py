@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Iterable
+from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
@@ -20,12 +20,111 @@ from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
+from sk_dlsteps.step4_validation.ladder import climb
+from sk_dlsteps.step4_validation.tried import Tried
+from sk_dlsteps.step4_validation.workers import evaluate_on_workers, has_workers
 
 
 class StepwiseSearchCV(BaseSearchCV):
-    """Search."""
+    """Search for better parameters, with cross-validation (article, step 4).
 
-    _parameter_constraints = {
+    A scikit-learn search, used like ``RandomizedSearchCV``. What makes it quick is that it hands
+    candidates and folds over together, so that many networks train in one batched pass.
+
+    Parameters
+    ----------
+    estimator : estimator object
+        A StepwiseRegressor or StepwiseClassifier, or a pipeline that ends with one. With
+        strategy="random" any other scikit-learn estimator too, whose candidates are fitted one by one.
+    param_distributions : dict or list of dict, default=None
+        Parameters with the values or scipy distributions to draw from. None asks the estimator for
+        the article's: for strategy="random" its ``param_distributions()``. They do not depend on the
+        rows, as those of the folds should not be known beforehand.
+    strategy : {"ladder", "random"}, default="ladder"
+        "random" tries `n_iter` draws, the same candidates on the same folds as
+        ``RandomizedSearchCV`` with the same integer `random_state`.
+        "ladder" goes through the article's techniques one after the other, first those that fit the
+        training set, then those that close the gap to the validation set, and keeps what improves
+        the score beyond its noise.
+    n_iter : int, default=30
+        Candidates, each of which is fitted once per fold. The ladder may stop before.
+    max_seconds : float, default=None
+        Of the ladder: no rung is begun that would not end within it. None for no limit.
+    training_target : "auto" or float, default="auto"
+        Of the ladder: the training score at which it goes over from step 3 to step 4. "auto" judges
+        it by a dummy, a linear model and the noise of the scores.
+    scoring : str, callable, list, tuple or dict, default=None
+        As in scikit-learn's searches; None takes the estimator's `score`. With several metrics,
+        `refit` names the one that counts.
+    n_jobs : int, default=None
+        None and 1 search in this process. More send batches of candidates to joblib's workers, and
+        so does an active backend of more than one worker, whatever it runs on.
+    refit : bool, str or callable, default=True
+        Whether the best candidate is fitted on all rows in the end; or the metric that decides, or
+        a function from `cv_results_` to the best index.
+    cv : int, splitter or iterable, default=5
+        The folds, as in scikit-learn's searches.
+    verbose : int, default=0
+        1 shows on standard error how far the search is.
+    random_state : int, RandomState instance or None, default=None
+        For the draws. With None, new ones every time; global random states are never touched.
+    error_score : "raise" or number, default=np.nan
+        Score of a candidate that fails, with a warning; "raise" raises its error.
+    return_train_score : bool, default=False
+        Whether `cv_results_` has training scores too.
+
+    Attributes
+    ----------
+    cv_results_ : dict of str to ndarray
+        The keys and shapes of ``RandomizedSearchCV``. What trained together shares its time, so
+        `mean_fit_time` is the mean over a batch. After a ladder also "rung", the rung of each candidate.
+    best_params_ : dict
+        Of the best candidate; of the one that the ladder ended with.
+    best_index_ : int
+        Its place in `cv_results_`.
+    best_score_ : float
+        Its mean test score. Not there if `refit` is a callable.
+    best_estimator_ : estimator object
+        It, fitted on all rows, unless `refit=False`.
+    refit_time_ : float
+        Seconds that took.
+    ladder_ : Ladder
+        Only with strategy="ladder": the rungs, what was tried, the evidence and the verdict.
+    scorer_ : callable or dict of callable
+        The metric, or metrics.
+    n_splits_ : int
+        Folds.
+    multimetric_ : bool
+        Whether there were several metrics.
+    classes_ : ndarray
+        Labels, if `best_estimator_` is a classifier.
+    n_features_in_ : int
+        Columns that `best_estimator_` saw.
+    feature_names_in_ : ndarray
+        Their names, if it saw any.
+
+    Notes
+    -----
+    Ctrl-C keeps the results of the candidates that have finished on all folds: `cv_results_` and
+    `best_params_` are set from them, and the interruption goes on. A search that fails, or that is
+    interrupted before, stays as it was.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_dlsteps import StepwiseRegressor, StepwiseSearchCV
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = StepwiseRegressor(n_estimators=1, max_epochs=20, random_state=0)
+    >>> space = {"dropout": [0.0, 0.25, 0.5], "hidden_units": [16, 64]}
+    >>> search = StepwiseSearchCV(model, space, strategy="random", n_iter=3, cv=3, random_state=0).fit(X, y)
+    >>> len(search.cv_results_["params"]), sorted(search.best_params_)
+    (3, ['dropout', 'hidden_units'])
+    >>> search.predict(X[:2]).shape
+    (2,)
+
+    """
+
+    _parameter_constraints: ClassVar[dict] = {
         **{name: rule for name, rule in BaseSearchCV._parameter_constraints.items() if name != "pre_dispatch"},
         "param_distributions": [dict, list, None],
         "strategy": [StrOptions({"ladder", "random"})],
@@ -96,7 +195,7 @@ class StepwiseSearchCV(BaseSearchCV):
         scorer, metric = self._get_scorers()
         X, y = indexable(X, y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
-        space = self._space()
+        space, prefix = self._space()
         # The candidates before the folds, as scikit-learn draws them: both may come from one RandomState.
         candidates = self._draw(space) if self.strategy == "random" else []
         trial = Trial(
@@ -106,17 +205,22 @@ class StepwiseSearchCV(BaseSearchCV):
             routed.estimator.fit,
             routed.scorer.score,
             self.error_score,
-            self.return_train_score,
+            self.return_train_score or self.strategy == "ladder",
         )
-        tried = Tried(len(trial.splits))
+        tried = Tried(len(trial.splits), self._compared, self.verbose)
         try:
-            self._try(trial, X, y, candidates, tried)
-            fitted = self._summary(tried.candidates, tried.results(), trial, metric)
+            if self.strategy == "random":
+                self._try(trial, X, y, candidates, tried)
+            else:
+                self._climb(trial, X, y, space, prefix, tried)
+            fitted = self._summary(tried, range(len(tried.candidates)), trial, metric)
             if self.refit:
                 fitted |= self._refit(trial, fitted["best_params_"], X, y)
         except KeyboardInterrupt:
             self._keep(tried, trial, metric)
             raise
+        finally:
+            tried.end()
         self._publish(fitted)
         return self
 
@@ -133,20 +237,20 @@ class StepwiseSearchCV(BaseSearchCV):
                 "bound a random search by `n_iter`"
             )
 
-    def _space(self) -> Any:
-        """The distributions given, or those that the estimator offers."""
-        if self.param_distributions is not None:
-            return self.param_distributions
-        # Without X and y: a learning rate searched on all rows would know those of every fold.
+    def _space(self) -> tuple[Any, str]:
+        """The distributions given, or those that the estimator offers, and the prefix of its parameters."""
         estimator, prefix = self.estimator, ""
         while isinstance(estimator, Pipeline):
             name, estimator = estimator.steps[-1]
             prefix += f"{name}__"
+        if self.param_distributions is not None:
+            return self.param_distributions, prefix
         if not hasattr(estimator, "param_distributions"):
             raise ValueError(
                 f"`param_distributions` must be given, as {type(estimator).__name__} offers none of its own, got None"
             )
-        return estimator.param_distributions(prefix=prefix)
+        # Without X and y: a learning rate searched for on all rows would know those of every fold.
+        return None if self.strategy == "ladder" else estimator.param_distributions(prefix=prefix), prefix
 
     def _draw(self, space: Any) -> list[dict[str, Any]]:
         """The candidates that RandomizedSearchCV would draw."""
@@ -167,17 +271,70 @@ class StepwiseSearchCV(BaseSearchCV):
         for params in candidates:
             trial.with_parameters(params)  # a wrong name is an error at once, not that of one candidate
         first = tried.add(candidates)
-        for number, fold, result in evaluate(trial, X, y, candidates):
+        scored = (
+            evaluate_on_workers(trial, X, y, candidates, self.n_jobs)
+            if has_workers(self.n_jobs)
+            else evaluate(trial, X, y, candidates)
+        )
+        for number, fold, result in scored:
             tried.note(first + number, fold, result)
 
-    def _summary(self, candidates, out, trial: Trial, metric: Any) -> dict[str, Any]:
+    def _climb(self, trial: Trial, X, y, space: Any, prefix: str, tried: Tried) -> None:
+        """Climb the ladder, and keep its state after each rung."""
+
+        def evaluate_rung(candidates: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
+            first = len(tried.candidates)
+            self._try(trial, X, y, candidates, tried)
+            rows = range(first, len(tried.candidates))
+            return tried.scores(rows, "test_scores"), tried.scores(rows, "train_scores")
+
+        rng = np.random.RandomState() if self.random_state is None else self.random_state
+        for ladder in climb(
+            evaluate_rung,
+            trial.estimator,
+            X,
+            y,
+            n_iter=self.n_iter,
+            max_seconds=self.max_seconds,
+            training_target=self.training_target,
+            param_distributions=space,
+            prefix=prefix,
+            task="classification" if is_classifier(self.estimator) else "regression",
+            scorer=lambda *table: self._compared(trial.scorer(*table)),
+            cv_splits=trial.splits,
+            random_state=rng,
+            score_name=self._score_name(),
+            announce=tried.begin,
+        ):
+            tried.ladder = ladder
+
+    def _compared(self, scores: Any) -> float:
+        """The score that candidates are compared by, of all that the scorer gave."""
+        if not isinstance(scores, dict):
+            return scores
+        if not isinstance(self.refit, str):
+            raise ValueError(f"`refit` must name the metric that counts, got {self.refit!r} with several of them")
+        return scores[self.refit]
+
+    def _score_name(self) -> str:
+        """What to call that score."""
+        if isinstance(self.refit, str):
+            return self.refit
+        if isinstance(self.scoring, str):
+            return self.scoring
+        if self.scoring is None and (is_classifier(self.estimator) or is_regressor(self.estimator)):
+            return "accuracy" if is_classifier(self.estimator) else "R2"
+        return "score"
+
+    def _summary(self, tried: Tried, rows: Sequence[int], trial: Trial, metric: Any) -> dict[str, Any]:
         """The fitted attributes that follow from the results, but for those of refitting."""
+        candidates, out = [tried.candidates[row] for row in rows], tried.results(rows)
         if not out:
             raise ValueError("There was nothing to fit: no candidates, or no folds from `cv`")
         _warn_or_raise_about_fit_failures(out, self.error_score)
         if callable(self.scoring):
             _insert_error_scores(out, self.error_score)
-        results = self._format_results(candidates, len(trial.splits), out)
+        results = self._format_results(candidates, len(trial.splits), out, tried.more(rows))
         multimetric = isinstance(out[0]["test_scores"], dict)
         if callable(self.scoring) and multimetric:
             self._check_refit_for_multimetric(out[0]["test_scores"])
@@ -188,8 +345,13 @@ class StepwiseSearchCV(BaseSearchCV):
             "multimetric_": multimetric,
             "scorer_": getattr(trial.scorer, "_scorers", trial.scorer),
         }
+        if tried.ladder is not None:
+            fitted["ladder_"] = tried.ladder
         if self.refit or not multimetric:
-            best = self._select_best_index(self.refit, metric, results)
+            if tried.ladder is None or callable(self.refit):
+                best = self._select_best_index(self.refit, metric, results)
+            else:
+                best = tried.ladder.best_index
             fitted |= {"best_index_": best, "best_params_": results["params"][best]}
             if not callable(self.refit):
                 fitted["best_score_"] = results[f"mean_test_{metric}"][best]
@@ -210,8 +372,7 @@ class StepwiseSearchCV(BaseSearchCV):
         finished = tried.finished()
         if not finished:
             return
-        candidates = [tried.candidates[row] for row in finished]
-        self._publish(self._summary(candidates, tried.results(finished), trial, metric))
+        self._publish(self._summary(tried, finished, trial, metric))
         warnings.warn(
             f"The search was interrupted; {len(finished)} of {len(tried.candidates)} candidates had finished and are "
             "kept in `cv_results_`. There is no `best_estimator_`: to have one, fit "
@@ -224,38 +385,3 @@ class StepwiseSearchCV(BaseSearchCV):
         """Replace the fitted attributes, all at once."""
         kept = {name: value for name, value in vars(self).items() if name.startswith("_") or not name.endswith("_")}
         self.__dict__ = {**kept, **fitted}
-
-
-class Tried:
-    """Candidates in the order in which they were tried, and their results so far.
-
-    Parameters
-    ----------
-    n_splits : int
-        Folds.
-
-    """
-
-    def __init__(self, n_splits: int) -> None:
-        self.n_splits = n_splits
-        self.candidates: list[dict[str, Any]] = []
-        self._results: dict[tuple[int, int], dict[str, Any]] = {}
-
-    def add(self, candidates: list[dict[str, Any]]) -> int:
-        """Number of the first of some more candidates."""
-        self.candidates += candidates
-        return len(self.candidates) - len(candidates)
-
-    def note(self, row: int, fold: int, result: dict[str, Any]) -> None:
-        """Take in a result."""
-        self._results[row, fold] = result
-
-    def finished(self) -> list[int]:
-        """Candidates with results on all folds."""
-        folds = range(self.n_splits)
-        return [row for row in range(len(self.candidates)) if all((row, fold) in self._results for fold in folds)]
-
-    def results(self, rows: Iterable[int] | None = None) -> list[dict[str, Any]]:
-        """Results of these candidates, or of all, fold by fold."""
-        rows = range(len(self.candidates)) if rows is None else rows
-        return [self._results[row, fold] for row in rows for fold in range(self.n_splits)]
