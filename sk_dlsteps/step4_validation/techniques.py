@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
 from sklearn.model_selection import ParameterSampler
 
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
@@ -228,7 +229,7 @@ def _earlier_dropout(situation: Situation) -> list[Change]:
     if len(situation.widths) < 2:
         return []
     now = situation.parameters["dropout"]
-    last = now if not isinstance(now, Iterable) else list(now)[-1]
+    last = float(np.ravel(now)[-1])
     pairs = [(p, q) for q in ([last] if last else [DROPOUT[0], DROPOUT[1]]) for p in (DROPOUT[0], DROPOUT[1])]
     return _others("dropout", pairs, situation)
 
@@ -288,10 +289,12 @@ def _scaled_widths(situation: Situation, factors: list[tuple[float, ...]]) -> li
 
 def _with_depth(situation: Situation, depth: int) -> Change:
     """So many layers: a number where one width is repeated, else the widths cut, or the last repeated."""
-    units, now = situation.parameters["hidden_units"], situation.widths
-    if not isinstance(units, Iterable) or isinstance(units, str):
-        return {"n_hidden_layers": depth}
-    return {"hidden_units": (*now, *now[-1:] * (depth - len(now)))[:depth]}
+    units, dropout, now = situation.parameters["hidden_units"], situation.parameters["dropout"], situation.widths
+    # Dropout given layer by layer would not fit another depth; a pair fits any.
+    fitting = {"dropout": (dropout[0], dropout[-1])} if np.size(dropout) > 2 else {}
+    if np.ndim(units):
+        return {"hidden_units": (*now, *now[-1:] * (depth - len(now)))[:depth], **fitting}
+    return {"n_hidden_layers": depth, **fitting}
 
 
 def _round(value: float) -> float:

@@ -40,7 +40,7 @@ def test_every_candidate_passes_the_door_and_changes_something(name, start, n_ro
     parameters = situation(n_rows, **start).parameters
     for change in changes:
         check_parameters({**parameters, **change})
-        assert set(change) - set(BY_NAME[name].parameters) <= {"learning_rate", "optimizer", "hidden_units"}
+        assert set(change) - set(BY_NAME[name].parameters) <= {"learning_rate", "optimizer", "hidden_units", "dropout"}
         assert any(repr(value) != repr(parameters[key]) for key, value in change.items())
 
 
@@ -93,6 +93,12 @@ def test_layers_become_more_and_fewer_up_to_three():
     assert proposals("number of layers", hidden_units=(30, 20)) == [
         {"hidden_units": (30, 20, 20)},
         {"hidden_units": (30,)},
+    ]
+
+
+def test_dropout_given_layer_by_layer_becomes_a_pair_that_fits_any_depth():
+    assert proposals("number of layers", n_hidden_layers=3, dropout=(0.1, 0.2, 0.3)) == [
+        {"n_hidden_layers": 2, "dropout": (0.1, 0.3)}
     ]
 
 
