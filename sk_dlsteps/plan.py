@@ -38,8 +38,18 @@ class Plan:
         Rows of a minibatch.
     max_epochs : int
         Passes through the training rows at the most.
+    dropout : tuple of float
+        Share of each hidden layer's activations that is zeroed in training (step 4).
+    weight_decay : float
+        lambda in lambda/2 times the sum of the squared weights.
+    batch_norm : bool
+        Whether hidden activations are normalised.
+    max_grad_norm, max_grad_value : float or None
+        Bounds on the norm and the entries of each network's gradient.
+    augmentation : callable or None
+        What changes training minibatches.
     stopping : object or None
-        The rule that may end a network's training early (step 4).
+        The rule that may end a network's training early.
     device : str
         Torch device that trains.
     n_threads : int
@@ -60,6 +70,12 @@ class Plan:
     lr_schedule: Any
     batch_size: int
     max_epochs: int
+    dropout: tuple[float, ...]
+    weight_decay: float
+    batch_norm: bool
+    max_grad_norm: float | None
+    max_grad_value: float | None
+    augmentation: Any
     stopping: Any
     device: str
     n_threads: int

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import Any
+from numbers import Real
+from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
@@ -13,9 +14,13 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 from skorch.callbacks import LRScheduler
 
-from sk_dlsteps.engine.batches import FleetData, Rows, to_tensors
+from sk_dlsteps.engine.batches import Rows, epoch_shape
+from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.members import Table, gather_tables
+from sk_dlsteps.engine.merge import merge
+from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
@@ -39,11 +44,14 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule
+from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
+from sk_dlsteps.step4_validation.regularisation import choose_dropout, regularisation_record
 
 # Networks of the default fleet, by measurement (docs/benchmarks.md, "Choosing the defaults").
 N_NETWORKS = 8
 _DTYPE = torch.float32
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -54,6 +62,15 @@ class Data:
     target: RegressionTarget | ClassTarget
     X_valid: np.ndarray | None = None
     y_valid: np.ndarray | None = None
+    shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+
+    def once(self, key: Hashable, make: Callable[[], T]) -> T:
+        """What was made for this key, by the first of the fits on this table that asked; made anew for None."""
+        if key is None:
+            return make()
+        if key not in self.shared:
+            self.shared[key] = make()
+        return self.shared[key]
 
 
 @dataclass(frozen=True)
@@ -66,11 +83,22 @@ class Prepared:
     rows: Rows
     scaler: Any
     Z: np.ndarray
+    input_clip: float | None
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
     seeds: tuple[int, ...]
     finder_seeds: tuple[int, ...]
     records: tuple[StepRecord, ...]
+
+    @property
+    def n_batches(self) -> int:
+        """Minibatches of an epoch."""
+        return epoch_shape(self.plan.n_rows, self.plan.batch_size)
+
+    @property
+    def n_steps(self) -> int:
+        """Optimisation steps of the whole fit."""
+        return self.plan.max_epochs * -(-self.plan.n_rows // self.plan.batch_size)
 
 
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
@@ -78,20 +106,26 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     p, target = parameters, data.target
     fold_seed, finder_seed, network_seed, scaler_seed = _seeds(p["random_state"]).spawn(4)
     n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
-    rows = choose_rows(
-        n_networks,
-        len(data.X),
-        target.classes,
-        np.random.default_rng(fold_seed),
-        hold_rows_out=p["early_stopping"],
-        validation_fraction=p["validation_fraction"],
-        X_valid=data.X_valid,
-        y_valid=data.y_valid,
+    rows = data.once(
+        _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
+        lambda: choose_rows(
+            n_networks,
+            len(data.X),
+            target.classes,
+            np.random.default_rng(fold_seed),
+            hold_rows_out=p["early_stopping"],
+            validation_fraction=p["validation_fraction"],
+            X_valid=data.X_valid,
+            y_valid=data.y_valid,
+        ),
     )
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
+    inputs = data.once(
+        _key(("inputs", id(rows)), p, "scaler", "input_clip", "numeric_encoding", "module", "random_state"),
+        lambda: _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1)),
+    )
     if rows.X_valid is not None:
         rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
     n_outputs = cost.n_outputs(target.n_columns)
@@ -104,7 +138,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
             layers = (inputs.n_inputs, *widths, n_outputs)
-            return MLPBuilder(layers, p["activation"], seeds, bias, stages, inputs.power)
+            return MLPBuilder(layers, p["activation"], seeds, bias, stages, inputs.power, plan.dropout, plan.batch_norm)
         return ModuleBuilder(p["module"], inputs.n_inputs, n_outputs, seeds, stages)
 
     return Prepared(
@@ -114,11 +148,12 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         rows,
         inputs.scaler,
         inputs.Z,
+        inputs.stages["input_clip"],
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
         _network_seeds(network_seed, n_networks),
         _network_seeds(finder_seed, n_networks),
-        (step1, *inputs.records, step2),
+        (step1, *inputs.records, step2, *regularisation_record(plan)),
     )
 
 
@@ -174,6 +209,10 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
     """Resolve everything about training but the learning rate."""
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    batch_norm = bool(p["batch_norm"]) and p["module"] == "mlp"
+    if batch_norm:
+        # The variance of a single row is none.
+        batch_size = max(batch_size, 2)
     max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
     schedule = _choose_schedule(p, max_epochs)
     flops = 6 * n_networks * batch_size * sum(a * b for a, b in pairwise(layers))
@@ -191,10 +230,23 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
         lr_schedule=schedule,
         batch_size=batch_size,
         max_epochs=max_epochs,
+        dropout=choose_dropout(p["dropout"], len(layers) - 2) if p["module"] == "mlp" else (),
+        weight_decay=float(p["weight_decay"]),
+        batch_norm=batch_norm,
+        max_grad_norm=p["max_grad_norm"],
+        max_grad_value=p["max_grad_value"],
+        augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"]),
         n_threads=choose_threads(flops) if p["n_threads"] == "auto" else int(p["n_threads"]),
     )
+
+
+def _key(kind: Hashable, p: dict[str, Any], *names: str) -> Hashable:
+    """A key for what these parameters decide; None where one of them is not the same for every fit that shows it."""
+    values = tuple(p[name] for name in names)
+    plain = all(value is None or isinstance(value, str | Real | np.number) for value in values)
+    return (kind, *values) if plain and p["random_state"] is not None else None
 
 
 def _seeds(random_state: Any) -> np.random.SeedSequence:
@@ -224,26 +276,45 @@ def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
 
 def find_rate(prepared: Prepared) -> LRCurve:
     """Sweep fresh replicas of the networks and choose the rate (step 3)."""
-    plan = prepared.plan
-    n_steps = plan.max_epochs * -(-plan.n_rows // plan.batch_size)
-    rates = sweep_rates(plan.optimizer, n_steps)
+    return find_rates([prepared])[0]
+
+
+def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
+    """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
+    first, plan = group[0], group[0].plan
+    rates = sweep_rates(plan.optimizer, first.n_steps)
     sweep = SWEEPS.get(plan.optimizer, OTHER_SWEEP)
     if not len(rates):
-        return choose_rate(rates, np.empty((0, plan.n_networks)), sweep.default)
-    fleet = prepared.build(prepared.finder_seeds)().to(plan.device)
-    x, y = to_tensors(prepared.Z, prepared.data.target.values, fleet, _DTYPE)
-    generators = [np.random.default_rng(seed) for seed in prepared.finder_seeds]
-    batches = FleetData(x, y, prepared.rows.train, generators, plan.batch_size).cycle(fleet)
-    optimizer = prepared.optimizer(fleet, rates[0])
+        return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
+    fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]
+    fleet = fleets[0] if len(group) == 1 else merge(cast(list[MLPFleet], fleets))
+    tables = [Table(own.Z, own.data.target.values, own.rows) for own in group]
+    seeds = [seed for own in group for seed in own.finder_seeds]
+    data = gather_tables(tables, fleet, seeds, [plan.batch_size] * len(group), plan.augmentation, _DTYPE)
+    batches = data.cycle(fleet)
+    n_networks = [own.plan.n_networks for own in group]
+    decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
+    optimizer = replace(first.optimizer, weight_decay=decay if len(group) > 1 else plan.weight_decay)(fleet, rates[0])
+
+    bounds = tuple(
+        as_bound(bounds_of_networks([getattr(own.plan, name) for own in group], n_networks))
+        for name in ("max_grad_norm", "max_grad_value")
+    )
 
     def take_step(rate: float) -> np.ndarray:
-        losses, _ = fleet.gradients(*next(batches))
+        batch = next(batches)
+        losses, _ = fleet.gradients(*batch)
+        if bounds != (None, None):
+            fleet.clip(fleet.n_networks, *bounds)
         set_rate(optimizer, rate)
         optimizer.step()
-        return losses.mean(1).cpu().numpy()
+        n_rows = losses.shape[1] if batch.sizes is None else batch.sizes
+        return losses.sum(1).cpu().numpy() / n_rows
 
-    with threads(plan.n_threads), torch.no_grad():
-        return choose_rate(rates, range_test(take_step, rates), sweep.default, sweep.ceiling)
+    with threads(max(own.plan.n_threads for own in group)), torch.no_grad():
+        losses = range_test(take_step, rates)
+    ends = np.cumsum(n_networks)[:-1]
+    return [choose_rate(rates, own, sweep.default, sweep.ceiling) for own in np.split(losses, ends, axis=1)]
 
 
 def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int = 0) -> FleetNet:
@@ -253,8 +324,12 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
         prepared.cost,
         make_optimizer=prepared.optimizer,
         seeds=prepared.seeds,
+        dtype=_DTYPE,
         schedule=plan.lr_schedule,
         stopping=plan.stopping,
+        max_grad_norm=plan.max_grad_norm,
+        max_grad_value=plan.max_grad_value,
+        augmentation=plan.augmentation,
         n_threads=plan.n_threads,
         lr=plan.learning_rate,
         max_epochs=plan.max_epochs,

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator
+from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
-from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.plan import Plan
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
-from sk_dlsteps.step3_training.lr_finder import LRCurve
+from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
+from sk_dlsteps.together import fit_together
 
 _FLOATS = (np.float64, np.float32)
 
@@ -128,27 +129,7 @@ class StepwiseEstimator(BaseEstimator):
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
         pipeline = train(prepared, plan, self.callbacks, self.verbose)
-        net = pipeline[-1]
-        scores = score_fit(net.network_predictions, prepared.Z, data.target, prepared.rows)
-        step3 = training_record(plan, curve, len(net.history), net.best_epochs_, net.best_losses_)
-
-        self._publish(
-            {
-                **names,
-                "pipeline_": pipeline,
-                "plan_": plan,
-                "steps_": (*prepared.records, step3, scores.record),
-                "loss_": plan.loss,
-                "hidden_units_": plan.hidden_units,
-                "learning_rate_": plan.learning_rate,
-                "lr_curve_": curve,
-                "history_": net.history,
-                "n_iter_": len(net.history),
-                "oof_prediction_": scores.oof_prediction,
-                "training_score_": scores.training_score,
-                "validation_score_": scores.validation_score,
-            }
-        )
+        self._conclude(prepared, plan, curve, pipeline, names)
         return self
 
     def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
@@ -243,27 +224,43 @@ class StepwiseEstimator(BaseEstimator):
         plan = prepared.plan
         if "learning_rate" in names:
             curve = find_rate(prepared)
-            _warn_if_unreliable(curve, stacklevel=3)
+            warn_if_unreliable(curve, stacklevel=3)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
 
-    @staticmethod
-    def _fit_together(estimators, tables):
-        """Fit estimators as one fleet where they can be; yields the number of each and its error or None."""
-        for i, (estimator, (X, y)) in enumerate(zip(estimators, tables, strict=True)):
-            try:
-                estimator.fit(X, y)
-            except Exception as error:
-                yield i, error
-            else:
-                yield i, None
+    _fit_together = staticmethod(fit_together)
+
+    def _conclude(
+        self, prepared: Prepared, plan: Plan, curve: LRCurve | None, pipeline: Pipeline, names: dict[str, Any]
+    ) -> None:
+        """Step 4's gap and the records, then the fitted attributes, all at once."""
+        net = pipeline[-1]
+        scores = score_fit(net.network_predictions, prepared.Z, prepared.data.target, prepared.rows)
+        step3 = training_record(plan, curve, net.history, net.best_epochs_, net.best_losses_, net.rescues_)
+        self._publish(
+            {
+                **names,
+                "pipeline_": pipeline,
+                "plan_": plan,
+                "steps_": (*prepared.records, step3, scores.record),
+                "loss_": plan.loss,
+                "hidden_units_": plan.hidden_units,
+                "learning_rate_": plan.learning_rate,
+                "lr_curve_": curve,
+                "history_": net.history,
+                "n_iter_": len(net.history),
+                "oof_prediction_": scores.oof_prediction,
+                "training_score_": scores.training_score,
+                "validation_score_": scores.validation_score,
+            }
+        )
 
     def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""
         if self.learning_rate != "auto":
             return float(self.learning_rate), None
         curve = find_rate(prepared)
-        _warn_if_unreliable(curve, stacklevel=4)
+        warn_if_unreliable(curve, stacklevel=4)
         return curve.learning_rate, curve
 
     def _receive(self, X, y, X_val, y_val) -> tuple[Data, dict[str, Any]]:
@@ -349,16 +346,5 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     check_parameters(parameters)
     data, _ = estimator._receive(X, y, None, None)
     curve = find_rate(prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data))
-    _warn_if_unreliable(curve, stacklevel=3)
+    warn_if_unreliable(curve, stacklevel=3)
     return curve
-
-
-def _warn_if_unreliable(curve: LRCurve, stacklevel: int) -> None:
-    """Tell the user that the default rate is used."""
-    if not curve.reliable:
-        warnings.warn(
-            f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
-            "Set `learning_rate` to a number to choose it yourself.",
-            StepwiseWarning,
-            stacklevel=stacklevel,
-        )

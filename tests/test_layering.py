@@ -19,7 +19,8 @@ MAY_IMPORT = {
     "inputs": BASE | STEPS | {"engine"},
     **dict.fromkeys(STEPS, BASE | STEPS | {"inputs", "engine"}),
     "preparation": BELOW_PREPARATION,
-    "recipe": BELOW_PREPARATION | {"preparation"},
+    "together": BELOW_PREPARATION | {"preparation"},
+    "recipe": BELOW_PREPARATION | {"preparation", "together"},
     "classifier": BELOW_PREPARATION | {"preparation", "recipe"},
     "regressor": BELOW_PREPARATION | {"preparation", "recipe"},
 }

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,6 +12,8 @@ from skorch.dataset import Dataset
 from torch import Tensor
 
 from sk_dlsteps.engine.fleet import Fleet
+
+Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
 # Numbers gathered at once: enough to spread the cost of a call, little enough to stay in the cache.
 _CHUNK = 2**19
@@ -48,13 +51,42 @@ class Rows:
         return Dataset(X[held_out], y[held_out])
 
 
+class Batch(NamedTuple):
+    """A minibatch of each of the first k networks.
+
+    Attributes
+    ----------
+    x : Tensor of shape (k, b, n_inputs)
+        Prepared inputs.
+    target : Tensor of shape (k, b) or (k, b, n_targets)
+        What is to be learnt.
+    sizes : int array of shape (k,) or None
+        Rows of each network's minibatch where they differ; those beyond fill up
+        and do not count. None: all b.
+
+    """
+
+    x: Tensor
+    target: Tensor
+    sizes: np.ndarray | None = None
+
+
+def epoch_shape(n_rows: int, batch_size: int) -> int:
+    """Minibatches of an epoch, whose sizes differ by one at most.
+
+    None is a single row, unless `batch_size` is 1: with a `batch_size` of 2 one may hold 3.
+    """
+    most = n_rows if batch_size == 1 else n_rows // 2
+    return max(1, min(-(-n_rows // batch_size), most))
+
+
 class FleetData:
     """Training rows of every network, in minibatches prepared for it.
 
-    The rows of an epoch are the smallest network's; a network with more of them
-    leaves out a random few each time. An epoch has ``ceil(rows / batch_size)``
-    minibatches whose sizes differ by one at most. None is a single row, unless
-    `batch_size` is 1: with a `batch_size` of 2 one may hold 3.
+    An epoch of network k goes through ``n_rows[k]`` of its rows in ``n_batches[k]``
+    minibatches; one that has more rows leaves out a random few each time. All
+    networks begin their epochs together, and one with fewer minibatches is done earlier:
+    it must stand behind those with more.
 
     Parameters
     ----------
@@ -66,8 +98,10 @@ class FleetData:
         Training rows of each network.
     generators : sequence of numpy Generator
         Each network's own source of shuffles.
-    batch_size : int
-        Rows of a minibatch at the most.
+    n_rows, n_batches : int arrays of shape (K,)
+        Rows and minibatches of an epoch; `n_batches` does not rise.
+    augmentation : callable or None
+        ``(X, y, generator) -> (X, y)`` for one network's standardised minibatch.
 
     """
 
@@ -77,31 +111,41 @@ class FleetData:
         y: Tensor,
         rows: Sequence[np.ndarray],
         generators: Sequence[np.random.Generator],
-        batch_size: int,
+        n_rows: np.ndarray,
+        n_batches: np.ndarray,
+        augmentation: Augmentation | None = None,
     ) -> None:
         self.X, self.y = X, y
         self.rows, self.generators = list(rows), list(generators)
-        self.n_rows = min(len(r) for r in rows)
-        most = self.n_rows if batch_size == 1 else self.n_rows // 2
-        self.n_batches = max(1, min(-(-self.n_rows // batch_size), most))
-        ends = [self.n_rows * (i + 1) // self.n_batches for i in range(self.n_batches)]
-        self.bounds = list(zip([0, *ends[:-1]], ends, strict=True))
+        self.n_rows, self.n_batches = np.asarray(n_rows), np.asarray(n_batches)
+        self.augmentation = augmentation
+        self.noise = [_torch_generator(g, X.device) for g in self.generators] if augmentation else []
+        longest = int(self.n_batches.max())
+        i = np.arange(longest + 1)[:, None]
+        ends = self.n_rows * np.minimum(i, self.n_batches) // self.n_batches
+        self.sizes = np.diff(ends, axis=0)
+        widest = self.sizes.max(1)
+        self.bounds = np.concatenate([[0], np.cumsum(widest)])
+        there = self.sizes > 0
+        self.uneven = [len(np.unique(size[now])) > 1 for size, now in zip(self.sizes, there, strict=True)]
 
-    def epoch(self, fleet: Fleet) -> Iterator[tuple[Tensor, Tensor]]:
-        """Prepared inputs (n_active, b, n_inputs) and targets of one pass, a fresh shuffle for each network."""
+    def epoch(self, fleet: Fleet) -> Iterator[Batch]:
+        """One pass in a fresh shuffle for each network."""
         active = range(fleet.n_active)
-        order = np.stack([self.generators[k].permutation(self.rows[k])[: self.n_rows] for k in active])
-        index = torch.from_numpy(order).to(self.X.device)
-        per_row = len(order) * fleet.widths[0]
-        n_together = max(1, _CHUNK // max(1, per_row * self.bounds[0][1]))
-        for i in range(0, self.n_batches, n_together):
-            bounds = self.bounds[i : i + n_together]
-            start, stop = bounds[0][0], bounds[-1][1]
-            x, target = gather(self.X, self.y, index[:, start:stop], fleet)
-            for a, b in bounds:
-                yield x[:, a - start : b - start], target[:, a - start : b - start]
+        index = torch.from_numpy(np.stack([self._shuffle(k) for k in active])).to(self.X.device)
+        n_there = (self.n_batches[: fleet.n_active, None] > np.arange(self.n_batches[0])).sum(0)
+        per_row = len(index) * fleet.widths[0]
+        n_together = max(1, _CHUNK // max(1, per_row * int(self.bounds[1])))
+        for i in range(0, len(n_there), n_together):
+            bounds = self.bounds[i : i + n_together + 1]
+            x, target = self._gather(index[: n_there[i], bounds[0] : bounds[-1]], fleet)
+            for t in range(len(bounds) - 1):
+                k, a, b = n_there[i + t], bounds[t] - bounds[0], bounds[t + 1] - bounds[0]
+                sizes = self.sizes[i + t, :k] if self.uneven[i + t] else None
+                batch = Batch(x[:k, a:b], target[:k, a:b], sizes)
+                yield batch if self.augmentation is None else self._augmented(batch, fleet)
 
-    def cycle(self, fleet: Fleet) -> Iterator[tuple[Tensor, Tensor]]:
+    def cycle(self, fleet: Fleet) -> Iterator[Batch]:
         """Minibatches without end."""
         while True:
             yield from self.epoch(fleet)
@@ -110,6 +154,44 @@ class FleetData:
         """Put the networks into another order."""
         self.rows = [self.rows[k] for k in order]
         self.generators = [self.generators[k] for k in order]
+        self.noise = [self.noise[k] for k in order] if self.noise else []
+        index = np.asarray(order)
+        self.n_rows, self.n_batches = self.n_rows[index], self.n_batches[index]
+        self.sizes = self.sizes[:, index]
+
+    def _shuffle(self, k: int) -> np.ndarray:
+        """The rows of network k's epoch, minibatch after minibatch, filled up to everybody's bounds."""
+        rows = self.generators[k].permutation(self.rows[k])[: self.n_rows[k]]
+        if self.n_rows[k] == self.bounds[-1]:
+            return rows
+        padded = np.full(self.bounds[-1], rows[0])
+        sizes = self.sizes[:, k]
+        # How far each minibatch's rows move to the right.
+        shift = self.bounds[:-1] - (np.cumsum(sizes) - sizes)
+        padded[np.arange(len(rows)) + np.repeat(shift, sizes)] = rows
+        return padded
+
+    def _gather(self, index: Tensor, fleet: Fleet) -> tuple[Tensor, Tensor]:
+        """Inputs and targets of some rows; the inputs are not encoded yet where something is to change them."""
+        x, target = gather(self.X, self.y, index)
+        prepare = fleet.prepare if self.augmentation is None else fleet.standardise
+        return prepare(x), fleet.prepare_target(target, self.X.dtype)
+
+    def _augmented(self, batch: Batch, fleet: Fleet) -> Batch:
+        """The minibatch after every network's own augmentation."""
+        assert self.augmentation is not None
+        x, target = batch.x.clone(), []
+        for k, (inputs, values) in enumerate(zip(batch.x, batch.target, strict=True)):
+            size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
+            x[k, :size], changed = self.augmentation(inputs[:size], values[:size], self.noise[k])
+            target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
+        return Batch(fleet.encode(x), torch.stack(target), batch.sizes)
+
+
+def _torch_generator(generator: np.random.Generator, device: torch.device) -> torch.Generator:
+    """A torch generator whose seed does not take anything from the stream of shuffles."""
+    (child,) = generator.spawn(1)
+    return torch.Generator(device).manual_seed(int(child.integers(2**62)))
 
 
 def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -121,12 +203,10 @@ def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -
     return torch.as_tensor(X, dtype=dtype, device=device), torch.as_tensor(y, dtype=target_dtype, device=device)
 
 
-def gather(X: Tensor, y: Tensor, index: Tensor, fleet: Fleet) -> tuple[Tensor, Tensor]:
-    """Prepared inputs and targets of the rows `index` (n_active, m), one line per network."""
+def gather(X: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of the rows `index` (k, m), one line per network."""
     flat = index.reshape(-1)
-    x = X.index_select(0, flat).view(*index.shape, -1)
-    target = y.index_select(0, flat).view(*index.shape, *y.shape[1:])
-    return fleet.prepare(x), fleet.prepare_target(target, X.dtype)
+    return X.index_select(0, flat).view(*index.shape, -1), y.index_select(0, flat).view(*index.shape, *y.shape[1:])
 
 
 class ValidationData:
@@ -159,7 +239,8 @@ class ValidationData:
     def _chunks(self, fleet: Fleet) -> Iterator[tuple[Tensor, Tensor]]:
         """Prepared inputs and targets, a bounded number of rows at a time."""
         for index in self.index[: fleet.n_active].split(self.n_together, dim=1):
-            yield gather(self.X, self.y, index, fleet)
+            x, target = gather(self.X, self.y, index)
+            yield fleet.prepare(x), fleet.prepare_target(target, self.X.dtype)
 
     def evaluate(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
         """Mean validation loss of each active network, and its raw outputs (n_active, m, n_outputs)."""

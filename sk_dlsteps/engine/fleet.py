@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -83,26 +84,33 @@ class Fleet(nn.Module):
         return math.inf
 
     def prepare(self, x: Tensor) -> Tensor:
-        """Inputs as each active network sees them, (K, rows, n_inputs), from rows for all or rows for each."""
-        x = (x - self._active(self.input_center, x)).mul_(self._active(self.input_factor, x))
+        """Inputs as each network sees them, (k, rows, n_inputs), from rows for all active ones or for the first k."""
+        return self.encode(self.standardise(x))
+
+    def standardise(self, x: Tensor) -> Tensor:
+        """Inputs with each network's own centre and scale, the first stage of `prepare`."""
+        return (x - self._first(self.input_center, x)).mul_(self._first(self.input_factor, x))
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Standardised inputs, which are overwritten, clipped and with their ramps: the second stage of `prepare`."""
         ramps = None if self.input_encoding is None else self.input_encoding(x)
         if self.input_clip is not None:
             x.mul_(torch.addcmul(x.new_ones(()), x, x, value=self.input_clip**-2).rsqrt_())
         return x if ramps is None else torch.cat([x, ramps], -1)
 
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:
-        """Targets as each active network learns them, from (K, rows, ...) in the user's units."""
+        """Targets as each of the first k networks learns them, from (k, rows, ...) in the user's units."""
         if self.target_center is None or self.target_scale is None:
             return y
-        scale = self._active(self.target_scale, y)
-        return ((y - self._active(self.target_center, y)) / scale.where(scale > 0, 1.0)).to(dtype)
+        scale = self._first(self.target_scale, y)
+        return ((y - self._first(self.target_center, y)) / scale.where(scale > 0, 1.0)).to(dtype)
 
     def original_target(self, target: Tensor) -> Tensor:
-        """Targets of the active networks back in the user's units."""
+        """Targets of the first k networks back in the user's units."""
         if self.target_center is None or self.target_scale is None:
             return target
         out = target.to(self.target_scale.dtype)
-        return out * self._active(self.target_scale, out) + self._active(self.target_center, out)
+        return out * self._first(self.target_scale, out) + self._first(self.target_center, out)
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw outputs (K, rows, n_outputs) through the link, in the target's units."""
@@ -116,8 +124,23 @@ class Fleet(nn.Module):
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
-    def gradients(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Set ``.grad`` to each network's mean gradient; return losses (K, rows) and raw outputs."""
+    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
+
+        Rows beyond a network's entry in `sizes` do not count.
+        """
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
+        """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+        """Norm of each layer's gradient (n_layers, k), and each network's share of dead units, if known."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def is_finite(self) -> Tensor:
+        """Whether each active network holds finite numbers only, (n_active,)."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
@@ -142,11 +165,11 @@ class Fleet(nn.Module):
             self.reorder(places, self.n_networks)
         return result
 
-    def remember(self, which: Tensor) -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,)."""
+    def remember(self, which: Tensor, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
-    def recall(self, which: Tensor | None = None) -> None:
+    def recall(self, which: Tensor | None = None, name: str = "best") -> None:
         """Put the networks in the mask `which` (K,) back to the state last remembered; all if None."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
@@ -154,6 +177,7 @@ class Fleet(nn.Module):
         """Drop what was remembered and the gradients."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
-    def _active(self, tensor: Tensor, like: Tensor) -> Tensor:
-        """The active networks' part of a per-network tensor, in the dtype of `like`."""
-        return tensor[: self.n_active].to(like.dtype)
+    def _first(self, tensor: Tensor, like: Tensor) -> Tensor:
+        """A per-network tensor for as many networks as `like` has, in its dtype; for all active ones if it has none."""
+        k = len(like) if like.dim() == 3 else self.n_active
+        return tensor[:k].to(like.dtype)

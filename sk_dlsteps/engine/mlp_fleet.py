@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sk_dlsteps.engine.batch_norm import BatchNorm, Normalised
+from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.fleet import Fleet
 
 _ACTIVATIONS = {
@@ -18,14 +21,25 @@ _ACTIVATIONS = {
     "gelu": torch.nn.functional.gelu,
 }
 ACTIVATIONS = tuple(_ACTIVATIONS)
+_Pair = tuple[Tensor, Tensor]
 
 
 class _Views(NamedTuple):
-    """Slices of the active networks: (weight, bias) and their gradients, layer by layer."""
+    """Slices of the first networks: (weight, bias) and their gradients, layer by layer, and gradients of norms."""
 
-    n_active: int
-    layers: list[tuple[Tensor, Tensor]]
-    gradients: list[tuple[Tensor, Tensor]]
+    layers: list[_Pair]
+    gradients: list[_Pair]
+    norms: list[_Pair]
+
+
+class _Seen(NamedTuple):
+    """What a hidden layer leaves for the way back: sums, activations, what it hands on, and what shaped that."""
+
+    z: Tensor
+    a: Tensor
+    out: Tensor
+    normalised: Normalised | None
+    mask: Tensor | None
 
 
 class MLPFleet(Fleet):
@@ -40,53 +54,142 @@ class MLPFleet(Fleet):
         One per layer.
     activation : str
         One of `ACTIVATIONS`.
+    dropout : Dropout or None
+        Masks of the hidden activations in training.
+    norms : sequence of BatchNorm
+        One per hidden layer, or none.
+    units : int array of shape (n_hidden_layers, K) or None
+        Units that each network really has, where its weights are filled up with zeros
+        to the widest; None: all.
     **stages
         The other parameters of `Fleet`.
 
     """
 
-    def __init__(self, weights: Sequence[Tensor], biases: Sequence[Tensor], activation: str, **stages) -> None:
+    def __init__(
+        self,
+        weights: Sequence[Tensor],
+        biases: Sequence[Tensor],
+        activation: str,
+        *,
+        dropout: Dropout | None = None,
+        norms: Sequence[BatchNorm] = (),
+        units: np.ndarray | None = None,
+        **stages,
+    ) -> None:
         super().__init__(**stages)
         self.weights = nn.ParameterList(nn.Parameter(w) for w in weights)
         self.biases = nn.ParameterList(nn.Parameter(b) for b in biases)
+        self.norms = nn.ModuleList(norms)
         self.activation = activation
-        self._remembered: list[Tensor] = []
-        self._views: _Views | None = None
+        self.dropout = dropout
+        widths = np.array([[b.shape[-1]] for b in biases[:-1]], dtype=int).reshape(-1, 1)
+        self.units = np.repeat(widths, self.n_networks, 1) if units is None else units
+        self._kept: dict[str, list[Tensor]] = {}
+        self._views: dict[int, _Views] = {}
 
     def raw(self, x: Tensor) -> Tensor:
-        """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
-        *hidden, (weight, bias) = self._layers(x.dtype)
+        """Raw outputs (k, rows, n_outputs) for prepared inputs (k, rows, n_inputs) of the first k networks."""
+        *hidden, (weight, bias) = self._layers(len(x), x.dtype)
         act = _ACTIVATIONS[self.activation]
-        for w, b in hidden:
-            x = act(torch.baddbmm(b, x, w))
+        for layer, (w, b) in enumerate(hidden):
+            z = torch.baddbmm(b, x, w)
+            x = act(self.batch_norms[layer].averaged(z) if self.norms else z)
         return torch.baddbmm(bias, x, weight.mT)
 
-    def gradients(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Set ``.grad`` to each network's mean gradient; return losses (K, rows) and raw outputs."""
-        views = self._training_views()
-        *hidden, (weight, bias) = views.layers
-        act = _ACTIVATIONS[self.activation]
-        inputs, sums = [x], []
-        for w, b in hidden:
-            z = torch.baddbmm(b, inputs[-1], w)
-            sums.append(z)
-            inputs.append(act(z))
-        raw = torch.baddbmm(bias, inputs[-1], weight.mT)
-        losses, delta = self.cost.value_and_gradient(raw, target)
-        delta /= x.shape[1]
+    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
+        Rows beyond a network's entry in `sizes` do not count.
+        """
+        losses, raw, _ = self._there_and_back(x, target, sizes, learn=True)
+        return losses, raw
+
+    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+        """Norm of each layer's gradient (n_layers, k), and each network's share of units that no row activates."""
+        _, _, seen = self._there_and_back(x, target, sizes, learn=False)
+        k = len(x)
+        norms = torch.stack([w.flatten(1).norm(dim=1) for w, _ in self._training_views(k).gradients])
+        if self.activation != "relu" or not seen:
+            return norms, None
+        units = torch.from_numpy(self.units[:, :k]).to(x.device)
+        alive = torch.stack([(layer.a > 0).any(1).sum(1) for layer in seen])
+        return norms, 1 - alive.sum(0) / units.sum(0)
+
+    def _there_and_back(
+        self, x: Tensor, target: Tensor, sizes: np.ndarray | None, learn: bool
+    ) -> tuple[Tensor, Tensor, list[_Seen]]:
+        """Losses, raw outputs and what the hidden layers saw; gradients are set. Only learning draws masks."""
+        views = self._training_views(len(x))
+        share = self._share(x, sizes)
+        seen = self._forward(x, views.layers[:-1], share, sizes, learn)
+        weight, bias = views.layers[-1]
+        raw = torch.baddbmm(bias, seen[-1].out if seen else x, weight.mT)
+        losses, delta = self.cost.value_and_gradient(raw, target)
+        delta *= share
+        if isinstance(share, Tensor):
+            losses = losses.where(share[..., 0] > 0, 0.0)
+        self._backward(x, delta, seen, views, share)
+        return losses, raw, seen
+
+    def _share(self, x: Tensor, sizes: np.ndarray | None) -> Tensor | float:
+        """What each row counts: 1 / rows, or (k, b, 1) with zeros for those that fill up."""
+        if sizes is None:
+            return 1 / x.shape[1]
+        rows = torch.from_numpy(sizes).to(x.device).view(-1, 1, 1)
+        there = torch.arange(x.shape[1], device=x.device).view(1, -1, 1) < rows
+        return there.to(x.dtype) / rows
+
+    def _forward(
+        self, x: Tensor, hidden: list[_Pair], share: Tensor | float, sizes: np.ndarray | None, learn: bool
+    ) -> list[_Seen]:
+        """What every hidden layer sees of minibatches."""
+        act = _ACTIVATIONS[self.activation]
+        seen: list[_Seen] = []
+        for layer, (w, b) in enumerate(hidden):
+            z, normalised, mask = torch.baddbmm(b, x, w), None, None
+            if self.norms:
+                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x).view(-1, 1, 1)
+                z, normalised = self.batch_norms[layer].by_batch(z, share, n_rows, learn)
+            a = x = act(z)
+            if self.dropout is not None and learn:
+                mask = self.dropout.mask(layer, np.full(len(x), x.shape[1]) if sizes is None else sizes, a)
+                x = a if mask is None else a * mask
+            seen.append(_Seen(z, a, x, normalised, mask))
+        return seen
+
+    def _backward(self, x: Tensor, delta: Tensor, seen: list[_Seen], views: _Views, share: Tensor | float) -> None:
+        """Set the gradients, given the derivative of the loss by the raw outputs."""
         grad_weight, grad_bias = views.gradients[-1]
-        torch.bmm(delta.mT, inputs[-1], out=grad_weight)
+        torch.bmm(delta.mT, seen[-1].out if seen else x, out=grad_weight)
         torch.sum(delta, 1, keepdim=True, out=grad_bias)
-        delta = torch.bmm(delta, weight)
-        for layer in reversed(range(len(hidden))):
-            delta = self._through_activation(delta, sums[layer], inputs[layer + 1])
+        if seen:
+            delta = torch.bmm(delta, views.layers[-1][0])
+        for layer in reversed(range(len(seen))):
+            z, a, _, normalised, mask = seen[layer]
+            if mask is not None:
+                delta *= mask
+            delta = self._through_activation(delta, z, a)
+            if normalised is not None:
+                delta = self.batch_norms[layer].gradients(delta, normalised, share, views.norms[layer])
             grad_weight, grad_bias = views.gradients[layer]
-            torch.bmm(inputs[layer].mT, delta, out=grad_weight)
+            torch.bmm((seen[layer - 1].out if layer else x).mT, delta, out=grad_weight)
             torch.sum(delta, 1, keepdim=True, out=grad_bias)
             if layer:
-                delta = torch.bmm(delta, hidden[layer][0].mT)
-        return losses, raw
+                delta = torch.bmm(delta, views.layers[layer][0].mT)
+
+    def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
+        """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
+        gradients = [g[:k] for _, stack in self.named_stacks() if (g := stack.grad) is not None]
+        if max_value is not None:
+            bound = max_value[:k].to(gradients[0]).view(-1, 1, 1)
+            for gradient in gradients:
+                torch.clamp(gradient, -bound, bound, out=gradient)
+        if max_norm is not None:
+            norm = torch.stack([g.flatten(1).square().sum(1) for g in gradients]).sum(0).sqrt_()
+            factor = (max_norm[:k].to(norm) / (norm + 1e-6)).clamp_(max=1.0).view(-1, 1, 1)
+            for gradient in gradients:
+                gradient.mul_(factor)
 
     def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
         """Named parameters of each network, sharing storage and gradients with the fleet's."""
@@ -94,7 +197,7 @@ class MLPFleet(Fleet):
         for k in range(self.n_networks):
             own = []
             for name, stack in self.named_stacks():
-                shape = stack.shape[-1:] if stack.shape[1] == 1 and name.startswith("biases") else stack.shape[1:]
+                shape = stack.shape[1:] if name.startswith("weights") else stack.shape[-1:]
                 parameter = nn.Parameter(stack.data[k].view(shape))
                 parameter.grad = self._gradient(stack)[k].view(shape)
                 own.append((name, parameter))
@@ -111,70 +214,92 @@ class MLPFleet(Fleet):
         """Floating-point operations to predict a row by all networks."""
         return 2 * self.n_networks * sum(a * b for a, b in pairwise(self.widths))
 
+    @property
+    def batch_norms(self) -> list[BatchNorm]:
+        """One per hidden layer, or none."""
+        return cast(list[BatchNorm], list(self.norms))
+
     def named_stacks(self) -> Iterator[tuple[str, nn.Parameter]]:
-        """Name and parameter of every layer's stack of K."""
+        """Name and parameter of every layer's stacks of K."""
         for layer, (w, b) in enumerate(zip(self.weights, self.biases, strict=True)):
             yield f"weights.{layer}", w
             yield f"biases.{layer}", b
+        for layer, norm in enumerate(self.batch_norms):
+            yield f"norms.{layer}.gain", norm.gain
+            yield f"norms.{layer}.shift", norm.shift
+
+    def undecayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay spares."""
+        return [stack for name, stack in self.named_stacks() if not name.startswith("weights")]
 
     def reorder(self, order: Sequence[int], n_active: int) -> None:
         """Put the networks into another order; only the first `n_active` are trained on."""
         super().reorder(order, n_active)
         index = torch.as_tensor(order, device=self.input_center.device)
-        for tensor in [*(p.data for _, p in self.named_stacks()), *self._remembered]:
+        for tensor in [*self.state_tensors(), *(t for kept in self._kept.values() for t in kept)]:
             tensor.copy_(tensor[index])
+        self.units = self.units[:, np.asarray(order)]
+        if self.dropout is not None:
+            self.dropout.reorder(order)
 
-    def remember(self, which: Tensor) -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,)."""
-        stacks = [p.data for _, p in self.named_stacks()]
-        if not self._remembered:
-            self._remembered = [s.clone() for s in stacks]
+    def is_finite(self) -> Tensor:
+        """Whether each active network holds finite numbers only, (n_active,)."""
+        return torch.stack([s[: self.n_active].flatten(1).sum(1) for s in self.state_tensors()]).isfinite().all(0)
+
+    def remember(self, which: Tensor, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
+        state = self.state_tensors()
+        if name not in self._kept:
+            self._kept[name] = [s.clone() for s in state]
             return
         chosen = which.view(-1, 1, 1)
-        for kept, stack in zip(self._remembered, stacks, strict=True):
+        for kept, stack in zip(self._kept[name], state, strict=True):
             kept = kept[: self.n_active]
             torch.where(chosen, stack[: self.n_active], kept, out=kept)
 
-    def recall(self, which: Tensor | None = None) -> None:
+    def recall(self, which: Tensor | None = None, name: str = "best") -> None:
         """Put the networks in the mask `which` (K,) back to the state last remembered; all if None."""
-        for (_, stack), kept in zip(self.named_stacks(), self._remembered, strict=False):
+        for stack, kept in zip(self.state_tensors(), self._kept.get(name, ()), strict=False):
             if which is None:
-                stack.data.copy_(kept)
+                stack.copy_(kept)
             else:
-                stack.data[which] = kept[which]
+                stack[which] = kept[which]
 
     def forget(self) -> None:
         """Drop what was remembered and the gradients."""
-        self._remembered, self._views = [], None
+        self._kept, self._views = {}, {}
         for _, stack in self.named_stacks():
             stack.grad = None
 
-    def _layers(self, dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
-        """Weight and bias of the active networks, layer by layer."""
-        a = self.n_active
-        pairs = zip(self.weights, self.biases, strict=True)
-        return [(w.data[:a].to(dtype), b.data[:a].to(dtype)) for w, b in pairs]
+    def state_tensors(self) -> list[Tensor]:
+        """Every tensor that training changes."""
+        averages = [t for norm in self.batch_norms for t in (norm.mean, norm.variance)]
+        return [*(stack.data for _, stack in self.named_stacks()), *averages]
 
-    def _training_views(self) -> _Views:
-        """The active networks' parameters and gradients, sliced once for many steps."""
-        if self._views is None or self._views.n_active != self.n_active:
-            a = self.n_active
+    def _layers(self, k: int, dtype: torch.dtype) -> list[_Pair]:
+        """Weight and bias of the first k networks, layer by layer."""
+        pairs = zip(self.weights, self.biases, strict=True)
+        return [(w.data[:k].to(dtype), b.data[:k].to(dtype)) for w, b in pairs]
+
+    def _training_views(self, k: int) -> _Views:
+        """The first k networks' parameters and gradients, sliced once for many steps."""
+        if k not in self._views:
             pairs = list(zip(self.weights, self.biases, strict=True))
-            self._views = _Views(
-                a,
-                [(w.data[:a], b.data[:a]) for w, b in pairs],
-                [(self._gradient(w)[:a], self._gradient(b)[:a]) for w, b in pairs],
+            self._views[k] = _Views(
+                [(w.data[:k], b.data[:k]) for w, b in pairs],
+                [(self._gradient(w)[:k], self._gradient(b)[:k]) for w, b in pairs],
+                [(self._gradient(norm.gain)[:k], self._gradient(norm.shift)[:k]) for norm in self.batch_norms],
             )
-        return self._views
+        return self._views[k]
 
     def _apply(self, fn, recurse=True):
         """Views of moved tensors are stale."""
-        self._views = None
+        self._views = {}
         return super()._apply(fn, recurse)
 
     def __getstate__(self):
         """Views are made anew."""
-        return {**self.__dict__, "_views": None}
+        return {**self.__dict__, "_views": {}}
 
     @staticmethod
     def _gradient(stack: nn.Parameter) -> Tensor:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
@@ -29,7 +31,7 @@ class ModuleFleet(Fleet):
         super().__init__(**stages)
         self.modules_ = nn.ModuleList(modules)
         self.random_states = list(random_states)
-        self._remembered: list[dict[str, Tensor]] = []
+        self._kept: dict[str, list[dict[str, Tensor]]] = {}
 
     @property
     def prediction_dtype(self) -> torch.dtype:
@@ -40,8 +42,9 @@ class ModuleFleet(Fleet):
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
 
-    def gradients(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Set ``.grad`` to each network's mean gradient; return losses (K, rows) and raw outputs."""
+    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+        """Set ``.grad`` to each active network's mean gradient; return losses (k, rows) and raw outputs."""
+        assert sizes is None, "a user's modules are trained on minibatches of one size"
         losses, raws = [], []
         self.zero_grad(set_to_none=False)
         for k, module in self._trained():
@@ -52,6 +55,30 @@ class ModuleFleet(Fleet):
             losses.append(loss.detach())
             raws.append(raw.detach())
         return torch.stack(losses), torch.stack(raws)
+
+    def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
+        """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
+        for network, own in enumerate(self.networks()[:k]):
+            parameters = [p for _, p in own]
+            if max_value is not None and math.isfinite(max_value[network]):
+                nn.utils.clip_grad_value_(parameters, float(max_value[network]))
+            if max_norm is not None and math.isfinite(max_norm[network]):
+                nn.utils.clip_grad_norm_(parameters, float(max_norm[network]))
+
+    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+        """Norm of each weight's gradient in the last step; what a unit is, a user's module does not tell."""
+        none = torch.zeros(())
+        norms = [
+            torch.stack([none if p.grad is None else p.grad.norm().cpu() for _, p in own if p.dim() > 1] or [none])
+            for own in self.networks()[: self.n_active]
+        ]
+        return torch.stack(norms, 1), None
+
+    def is_finite(self) -> Tensor:
+        """Whether each active network holds finite numbers only, (n_active,)."""
+        modules = [m for _, m in self._trained()]
+        finite = [all(bool(t.isfinite().all()) for t in m.state_dict().values()) for m in modules]
+        return torch.tensor(finite, dtype=torch.bool)
 
     def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
         """Named trainable parameters of each network."""
@@ -64,26 +91,25 @@ class ModuleFleet(Fleet):
         for module, k in zip(self.modules_, order, strict=True):
             module.load_state_dict(states[k])
         self.random_states = [self.random_states[k] for k in order]
-        if self._remembered:
-            self._remembered = [self._remembered[k] for k in order]
+        self._kept = {name: [kept[k] for k in order] for name, kept in self._kept.items()}
 
-    def remember(self, which: Tensor) -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,)."""
-        if not self._remembered:
-            self._remembered = [{} for _ in self.modules_]
+    def remember(self, which: Tensor, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
+        if name not in self._kept:
+            self._kept[name] = [{} for _ in self.modules_]
             which = torch.ones(self.n_networks, dtype=torch.bool)
         for k in which.nonzero().flatten().tolist():
-            self._remembered[k] = {n: t.clone() for n, t in self.modules_[k].state_dict().items()}
+            self._kept[name][k] = {n: t.clone() for n, t in self.modules_[k].state_dict().items()}
 
-    def recall(self, which: Tensor | None = None) -> None:
+    def recall(self, which: Tensor | None = None, name: str = "best") -> None:
         """Put the networks in the mask `which` (K,) back to the state last remembered; all if None."""
-        for k, state in enumerate(self._remembered):
+        for k, state in enumerate(self._kept.get(name, ())):
             if which is None or which[k]:
                 self.modules_[k].load_state_dict(state)
 
     def forget(self) -> None:
         """Drop what was remembered and the gradients."""
-        self._remembered = []
+        self._kept = {}
         self.zero_grad()
 
     @contextmanager

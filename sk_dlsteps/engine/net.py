@@ -11,11 +11,11 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
-from skorch.dataset import Dataset
 
-from sk_dlsteps.engine.batches import Rows
+from sk_dlsteps.engine.batches import Augmentation, Rows
 from sk_dlsteps.engine.device import choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.training import Training
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -46,6 +46,10 @@ class FleetNet(NeuralNet):
         network, from their training losses, after each epoch.
     stopping : object or None
         ``stopping.stops(epoch, best, best_epoch)`` says which networks end.
+    max_grad_norm, max_grad_value : float or None
+        Bounds on the norm and on the entries of each network's gradient.
+    augmentation : callable or None
+        ``(X, y, generator) -> (X, y)``, applied to each network's training minibatches.
     n_threads : int
         Torch threads while training.
     dtype : torch dtype
@@ -64,6 +68,9 @@ class FleetNet(NeuralNet):
         seeds: Sequence[int],
         schedule: Any = None,
         stopping: Any = None,
+        max_grad_norm: float | None = None,
+        max_grad_value: float | None = None,
+        augmentation: Augmentation | None = None,
         n_threads: int = 1,
         dtype: torch.dtype = torch.float32,
         **kwargs: Any,
@@ -73,6 +80,9 @@ class FleetNet(NeuralNet):
         self.seeds = seeds
         self.schedule = schedule
         self.stopping = stopping
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
+        self.augmentation = augmentation
         self.n_threads = n_threads
         self.dtype = dtype
 
@@ -81,7 +91,8 @@ class FleetNet(NeuralNet):
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         """The timer and, if anybody reads it, the table."""
-        log = [("print_log", PrintLog())] if self.verbose else []
+        unread = [f"gradient_norm_{layer}" for layer in range(1, 10)] + ["dead_units"]
+        log = [("print_log", PrintLog(keys_ignored=unread))] if self.verbose else []
         return [("epoch_timer", EpochTimer()), *log]
 
     def initialize_criterion(self) -> FleetNet:
@@ -101,7 +112,7 @@ class FleetNet(NeuralNet):
         except KeyboardInterrupt as interrupt:
             if not self._raised_by_callback(interrupt):
                 raise
-            self._ended_by_callback = True
+            self.ended_by_callback_ = True
 
     def _raised_by_callback(self, interrupt: KeyboardInterrupt) -> bool:
         """Whether the interrupt comes from a `raise` in a callback's own method.
@@ -143,25 +154,17 @@ class FleetNet(NeuralNet):
 
     def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
         """Train for at most `epochs` epochs; each network ends in its best state."""
-        n_networks = self.module_.n_networks
-        rows = rows or Rows([np.arange(len(X))] * n_networks)
+        rows = rows or Rows([np.arange(len(X))] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
+        self.expect(y)
+        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs]).run()
+        return self
+
+    def expect(self, y: np.ndarray) -> None:
+        """Get ready for a training on these targets."""
         if self.module_.target_center is None:
             self.classes_ = np.arange(int(np.max(y)) + 1)
-        datasets = {"dataset_train": Dataset(X, y), "dataset_valid": rows.validation_set(X, y)}
-        self._ended_by_callback = False
-        with threads(self.n_threads), torch.no_grad():
-            training = Training(self, X, y, rows, epochs)
-            try:
-                for _ in range(epochs):
-                    self.notify("on_epoch_begin", **datasets)
-                    training.run_epoch()
-                    self.notify("on_epoch_end", **datasets)
-                    if self._ended_by_callback or training.stop_networks():
-                        break
-            finally:
-                training.finish()
-        return self
+        self.ended_by_callback_ = False
 
     # -- prediction -------------------------------------------------------------------
 

@@ -6,15 +6,17 @@ import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
 
 class FleetOptimizer(torch.optim.Optimizer):
-    """An optimizer over stacks of K parameters, with a rate factor per network.
+    """An optimizer over stacks of K parameters, with a rate and a decay for each network.
 
     Each group carries ``lr`` for all and ``factors``: None, or K floats that
-    multiply it. Only the first ``n_active`` networks of each stack move.
+    multiply it; and ``weight_decay``: a number, or an array of K. Networks may take
+    different numbers of steps, see `expect`.
 
     Parameters
     ----------
@@ -28,9 +30,10 @@ class FleetOptimizer(torch.optim.Optimizer):
     def __init__(self, params: Iterable, defaults: dict[str, Any]) -> None:
         super().__init__(params, {**defaults, "factors": None})
         stack = self.param_groups[0]["params"][0]
-        self.n_active = stack.shape[0]
-        self.count = torch.zeros((), dtype=torch.float32, device=stack.device)
+        self.n_networks = self.n_active = stack.shape[0]
+        self.device = stack.device
         self._slices: dict[tuple[int, int, int], list[list[Tensor]]] = {}
+        self.expect([1] * self.n_networks)
 
     moments: tuple[str, ...] = ()
 
@@ -42,21 +45,76 @@ class FleetOptimizer(torch.optim.Optimizer):
         """
         inspect.unwrap(torch.optim.Optimizer.add_param_group)(self, param_group)
 
+    def expect(self, n_steps: Sequence[int]) -> None:
+        """Begin to count the steps of networks, which each take so many in an epoch; the numbers do not rise."""
+        self.n_steps = np.asarray(n_steps)
+        # Networks that take equally many have taken equally many.
+        self.counts = {n: torch.zeros((), device=self.device) for n in np.unique(self.n_steps).tolist()}
+        self.find_runs()
+
+    def find_runs(self) -> None:
+        """Note where each run of active networks with equally many steps ends, and that number."""
+        self.n_moving = self.n_active
+        n_steps = self.n_steps[: self.n_active].tolist()
+        last = len(n_steps) - 1
+        self.runs = [(k + 1, n) for k, n in enumerate(n_steps) if k == last or n != n_steps[k + 1]]
+
     def step(self, closure=None):
-        """Move every active network along its gradient."""
-        self.count += 1
-        for i, group in enumerate(self.param_groups):
-            if group["factors"] is None:
-                self._move(group, group["lr"], self._tensors(i, 0, self.n_active))
-            else:
-                for k in range(self.n_active):
-                    self._move(group, group["lr"] * group["factors"][k], self._tensors(i, k, k + 1))
+        """Move the first `n_moving` networks along their gradients: all active ones, unless somebody says otherwise."""
+        start = 0
+        for end, n in self.runs:
+            if end > self.n_moving:
+                break
+            self.counts[n] += 1
+            for i, group in enumerate(self.param_groups):
+                self._move_run(i, group, start, end, self.counts[n])
+            start = end
 
     # Torch would wrap `step` for its profiler, which costs as much as the kernel itself.
     step.hooked = True  # type: ignore[attr-defined]
 
-    def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
-        """Move some networks of a group at one rate."""
+    def _move_run(self, i: int, group: dict[str, Any], start: int, end: int, count: Tensor) -> None:
+        """Move a run of networks of group i: in one call if they have one rate and decay, else by a unit step."""
+        tensors = self._tensors(i, start, end)
+        if not tensors[0]:
+            return
+        factors, decay = group["factors"], group["weight_decay"]
+        if factors is None and not isinstance(decay, np.ndarray):
+            self._move(group, group["lr"], decay, count, tensors)
+            return
+        rates = group["lr"] * (np.ones(end) if factors is None else np.asarray(factors))[start:end]
+        decays = np.broadcast_to(decay, self.n_networks)[start:end]
+        if (rates == rates[0]).all() and (decays == decays[0]).all():
+            self._move(group, float(rates[0]), float(decays[0]), count, tensors)
+            return
+        parameters, gradients, *moments = tensors
+        # Zeros that a step at rate 1 turns into the direction, which each network follows at its own rate.
+        directions = [torch.zeros_like(p) for p in parameters]
+        if decays.any():
+            self._decay(group, parameters, gradients, rates, decays)
+        self._move(group, 1.0, 0.0, count, [directions, gradients, *moments])
+        for parameter, direction in zip(parameters, directions, strict=True):
+            parameter.addcmul_(direction, _per_network(rates, parameter))
+
+    def _decay(
+        self,
+        group: dict[str, Any],
+        parameters: list[Tensor],
+        gradients: list[Tensor],
+        rates: np.ndarray,
+        decays: np.ndarray,
+    ) -> None:
+        """Add each network's decay to its gradient or, decoupled, take it off its parameters."""
+        for parameter, gradient in zip(parameters, gradients, strict=True):
+            if group.get("decoupled_weight_decay"):
+                parameter.mul_(_per_network(1 - rates * decays, parameter))
+            else:
+                gradient.addcmul_(parameter, _per_network(decays, parameter))
+
+    def _move(
+        self, group: dict[str, Any], lr: float, weight_decay: float, count: Tensor, tensors: list[list[Tensor]]
+    ) -> None:
+        """Move some networks of a group at one rate and decay, which have taken `count` steps with this one."""
         raise TypeError(f"{type(self).__name__} defines no move")
 
     def _tensors(self, i: int, start: int, stop: int) -> list[list[Tensor]]:
@@ -76,6 +134,12 @@ class FleetOptimizer(torch.optim.Optimizer):
             state[name] = torch.zeros_like(stack)
         return state[name]
 
+    def reset(self, which: Sequence[int]) -> None:
+        """Forget the moments of some networks."""
+        for state in self.state.values():
+            for tensor in state.values():
+                tensor[list(which)] = 0
+
     def forget_slices(self) -> None:
         """Choose and slice the stacks anew."""
         self._slices.clear()
@@ -84,7 +148,12 @@ class FleetOptimizer(torch.optim.Optimizer):
         """Be as before the first step."""
         self.state.clear()
         self._slices.clear()
-        self.count.zero_()
+        self.expect([1] * self.n_networks)
+
+
+def _per_network(values: np.ndarray, like: Tensor) -> Tensor:
+    """One number per network, to be multiplied with a stack."""
+    return torch.from_numpy(np.array(values, dtype=float)).to(like).view(-1, *[1] * (like.dim() - 1))
 
 
 class FleetAdam(FleetOptimizer):
@@ -121,11 +190,11 @@ class FleetAdam(FleetOptimizer):
         defaults = {"lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay}
         super().__init__(params, {**defaults, "decoupled_weight_decay": decoupled})
 
-    def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
-        """Move some networks of a group at one rate."""
+    def _move(
+        self, group: dict[str, Any], lr: float, weight_decay: float, count: Tensor, tensors: list[list[Tensor]]
+    ) -> None:
+        """Move some networks of a group at one rate and decay."""
         parameters, gradients, means, squares = tensors
-        if not parameters:
-            return
         kernel = torch._fused_adamw_ if group["decoupled_weight_decay"] else torch._fused_adam_
         kernel(
             parameters,
@@ -133,11 +202,11 @@ class FleetAdam(FleetOptimizer):
             means,
             squares,
             [],
-            [self.count] * len(parameters),
+            [count] * len(parameters),
             lr=lr,
             beta1=group["betas"][0],
             beta2=group["betas"][1],
-            weight_decay=group["weight_decay"],
+            weight_decay=weight_decay,
             eps=group["eps"],
             amsgrad=False,
             maximize=False,
@@ -165,15 +234,15 @@ class FleetSGD(FleetOptimizer):
     def __init__(self, params: Iterable, lr: float, momentum: float = 0.0, weight_decay: float = 0.0) -> None:
         super().__init__(params, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
 
-    def _move(self, group: dict[str, Any], lr: float, tensors: list[list[Tensor]]) -> None:
-        """Move some networks of a group at one rate."""
+    def _move(
+        self, group: dict[str, Any], lr: float, weight_decay: float, count: Tensor, tensors: list[list[Tensor]]
+    ) -> None:
+        """Move some networks of a group at one rate and decay."""
         parameters, gradients, buffers = tensors
-        if not parameters:
-            return
         torch._foreach_mul_(buffers, group["momentum"])
         torch._foreach_add_(buffers, gradients)
-        if group["weight_decay"]:
-            torch._foreach_add_(buffers, parameters, alpha=group["weight_decay"])
+        if weight_decay:
+            torch._foreach_add_(buffers, parameters, alpha=weight_decay)
         torch._foreach_add_(parameters, buffers, alpha=-lr)
 
 
@@ -186,6 +255,31 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[fl
             group["lr"] = rate * (1.0 if factors is None else factors[group["network"]])
 
 
+def set_factors(optimizer: torch.optim.Optimizer, factors: Sequence[float] | None) -> None:
+    """Multiply the rates that somebody else sets by a factor for each network; torch's optimizers know none."""
+    for group in optimizer.param_groups:
+        if "factors" in group:
+            group["factors"] = factors
+
+
+def step_first(optimizer: torch.optim.Optimizer, k: int) -> None:
+    """Move the first k networks; torch's own optimizers know no order and move all that have a gradient."""
+    if isinstance(optimizer, FleetOptimizer):
+        optimizer.n_moving = k
+    optimizer.step()
+
+
+def reset(optimizer: torch.optim.Optimizer, which: Sequence[int]) -> None:
+    """Forget what was gathered of some networks' gradients."""
+    if isinstance(optimizer, FleetOptimizer):
+        optimizer.reset(which)
+        return
+    for group in optimizer.param_groups:
+        if group["network"] in which:
+            for parameter in group["params"]:
+                optimizer.state.pop(parameter, None)
+
+
 def notice_frozen(optimizer: torch.optim.Optimizer) -> None:
     """Move only stacks that now require a gradient: a callback may freeze some before an epoch, or free them."""
     if isinstance(optimizer, FleetOptimizer):
@@ -196,10 +290,15 @@ def reorder(optimizer: torch.optim.Optimizer, order: Sequence[int], n_active: in
     """Put the optimizer's state into the networks' new order."""
     if isinstance(optimizer, FleetOptimizer):
         optimizer.n_active = n_active
-        index = torch.as_tensor(order, device=optimizer.count.device)
+        index = torch.as_tensor(order, device=optimizer.device)
         for state in optimizer.state.values():
             for tensor in state.values():
                 tensor.copy_(tensor[index])
+        optimizer.n_steps = optimizer.n_steps[np.asarray(order)]
+        for group in optimizer.param_groups:
+            if isinstance(group["weight_decay"], np.ndarray):
+                group["weight_decay"] = group["weight_decay"][np.asarray(order)]
+        optimizer.find_runs()
         return
     networks: dict[int, list[Tensor]] = {}
     for group in optimizer.param_groups:

@@ -1,23 +1,33 @@
-"""One training of a fleet: its epochs, who is best when, and who has stopped."""
+"""One training of a fleet: its epochs, who is best when, who has stopped, and who had to be rescued."""
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from skorch.callbacks import Callback
+from skorch.dataset import Dataset
 from torch import Tensor
 
 from sk_dlsteps.engine import optimizers
-from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, to_tensors
+from sk_dlsteps.engine.batch_events import BatchEvents
+from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
+from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
+from sk_dlsteps.engine.device import threads
+from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.exceptions import StepwiseWarning
 
 if TYPE_CHECKING:
+    from sk_dlsteps.engine.fleet import Fleet
     from sk_dlsteps.engine.net import FleetNet
 
-_BATCH_EVENTS = ("on_batch_begin", "on_batch_end", "on_grad_computed")
+# What a network gets whose loss or weights are no longer finite: a share of its rate, a bound on the
+# norm of its gradient, and so many chances.
+RATE_CUT, RESCUE_NORM, MAX_RESCUES = 0.1, 1.0, 5
+# Training rows of each network on which gradients and dead units are looked at, in epochs 1, 2, 4, 8, ...
+_LOOK_ROWS = 256
 
 
 class Training:
@@ -29,224 +39,342 @@ class Training:
 
     Parameters
     ----------
-    net : FleetNet
-        The net that is trained.
-    X, y : arrays
-        All rows, and targets in the user's units.
-    rows : Rows
-        Who trains and who validates on what.
-    n_epochs : int
-        Epochs planned.
+    fleet : Fleet
+        All networks, in the order of the nets.
+    optimizer : torch.optim.Optimizer
+        Over the fleet's parameters.
+    nets : sequence of FleetNet
+        Whose networks they are. Several nets have no callbacks of batches, agree on
+        batch size and augmentation, and do not rise in minibatches per epoch.
+    tables : sequence of Table
+        Each net's rows; equal arrays are held once.
+    n_epochs : sequence of int
+        Epochs planned for each.
 
     """
 
-    def __init__(self, net: FleetNet, X: np.ndarray, y: np.ndarray, rows: Rows, n_epochs: int) -> None:
-        self.net, self.fleet, self.n_epochs = net, net.module_, n_epochs
-        K = self.fleet.n_networks
-        x, targets = to_tensors(X, y, self.fleet, net.dtype)
-        generators = [np.random.default_rng(seed) for seed in net.seeds]
-        self.data = FleetData(x, targets, rows.train, generators, net.batch_size)
-        self.validation: ValidationData | None = None
-        if rows.valid is not None:
-            if rows.X_valid is not None and rows.y_valid is not None:
-                x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, net.dtype)
-            self.validation = ValidationData(x, targets, rows.valid, self.fleet)
-        self.order = np.arange(K)
-        self.epoch = 0
-        self.factors: np.ndarray | None = None
-        self.schedule_state: dict[str, np.ndarray] | None = None
+    def __init__(
+        self,
+        fleet: Fleet,
+        optimizer: torch.optim.Optimizer,
+        nets: Sequence[FleetNet],
+        tables: Sequence[Table],
+        n_epochs: Sequence[int],
+    ) -> None:
+        self.fleet, self.optimizer, self.net = fleet, optimizer, nets[0]
+        ends = np.cumsum([net.module_.n_networks for net in nets]).tolist()
+        self.members = [Member(*m) for m in zip(nets, tables, n_epochs, [0, *ends[:-1]], ends, strict=True)]
+        self._gather_rows(tables)
+        K = fleet.n_networks
+        self.order, self.epoch = np.arange(K), 0
+        sizes = [net.module_.n_networks for net in nets]
+        self.max_norms = bounds_of_networks([net.max_grad_norm for net in nets], sizes)
+        self.max_values = bounds_of_networks([net.max_grad_value for net in nets], sizes)
+        # What a plateau or a rescue left of each network's rate.
+        self.factors, self.rescues, self.exploded_in = np.ones(K), np.zeros(K, dtype=int), np.zeros(K, dtype=int)
         self.train_losses = np.full(K, np.nan)
-        self.valid_losses = np.full(K, np.inf)
-        self.best_losses = np.full(K, np.inf)
+        self.valid_losses, self.best_losses = np.full(K, np.inf), np.full(K, np.inf)
         self.best_epochs = np.zeros(K, dtype=int)
-        self.lowest: dict[str, float] = {}
-        self.best_curve: list[np.ndarray] = []
-        self.fleet.remember(torch.ones(K, dtype=torch.bool))
-        events = {e for _, cb in net.callbacks_ for e in _BATCH_EVENTS if _overrides(cb, e)}
-        self.hears_gradients = "on_grad_computed" in events
-        self.hears_batches = bool(events - {"on_grad_computed"})
+        self.best_curve = np.full((max(n_epochs), K), np.inf)
+        self.gradient_norms = np.empty((0, K))
+        self.dead_units: np.ndarray | None = None
+        everyone = torch.ones(K, dtype=torch.bool)
+        for name in ("best", "last"):
+            fleet.remember(everyone, name)
+        if isinstance(optimizer, optimizers.FleetOptimizer):
+            optimizer.expect(self.data.n_batches.tolist())
+        self.events = BatchEvents(self.net)
+
+    def _gather_rows(self, tables: Sequence[Table]) -> None:
+        """Put every table onto the device once, and find each network's rows there."""
+        nets = [m.net for m in self.members]
+        self.data = gather_tables(
+            tables,
+            self.fleet,
+            [seed for net in nets for seed in net.seeds],
+            [net.batch_size for net in nets],
+            self.net.augmentation,
+            self.net.dtype,
+        )
+        self.validation: ValidationData | None = None
+        rows = tables[0].rows
+        if rows.valid is not None:
+            x, targets = self.data.X, self.data.y
+            if rows.X_valid is not None and rows.y_valid is not None:
+                x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, self.net.dtype)
+            valid = moved([table.rows.valid or [] for table in tables], tables)
+            self.validation = ValidationData(x, targets, valid, self.fleet)
 
     @property
     def active(self) -> np.ndarray:
         """Numbers of the networks that still train."""
         return self.order[: self.fleet.n_active]
 
-    def run_epoch(self) -> None:
-        """One pass over the training rows, then validation and a row of history."""
-        self.epoch += 1
-        self.fleet.train()
-        self._train()
-        self.fleet.eval()
-        self._validate()
-        self._record()
+    @property
+    def training_members(self) -> list[Member]:
+        """Members with a network that still trains, before this epoch's decisions."""
+        return [m for m in self.members if self._trains[m.own].any()]
+
+    @property
+    def _trains(self) -> np.ndarray:
+        """Whether each network still trains."""
+        return np.isin(np.arange(len(self.order)), self.active)
+
+    def run(self) -> None:
+        """Train until every network has stopped; each ends in its best state."""
+        datasets = self._datasets()
+        with threads(self.net.n_threads), torch.no_grad():
+            try:
+                while not self._is_over():
+                    self.epoch += 1
+                    members = self.training_members
+                    for m in members:
+                        m.net.notify("on_epoch_begin", **datasets)
+                    self._train()
+                    self._validate()
+                    self._record(members)
+                    for m in members:
+                        m.net.notify("on_epoch_end", **datasets)
+                    self._stop_networks()
+            finally:
+                self._finish()
+        for member in self.members:
+            self._tell_of_rescues(member)
+
+    def _is_over(self) -> bool:
+        """Whether nobody trains on, or a callback wants to end it."""
+        return self.fleet.n_active == 0 or self.net.ended_by_callback_
+
+    def _datasets(self) -> dict[str, Dataset | None]:
+        """What a single net's callbacks are told of the rows."""
+        if len(self.members) > 1:
+            return {}
+        X, y, rows = self.members[0].table
+        return {"dataset_train": Dataset(X, y), "dataset_valid": rows.validation_set(X, y)}
+
+    # -- an epoch -----------------------------------------------------------------------
 
     def _train(self) -> None:
         """Take the epoch's steps."""
-        net, data = self.net, self.data
-        optimizers.notice_frozen(net.optimizer_)
-        steps_before, n_steps = (self.epoch - 1) * data.n_batches, self.n_epochs * data.n_batches
-        total = torch.zeros(self.fleet.n_active, dtype=data.X.dtype, device=data.X.device)
-        for i, (x, target) in enumerate(data.epoch(self.fleet)):
-            if self.hears_batches:
-                self._begin_batch(x, target)
-            losses, raw = self.fleet.gradients(x, target)
-            if self.hears_gradients:
-                self._show_gradients(x, target)
-            self._set_rate((steps_before + i) / n_steps)
-            net.optimizer_.step()
-            total += losses.sum(1)
-            if self.hears_batches:
-                self._end_batch(x, target, losses, raw)
-        losses = (total / data.n_rows).cpu().numpy().astype(float)
-        exploded = ~np.isfinite(losses)
-        self.train_losses[self.active[~exploded]] = losses[~exploded]
-        self._drop(exploded)
+        self.fleet.train()
+        optimizers.notice_frozen(self.optimizer)
+        rates, active = self._rates(), self.active
+        max_norm, max_value = (as_bound(values[active]) for values in (self.max_norms, self.max_values))
+        total = torch.zeros(len(active), dtype=self.data.X.dtype, device=self.data.X.device)
+        for i, batch in enumerate(self.data.epoch(self.fleet)):
+            k = len(batch.x)
+            if self.events.of_batches:
+                self.events.begin_batch(batch)
+            losses, raw = self.fleet.gradients(*batch)
+            if self.events.of_gradients:
+                self.events.show_gradients(batch)
+            if max_norm is not None or max_value is not None:
+                self.fleet.clip(k, max_norm, max_value)
+            self._set_rate(rates, i)
+            optimizers.step_first(self.optimizer, k)
+            total[:k] += losses.sum(1)
+            if self.events.of_batches:
+                self.events.end_batch(batch, losses, raw)
+        losses = (total.cpu().numpy() / self.data.n_rows[: len(active)]).astype(float)
+        exploded = ~(np.isfinite(losses) & self.fleet.is_finite().cpu().numpy())
+        self.train_losses[active[~exploded]] = losses[~exploded]
+        if self.epoch & (self.epoch - 1) == 0:
+            self._look()
+        self._rescue(exploded)
+        self.fleet.eval()
 
-    def _set_rate(self, progress: float) -> None:
-        """Give the optimizer the rate of this moment."""
-        schedule = self.net.schedule
-        if schedule is None:
-            return
-        factors = None if self.factors is None else self.factors[self.active].tolist()
-        optimizers.set_rate(self.net.optimizer_, self.net.lr * schedule(progress), factors)
+    @property
+    def _is_steered(self) -> bool:
+        """Whether a callback may change the rate: that of a single net without a schedule."""
+        return len(self.members) == 1 and self.net.schedule is None
 
-    def _drop(self, exploded: np.ndarray) -> None:
-        """Put networks whose loss is no longer finite back to their best state, and end them."""
+    def _rates(self) -> np.ndarray | None:
+        """Rate of every step (n_batches, K) by the members' schedules; None if callbacks steer it."""
+        if self._is_steered:
+            return None
+        rates = np.zeros((int(self.data.n_batches.max(initial=1)), len(self.order)))
+        known: dict[tuple, list[float]] = {}
+        for m in self.members:
+            n = m.n_batches
+            key = (id(m.net.schedule), m.n_epochs, n)
+            if key not in known:
+                start, whole = (self.epoch - 1) * n, m.n_epochs * n
+                known[key] = [m.factor(min((start + i) / whole, 1.0)) for i in range(n)]
+            rates[:n, m.own] = np.multiply(known[key], m.net.lr)[:, None]
+        return rates
+
+    def _set_rate(self, rates: np.ndarray | None, i: int) -> None:
+        """Give the optimizer the rates of this step."""
+        factors = None if (self.factors == 1).all() else self.factors[self.active]
+        if rates is None:
+            optimizers.set_factors(self.optimizer, factors)
+        elif len(self.members) == 1:
+            optimizers.set_rate(self.optimizer, rates[i, 0], factors)
+        else:
+            optimizers.set_rate(self.optimizer, 1.0, (rates[i] * self.factors)[self.active])
+
+    def _rescue(self, exploded: np.ndarray) -> None:
+        """Put networks that are no longer finite back to their last finite state, with a smaller rate and a bound.
+
+        One that does not stay finite with that either is ended in its best state.
+        """
         if exploded.any():
-            names = ", ".join(str(k) for k in self.active[exploded])
-            warnings.warn(
-                f"The training loss of network {names} became infinite or NaN in epoch {self.epoch}. It was put back "
-                "to its best state and stopped there. Use a smaller `learning_rate`.",
-                StepwiseWarning,
-                stacklevel=2,
-            )
-            self._end_networks(exploded)
+            mask = self._mask(exploded)
+            numbers = self.active[exploded]
+            self.fleet.recall(mask, "last")
+            optimizers.reset(self.optimizer, np.flatnonzero(exploded).tolist())
+            self.factors[numbers] *= RATE_CUT
+            self.max_norms[numbers] = np.minimum(self.max_norms[numbers], RESCUE_NORM)
+            self.exploded_in[numbers] = np.where(self.rescues[numbers], self.exploded_in[numbers], self.epoch)
+            self.rescues[numbers] += 1
+        self.fleet.remember(torch.from_numpy(~exploded).to(self.data.X.device), "last")
+        self._end_networks(exploded & (self.rescues[self.active] > MAX_RESCUES))
+
+    def _look(self) -> None:
+        """Measure gradients and dead units on some training rows of each active network."""
+        if not len(self.active):
+            return
+        rows = [own[:_LOOK_ROWS] for own in self.data.rows[: self.fleet.n_active]]
+        sizes = np.array([len(own) for own in rows])
+        index = np.stack([np.concatenate([own, np.repeat(own[:1], sizes.max() - len(own))]) for own in rows])
+        x, target = gather(self.data.X, self.data.y, torch.from_numpy(index).to(self.data.X.device))
+        batch = self.fleet.prepare(x), self.fleet.prepare_target(target, self.data.X.dtype)
+        norms, dead = self.fleet.signals(*batch, None if (sizes == sizes[0]).all() else sizes)
+        if not len(self.gradient_norms):
+            self.gradient_norms = np.full((len(norms), len(self.order)), np.nan)
+        self.gradient_norms[:, self.active] = norms.cpu().numpy()
+        if dead is not None:
+            if self.dead_units is None:
+                self.dead_units = np.full(len(self.order), np.nan)
+            self.dead_units[self.active] = dead.cpu().numpy()
 
     def _validate(self) -> None:
         """Measure the active networks on their validation rows and remember those at their best."""
         active = self.active
         if self.validation is None:
-            self.fleet.remember(torch.ones(self.fleet.n_active, dtype=torch.bool))
+            self.fleet.remember(torch.ones(len(active), dtype=torch.bool, device=self.data.X.device))
             return
-        if not len(active):
-            self.best_curve.append(self.best_losses.copy())
-            return
-        losses, raw = self.validation.evaluate(self.fleet)
-        values = losses.cpu().numpy().astype(float)
-        self.valid_losses[active] = values
-        improved = values < self.best_losses[active]
-        if improved.any():
-            self.fleet.remember(torch.from_numpy(improved).to(raw.device))
-            self.best_losses[active[improved]] = values[improved]
-            self.best_epochs[active[improved]] = self.epoch
-        self.best_curve.append(self.best_losses.copy())
-        if self.hears_batches:
-            self._show_validation(raw, values)
+        if len(active):
+            losses, raw = self.validation.evaluate(self.fleet)
+            values = losses.cpu().numpy().astype(float)
+            self.valid_losses[active] = values
+            improved = values < self.best_losses[active]
+            if improved.any():
+                self.fleet.remember(torch.from_numpy(improved).to(raw.device))
+                self.best_losses[active[improved]] = values[improved]
+                self.best_epochs[active[improved]] = self.epoch
+            if self.events.of_batches:
+                self.events.show_validation(self.validation, raw, values, self.order)
+        self.best_curve[self.epoch - 1] = self.best_losses
 
-    def _record(self) -> None:
-        """Fill the epoch's row of history: means over the networks, stopped ones at their best.
+    def _record(self, members: list[Member]) -> None:
+        """Fill the epoch's row of each history: means over the networks, stopped ones at their best.
 
         Networks that never had a finite loss do not count.
         """
-        record = self.net.history.record
         losses = {"train_loss": self.train_losses}
         if self.validation is not None:
             losses["valid_loss"] = self.valid_losses
-        for name, values in losses.items():
-            finite = values[np.isfinite(values)]
-            mean = float(finite.mean()) if len(finite) else float("nan")
-            record(name, mean)
-            record(f"{name}_best", mean < self.lowest.get(name, np.inf))
-            self.lowest[name] = min(mean, self.lowest.get(name, np.inf))
-        if not self.hears_batches:
-            # skorch's Checkpoint looks at the last batch of an epoch.
-            self.net.history.new_batch()
-        record("lr", self.net.optimizer_.param_groups[0]["lr"])
+        for m in members:
+            record = m.net.history.record
+            for name, values in losses.items():
+                mean = _finite_mean(values[m.own])
+                record(name, mean)
+                record(f"{name}_best", mean < m.lowest.get(name, np.inf))
+                m.lowest[name] = min(mean, m.lowest.get(name, np.inf))
+            if not self.events.of_batches:
+                # skorch's Checkpoint looks at the last batch of an epoch.
+                m.net.history.new_batch()
+            record("lr", self._rate_of(m))
+            for layer, norms in enumerate(self.gradient_norms, start=1):
+                record(f"gradient_norm_{layer}", _finite_mean(norms[m.own]))
+            if self.dead_units is not None:
+                record("dead_units", _finite_mean(self.dead_units[m.own]))
 
-    def stop_networks(self) -> bool:
-        """Apply the schedule's and the stopping rule's view of the epoch; True if nobody trains on."""
-        update = getattr(self.net.schedule, "update", None)
-        if update is not None:
-            self.schedule_state = update(self.schedule_state, self.train_losses)
-            self.factors = self.schedule_state["factors"]
-        if self.net.stopping is not None and self.validation is not None:
-            stops = self.net.stopping.stops(self.epoch, self.best_curve, self.best_epochs)
-            self._end_networks(stops[self.active])
-        return self.fleet.n_active == 0
+    def _rate_of(self, member: Member) -> float:
+        """A member's rate in the epoch's last step, before plateaus and rescues."""
+        if self._is_steered:
+            return self.optimizer.param_groups[0]["lr"]
+        n_steps = member.n_epochs * member.n_batches
+        return member.net.lr * member.factor((self.epoch * member.n_batches - 1) / n_steps)
+
+    # -- who trains on --------------------------------------------------------------------
+
+    def _stop_networks(self) -> None:
+        """Apply the schedules' and the stopping rules' view of the epoch."""
+        ended = np.zeros(len(self.order), dtype=bool)
+        for m in self.training_members:
+            update = getattr(m.net.schedule, "update", None)
+            if update is not None:
+                before = 1.0 if m.schedule_state is None else m.schedule_state["factors"]
+                m.schedule_state = update(m.schedule_state, self.train_losses[m.own])
+                self.factors[m.own] *= m.schedule_state["factors"] / before
+            if m.net.stopping is not None and self.validation is not None:
+                best = self.best_curve[:, m.own]
+                ended[m.own] |= m.net.stopping.stops(self.epoch, best, self.best_epochs[m.own])
+            if self.epoch == m.n_epochs:
+                ended[m.own] = True
+        self._end_networks(ended[self.active])
 
     def _end_networks(self, ended: np.ndarray) -> None:
         """Put the `ended` ones of the active networks back to their best state, behind the others."""
         if not ended.any():
             return
-        active = len(ended)
         self.valid_losses[self.active[ended]] = self.best_losses[self.active[ended]]
-        mask = torch.zeros(self.fleet.n_networks, dtype=torch.bool)
-        mask[:active] = torch.from_numpy(ended)
-        self.fleet.recall(mask)
-        places = np.arange(active)
-        order = np.concatenate([places[~ended], places[ended], np.arange(active, self.fleet.n_networks)])
+        self.fleet.recall(self._mask(ended))
+        places = np.arange(len(ended))
+        order = np.concatenate([places[~ended], places[ended], np.arange(len(ended), len(self.order))])
         self._reorder(order, int((~ended).sum()))
+
+    def _mask(self, chosen: np.ndarray) -> Tensor:
+        """A mask (K,) of some of the active networks."""
+        mask = torch.zeros(self.fleet.n_networks, dtype=torch.bool)
+        mask[: len(chosen)] = torch.from_numpy(chosen)
+        return mask.to(self.data.X.device)
 
     def _reorder(self, order: np.ndarray, n_active: int) -> None:
         """Put everything that is kept per network into another order."""
         places = order.tolist()
         self.order = self.order[order]
         self.fleet.reorder(places, n_active)
-        optimizers.reorder(self.net.optimizer_, places, n_active)
+        optimizers.reorder(self.optimizer, places, n_active)
         self.data.reorder(places)
         if self.validation is not None:
             self.validation.reorder(places)
 
-    def finish(self) -> None:
+    def _finish(self) -> None:
         """Leave every network in its best state, in its own place, and drop what only training needs."""
         self.fleet.recall()
         self._reorder(np.argsort(self.order), self.fleet.n_networks)
         self.fleet.forget()
         self.fleet.eval()
         validated = self.validation is not None
-        self.net.best_epochs_ = self.best_epochs if validated else np.full_like(self.best_epochs, self.epoch)
-        self.net.best_losses_ = self.best_losses if validated else self.train_losses
-        optimizers.clear(self.net.optimizer_)
+        for m in self.members:
+            best_epochs = self.best_epochs[m.own]
+            m.net.best_epochs_ = best_epochs if validated else np.full_like(best_epochs, self.epoch)
+            m.net.best_losses_ = (self.best_losses if validated else self.train_losses)[m.own]
+            m.net.rescues_ = self.rescues[m.own]
+        optimizers.clear(self.optimizer)
 
-    # -- what callbacks of single batches hear ----------------------------------------
-
-    def _show_gradients(self, x: Tensor, target: Tensor) -> None:
-        """Tell callbacks of gradients, one network after another: a norm to clip is a single network's."""
-        for k, own in enumerate(self.fleet.networks()[: self.fleet.n_active]):
-            named = [(name, p) for name, p in own if p.grad is not None]
-            self.net.notify("on_grad_computed", named_parameters=named, X=x[k], y=target[k], training=True)
-
-    def _batch(self, x: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """A fleet's minibatch as one batch of rows, targets in the user's units."""
-        return x.flatten(0, 1), self.fleet.original_target(target).flatten(0, 1)
-
-    def _begin_batch(self, x: Tensor, target: Tensor) -> None:
-        """Tell callbacks that a training batch begins."""
-        self.net.notify("on_batch_begin", batch=self._batch(x, target), training=True)
-
-    def _end_batch(self, x: Tensor, target: Tensor, losses: Tensor, raw: Tensor) -> None:
-        """Tell callbacks how a training batch went."""
-        predictions = self.fleet.predictions(raw).flatten(0, 1).unsqueeze(1)
-        batch, loss = self._batch(x, target), losses.mean()
-        self.net.history.record_batch("train_loss", loss.item())
-        self.net.history.record_batch("train_batch_size", len(batch[0]))
-        self.net.notify("on_batch_end", batch=batch, training=True, loss=loss, y_pred=predictions)
-
-    def _show_validation(self, raw: Tensor, losses: np.ndarray) -> None:
-        """Tell callbacks how validation went: every row with the prediction of the network that holds it out."""
-        data, fleet = self.validation, self.fleet
-        assert data is not None
-        predictions = fleet.predictions(raw)
-        places = sorted(range(fleet.n_active), key=lambda place: self.order[place])
-        x, y = (torch.cat(parts) for parts in zip(*map(data.rows_of, places), strict=True))
-        y_pred = torch.cat([predictions[place, : data.sizes[place]] for place in places])
-        batch, loss = (x, y), torch.tensor(float(np.mean(losses)))
-        self.net.notify("on_batch_begin", batch=batch, training=False)
-        self.net.history.record_batch("valid_loss", loss.item())
-        self.net.history.record_batch("valid_batch_size", len(x))
-        self.net.notify("on_batch_end", batch=batch, training=False, loss=loss, y_pred=y_pred.unsqueeze(1))
+    def _tell_of_rescues(self, member: Member) -> None:
+        """Warn of networks that did not stay finite."""
+        rescues = member.net.rescues_
+        if not rescues.any():
+            return
+        rescued = ", ".join(map(str, np.flatnonzero(rescues)))
+        words = (
+            f"The loss or the weights of network {rescued} became infinite or NaN in epoch "
+            f"{self.exploded_in[member.own][rescues > 0].min()}. Each was put back to its last finite state, its "
+            f"learning rate was divided by {1 / RATE_CUT:g} and its gradient clipped to a norm of {RESCUE_NORM:g}. "
+        )
+        if (rescues > MAX_RESCUES).any():
+            lost = ", ".join(map(str, np.flatnonzero(rescues > MAX_RESCUES)))
+            words += f"Network {lost} exploded {MAX_RESCUES + 1} times and was stopped in its best state. "
+        words += "Use a smaller `learning_rate`, set `max_grad_norm`, or look for outliers in the data."
+        warnings.warn(words, StepwiseWarning, stacklevel=2)
 
 
-def _overrides(callback, event: str) -> bool:
-    """Whether a callback does something at an event."""
-    return getattr(type(callback), event, None) is not getattr(Callback, event)
+def _finite_mean(values: np.ndarray) -> float:
+    """Mean of the finite values; NaN if there is none."""
+    finite = values[np.isfinite(values)]
+    return float(finite.mean()) if len(finite) else float("nan")

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sk_dlsteps.engine.batch_norm import BatchNorm
+from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
 
@@ -32,6 +35,10 @@ class MLPBuilder:
         Cost and statistics for the fleet.
     input_power : float or None
         Sum of the inputs' variances; None if each is 1, as after a StandardScaler.
+    dropout : tuple of float
+        Share of each hidden layer's activations that is zeroed in training; empty for none.
+    batch_norm : bool
+        Whether hidden layers normalise their sums.
 
     """
 
@@ -41,6 +48,8 @@ class MLPBuilder:
     output_bias: Tensor
     stages: dict[str, Any]
     input_power: float | None = None
+    dropout: tuple[float, ...] = ()
+    batch_norm: bool = False
 
     def __call__(self) -> MLPFleet:
         """A fresh fleet."""
@@ -52,7 +61,22 @@ class MLPBuilder:
         # matrix products are slow with.
         weights.append(torch.stack([weight.mT for weight in last]).to(dtype))
         biases = [torch.zeros(len(self.seeds), 1, width, dtype=dtype) for width in self.widths[1:-1]]
-        return MLPFleet(weights, [*biases, self.output_bias.clone()], self.activation, **fresh(self.stages))
+        return MLPFleet(
+            weights,
+            [*biases, self.output_bias.clone()],
+            self.activation,
+            dropout=self._dropout(),
+            norms=[BatchNorm(torch.ones_like(b), torch.zeros_like(b)) for b in biases] if self.batch_norm else [],
+            **fresh(self.stages),
+        )
+
+    def _dropout(self) -> Dropout | None:
+        """Masks with a stream for each network; None where nothing is dropped."""
+        if not any(self.dropout):
+            return None
+        shape = (len(self.dropout), len(self.seeds))
+        rates, widths = (np.array(own)[:, None] for own in (self.dropout, self.widths[1:-1]))
+        return Dropout(np.broadcast_to(rates, shape).copy(), np.broadcast_to(widths, shape).copy(), self.seeds)
 
 
 def fresh(stages: dict[str, Any]) -> dict[str, Any]:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
+
+from sk_dlsteps.exceptions import StepwiseWarning
 
 
 class Sweep(NamedTuple):
@@ -177,6 +180,17 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float, ceiling: 
     if pick > ceiling:
         pick, reason = ceiling, f"{reason}; lowered to the ceiling of {ceiling:g}"
     return LRCurve(rates, losses, smoothed, float(f"{pick:.2g}"), reason, True, alternatives)
+
+
+def warn_if_unreliable(curve: LRCurve, stacklevel: int) -> None:
+    """Tell the user that the default rate is used."""
+    if not curve.reliable:
+        warnings.warn(
+            f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
+            "Set `learning_rate` to a number to choose it yourself.",
+            StepwiseWarning,
+            stacklevel=stacklevel,
+        )
 
 
 def _median(losses: np.ndarray) -> np.ndarray:

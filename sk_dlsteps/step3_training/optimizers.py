@@ -6,6 +6,7 @@ import inspect
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 
 from sk_dlsteps.engine.fleet import Fleet
@@ -30,14 +31,14 @@ class OptimizerChoice:
         One of `OPTIMIZERS`, or a class.
     momentum : float
         Of "sgd".
-    weight_decay : float
+    weight_decay : float, or array of shape (K,) for the built-in networks
         lambda in lambda/2 * sum of w**2; decoupled for "adamw".
 
     """
 
     optimizer: str | type[torch.optim.Optimizer]
     momentum: float = 0.9
-    weight_decay: float = 0.0
+    weight_decay: float | np.ndarray = 0.0
 
     @property
     def name(self) -> str:
@@ -48,7 +49,7 @@ class OptimizerChoice:
         """The optimizer over the fleet's parameters."""
         options: dict[str, Any] = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         if isinstance(self.optimizer, str) and isinstance(fleet, MLPFleet):
-            groups = self._groups(list(fleet.weights), list(fleet.biases))
+            groups = self._groups(list(fleet.weights), fleet.undecayed())
             if self.optimizer == "sgd":
                 return FleetSGD(groups, lr=lr, **options)
             return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")
@@ -68,7 +69,7 @@ class OptimizerChoice:
 
     def _groups(self, weights: list, others: list) -> list[dict[str, Any]]:
         """One parameter group, or two where weights decay and the others do not."""
-        if not self.weight_decay:
+        if not np.any(self.weight_decay):
             # An explicit zero: torch's AdamW would decay by 0.01 of its own accord.
             return [{"params": [*weights, *others], "weight_decay": 0.0}]
         return [

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sk_dlsteps.engine import batches
-from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, to_tensors
+from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, epoch_shape, to_tensors
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.step1_cost.choice import choose_cost
 
@@ -27,17 +27,17 @@ def fleet_data(rows, batch_size, seeds=None):
     """Minibatches of networks with those rows."""
     generators = [np.random.default_rng(seed) for seed in seeds or range(len(rows))]
     n = 1 + max(int(own.max()) for own in rows)
-    return FleetData(*numbered_rows(n), rows, generators, batch_size)
+    n_rows = np.full(len(rows), min(map(len, rows)))
+    return FleetData(*numbered_rows(n), rows, generators, n_rows, np.full(len(rows), epoch_shape(n_rows[0], batch_size)))
 
 
 @given(n_rows=st.integers(1, 3000), batch_size=st.integers(1, 1100))
 @settings(deadline=None)
 def test_bounds_cover_every_row_once_in_even_batches_that_are_no_single_rows(n_rows, batch_size):
     data = fleet_data([np.arange(n_rows)], batch_size)
-    starts, ends = zip(*data.bounds, strict=True)
-    sizes = np.subtract(ends, starts)
-    assert starts == (0, *ends[:-1])
-    assert ends[-1] == n_rows
+    sizes = np.diff(data.bounds)
+    assert data.bounds[0] == 0
+    assert data.bounds[-1] == n_rows
     assert sizes.max() - sizes.min() <= 1
     assert sizes.max() <= max(batch_size, 3 if batch_size == 2 else 1)
     assert sizes.min() >= min(2, n_rows, batch_size)
@@ -55,8 +55,8 @@ def test_every_network_sees_its_own_rows_at_most_once_in_an_epoch(n_rows, batch_
     data = fleet_data(rows, batch_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "_CHUNK", chunk)
-        seen = [(x.clone(), y) for x, y in data.epoch(plain_fleet(len(rows)))]
-    assert [x.shape[1] for x, _ in seen] == [b - a for a, b in data.bounds]
+        seen = [(x.clone(), y) for x, y, _ in data.epoch(plain_fleet(len(rows)))]
+    assert [x.shape[1] for x, _ in seen] == np.diff(data.bounds).tolist()
     x, y = torch.cat([x for x, _ in seen], 1), torch.cat([y for _, y in seen], 1)
     assert torch.equal(x[..., 0].long(), y)
     for own, of_network in zip(rows, y.numpy(), strict=True):
@@ -69,8 +69,8 @@ def test_shuffles_depend_on_the_networks_own_generator_alone():
     together = fleet_data(rows, 20, seeds=[1, 2, 1])
     alone = fleet_data(rows[:1], 20, seeds=[2])
     for _ in range(3):
-        ((_, y),) = together.epoch(plain_fleet(3))
-        ((_, own),) = alone.epoch(plain_fleet(1))
+        ((_, y, _),) = together.epoch(plain_fleet(3))
+        ((_, own, _),) = alone.epoch(plain_fleet(1))
         assert torch.equal(y[1], own[0])
         assert torch.equal(y[0], y[2])
         assert not torch.equal(y[0], y[1])
@@ -88,8 +88,8 @@ def test_a_reordered_fleet_takes_its_rows_and_shuffles_with_it():
     rows = [np.arange(20), np.arange(20, 40)]
     data, untouched = fleet_data(rows, 20), fleet_data(rows, 20)
     data.reorder([1, 0])
-    ((_, y),) = data.epoch(plain_fleet(2))
-    ((_, expected),) = untouched.epoch(plain_fleet(2))
+    ((_, y, _),) = data.epoch(plain_fleet(2))
+    ((_, expected, _),) = untouched.epoch(plain_fleet(2))
     assert torch.equal(y, expected[[1, 0]])
 
 

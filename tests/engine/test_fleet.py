@@ -137,7 +137,7 @@ def users_fleet(n_networks=3):
 
 
 @pytest.mark.parametrize("make", [lambda: random_fleet((2, 4, 1)), users_fleet], ids=["mlp", "module"])
-def test_networks_come_back_to_what_was_remembered_of_them(make):
+def test_networks_come_back_to_what_was_kept_of_them(make):
     fleet = make().eval()
     x = torch.linspace(-1, 1, 8).reshape(4, 2)
     start = fleet(x).clone().detach()
@@ -160,7 +160,7 @@ def test_networks_come_back_to_what_was_remembered_of_them(make):
 
 
 @pytest.mark.parametrize("make", [lambda: random_fleet((2, 4, 1)), users_fleet], ids=["mlp", "module"])
-def test_what_was_remembered_moves_with_its_network(make):
+def test_what_was_kept_moves_with_its_network(make):
     fleet = make().eval()
     x = torch.linspace(-1, 1, 8).reshape(4, 2)
     start = fleet(x).clone().detach()

@@ -112,4 +112,4 @@ def test_an_optimizer_that_does_not_say_how_it_moves_is_an_error():
     weight, _ = random_stacks()
     weight.grad = torch.ones_like(weight)
     with pytest.raises(TypeError, match="FleetOptimizer defines no move"):
-        FleetOptimizer([weight], {"lr": 0.1}).step()
+        FleetOptimizer([weight], {"lr": 0.1, "weight_decay": 0.0}).step()

@@ -37,6 +37,7 @@ def test_history_has_skorchs_columns(small_fleets):
     net = small_fleets().fit(max_epochs=3)
     assert set(net.history[-1]) == {
         "batches", "epoch", "train_loss", "train_loss_best", "valid_loss", "valid_loss_best", "lr", "dur",
+        "gradient_norm_1", "gradient_norm_2",
     }  # fmt: skip
     assert net.history[:, "epoch"] == [1, 2, 3]
     assert net.history[:, "lr"] == [0.02] * 3

@@ -1,0 +1,58 @@
+"""Dropout masks, every network's from a stream of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# A mask compares random bytes with the rate, so rates are rounded to a 256th.
+_LEVELS = 256
+
+
+class Dropout:
+    """Masks of the hidden activations of K networks (Srivastava et al. 2014).
+
+    Parameters
+    ----------
+    rates : float array of shape (n_hidden_layers, K)
+        Share of each layer's activations that is zeroed, in [0, 1); what is left is
+        scaled up so that sums keep their expectation.
+    widths : int array of shape (n_hidden_layers, K)
+        Units of each layer.
+    seeds : sequence of int
+        One per network; its masks depend on nothing else.
+
+    """
+
+    def __init__(self, rates: np.ndarray, widths: np.ndarray, seeds: Sequence[int]) -> None:
+        self.rates, self.widths = np.asarray(rates, dtype=float), np.asarray(widths)
+        streams = (np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(1,))) for seed in seeds)
+        self.streams: list[np.random.BitGenerator] = list(streams)
+
+    @property
+    def thresholds(self) -> np.ndarray:
+        """Bytes below it are zeroed, (n_hidden_layers, K)."""
+        return np.minimum(np.round(self.rates * _LEVELS), _LEVELS - 1).astype(np.uint8)
+
+    def mask(self, layer: int, sizes: np.ndarray, like: Tensor) -> Tensor | None:
+        """Factors of the activations `like` (k, b, units), of which network j has ``sizes[j]`` rows; None for all 1."""
+        thresholds = self.thresholds[layer, : len(like)]
+        if not thresholds.any():
+            return None
+        drawn = np.empty(like.shape, dtype=np.uint8)
+        for k in np.flatnonzero(thresholds):
+            rows, units = sizes[k], self.widths[layer, k]
+            raw = np.asarray(self.streams[k].random_raw(-(-rows * units // 8)))
+            drawn[k, :rows, :units] = raw.view(np.uint8)[: rows * units].reshape(rows, units)
+        threshold = torch.from_numpy(thresholds).to(like.device).view(-1, 1, 1)
+        kept = torch.from_numpy(drawn).to(like.device) >= threshold
+        return kept.to(like.dtype).mul_(_LEVELS / (_LEVELS - threshold.to(like.dtype)))
+
+    def reorder(self, order: Sequence[int]) -> None:
+        """Put the networks into another order."""
+        index = np.asarray(order)
+        self.rates, self.widths = self.rates[:, index], self.widths[:, index]
+        self.streams = [self.streams[k] for k in order]

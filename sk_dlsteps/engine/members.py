@@ -1,0 +1,124 @@
+"""The nets whose networks are trained together, and their rows."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, epoch_shape, to_tensors
+from sk_dlsteps.engine.fleet import Fleet
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.net import FleetNet
+
+
+class Table(NamedTuple):
+    """The rows of one net: inputs, targets in the user's units, and who trains and validates on what."""
+
+    X: np.ndarray
+    y: np.ndarray
+    rows: Rows
+
+    @property
+    def n_rows(self) -> int:
+        """Rows of an epoch: its smallest network's."""
+        return min(map(len, self.rows.train))
+
+
+def gather_tables(
+    tables: Sequence[Table],
+    fleet: Fleet,
+    seeds: Sequence[int],
+    batch_sizes: Sequence[int],
+    augmentation: Augmentation | None,
+    dtype: torch.dtype,
+) -> FleetData:
+    """The training rows of several tables for a fleet of all their networks; an array that several share is held once.
+
+    Parameters
+    ----------
+    tables : sequence of Table
+        Those with more minibatches an epoch before those with fewer.
+    fleet : Fleet
+        The networks, in the order of the tables.
+    seeds : sequence of int
+        One for each network's shuffles.
+    batch_sizes : sequence of int
+        Of each table.
+    augmentation : callable or None
+        Of all.
+    dtype : torch dtype
+        Of the inputs.
+
+    """
+    x, y = _stacked(tables, fleet, dtype)
+    n_networks = [len(table.rows.train) for table in tables]
+    n_batches = [epoch_shape(table.n_rows, size) for table, size in zip(tables, batch_sizes, strict=True)]
+    return FleetData(
+        x,
+        y,
+        moved([table.rows.train for table in tables], tables),
+        [np.random.default_rng(seed) for seed in seeds],
+        np.repeat([table.n_rows for table in tables], n_networks),
+        np.repeat(n_batches, n_networks),
+        augmentation,
+    )
+
+
+def moved(rows: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list[np.ndarray]:
+    """Each table's rows, by network, as rows of the stack of all tables."""
+    starts = _starts(tables)
+    pairs = ((own, starts[id(table.X)]) for of_table, table in zip(rows, tables, strict=True) for own in of_table)
+    return [own + start if start else own for own, start in pairs]
+
+
+def _starts(tables: Sequence[Table]) -> dict[int, int]:
+    """Where each array begins in the stack of all."""
+    starts, end = {}, 0
+    for table in tables:
+        if id(table.X) not in starts:
+            starts[id(table.X)] = end
+            end += len(table.X)
+    return starts
+
+
+def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Inputs and targets of all tables, one below the other."""
+    distinct = {id(table.X): table for table in tables}.values()
+    parts = [to_tensors(table.X, table.y, fleet, dtype) for table in distinct]
+    if len(parts) == 1:
+        return parts[0]
+    x, y = zip(*parts, strict=True)
+    return torch.cat(x), torch.cat(y)
+
+
+@dataclass
+class Member:
+    """One net whose networks, `first` to `stop`, are trained in a fleet that may hold those of others."""
+
+    net: FleetNet
+    table: Table
+    n_epochs: int
+    first: int
+    stop: int
+    schedule_state: dict[str, np.ndarray] | None = None
+    lowest: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def own(self) -> slice:
+        """Its networks' numbers."""
+        return slice(self.first, self.stop)
+
+    @property
+    def n_batches(self) -> int:
+        """Minibatches of an epoch."""
+        return epoch_shape(self.table.n_rows, self.net.batch_size)
+
+    def factor(self, progress: float) -> float:
+        """The schedule's factor of the rate at `progress` in [0, 1]."""
+        return 1.0 if self.net.schedule is None else self.net.schedule(progress)

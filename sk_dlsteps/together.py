@@ -1,0 +1,213 @@
+"""Many fits as a few fleets: what is alike is trained side by side, to the same result as alone."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.pipeline import Pipeline
+
+from sk_dlsteps.engine.device import choose_threads
+from sk_dlsteps.engine.members import Table
+from sk_dlsteps.engine.merge import merge, split
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.engine.training import Training
+from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.plan import Plan
+from sk_dlsteps.preparation import Data, Prepared, find_rates, make_net, prepare, train
+from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
+
+if TYPE_CHECKING:
+    from sk_dlsteps.recipe import StepwiseEstimator
+
+# Numbers that a fleet's minibatches may hold: as many as stay in the processor's cache. And the operations
+# that take as long as what a step costs besides them: narrow networks are filled up to wide ones for less.
+# By measurement (docs/benchmarks.md, "Search").
+FLEET_NUMBERS, STEP_FLOPS = 2**20, 6e6
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """One estimator on its way: its number, what was decided for it, and what its table says of names."""
+
+    i: int
+    estimator: StepwiseEstimator
+    prepared: Prepared
+    names: dict[str, Any]
+
+    @property
+    def flops(self) -> float:
+        """Operations of a step, all networks together."""
+        plan = self.prepared.plan
+        layers = (plan.n_inputs, *plan.hidden_units, plan.n_outputs)
+        return 6 * plan.n_networks * plan.batch_size * sum(a * b for a, b in pairwise(layers))
+
+    @property
+    def numbers(self) -> int:
+        """Numbers that its minibatches hold."""
+        plan = self.prepared.plan
+        return plan.n_networks * plan.batch_size * (plan.n_inputs + sum(plan.hidden_units) + plan.n_outputs)
+
+
+def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple]) -> Iterator[tuple[int, Any]]:
+    """Fit estimators, each equal to ``estimator.fit(X, y)`` to floating-point noise, in as few fleets as pay.
+
+    Parameters
+    ----------
+    estimators : sequence of StepwiseEstimator
+        Fitted in place.
+    tables : sequence of (X, y)
+        One for each. Estimators that are given the same objects share the work on them.
+
+    Yields
+    ------
+    i : int
+        Number of an estimator that is ready.
+    error : Exception or None
+        Why it could not be fitted.
+
+    """
+    received: dict[tuple, tuple[Data, dict[str, Any]]] = {}
+    fits = []
+    for i, (estimator, (X, y)) in enumerate(zip(estimators, tables, strict=True)):
+        try:
+            parameters = estimator.get_params(deep=False)
+            check_parameters(parameters)
+            key = (type(estimator), id(X), id(y))
+            if key not in received:
+                received[key] = estimator._receive(X, y, None, None)
+            data, names = received[key]
+            fits.append(_Fit(i, estimator, prepare(parameters, data), names))
+        except Exception as error:
+            yield i, error
+    for fleet in _fleets(fits):
+        error = _try_to_fit(fleet)
+        if error is not None and len(fleet) > 1:
+            for fit in fleet:
+                yield fit.i, _try_to_fit([fit])
+        else:
+            yield from ((fit.i, error) for fit in fleet)
+
+
+def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
+    """Fit a fleet; what went wrong, if anything."""
+    try:
+        _fit_fleet(fleet)
+    except Exception as error:
+        return error
+    return None
+
+
+def _fleets(fits: Sequence[_Fit]) -> Iterator[list[_Fit]]:
+    """Fits that are trained together, widest first; those with more minibatches stand before those with fewer."""
+    alike: dict[Hashable, list[_Fit]] = {}
+    for fit in fits:
+        alike.setdefault(_kind(fit), []).append(fit)
+    for group in alike.values():
+        fleet: list[_Fit] = []
+        for fit in sorted(group, key=lambda fit: (-fit.flops / fit.prepared.plan.n_networks, fit.i)):
+            if fleet and not _joins(fit, fleet):
+                yield _in_order(fleet)
+                fleet = []
+            fleet.append(fit)
+        yield _in_order(fleet)
+
+
+def _joins(fit: _Fit, fleet: list[_Fit]) -> bool:
+    """Whether a fit joins a fleet of wider ones: the fleet stays small enough, and filling up is worth it."""
+    widest = fleet[0]
+    per_network = widest.numbers / widest.prepared.plan.n_networks
+    n_networks = sum(f.prepared.plan.n_networks for f in [*fleet, fit])
+    filled = widest.flops / widest.prepared.plan.n_networks * fit.prepared.plan.n_networks
+    return n_networks * per_network <= FLEET_NUMBERS and filled - fit.flops <= STEP_FLOPS
+
+
+def _in_order(fleet: list[_Fit]) -> list[_Fit]:
+    """Fits with more minibatches an epoch before those with fewer."""
+    return sorted(fleet, key=lambda fit: -fit.prepared.n_batches)
+
+
+def _kind(fit: _Fit) -> Hashable:
+    """What fits must agree on to be trained as one fleet; a key of its own for one that cannot be."""
+    p, prepared = fit.estimator.get_params(deep=False), fit.prepared
+    plan = prepared.plan
+    if p["module"] != "mlp" or p["callbacks"] or p["verbose"] or not isinstance(p["optimizer"], str):
+        return fit.i
+    return (
+        plan.task,
+        plan.loss,
+        None if isinstance(p["loss"], str) else id(p["loss"]),
+        prepared.Z.shape[1],
+        prepared.input_clip,
+        plan.n_outputs,
+        len(plan.hidden_units),
+        plan.activation,
+        plan.batch_size,
+        plan.batch_norm,
+        repr(plan.augmentation),
+        plan.optimizer,
+        p["momentum"],
+        prepared.rows.valid is None,
+        plan.device,
+        p["n_threads"],
+    )
+
+
+def _fit_fleet(fleet: list[_Fit]) -> None:
+    """Find the rates of some fits, train them as one fleet, and make each a fitted estimator."""
+    curves = _find_rates(fleet)
+    plans = [
+        replace(
+            fit.prepared.plan,
+            learning_rate=float(fit.estimator.learning_rate) if curve is None else curve.learning_rate,
+        )
+        for fit, curve in zip(fleet, curves, strict=True)
+    ]
+    pipelines = _train(fleet, plans)
+    for fit, plan, curve, pipeline in zip(fleet, plans, curves, pipelines, strict=True):
+        fit.estimator._conclude(fit.prepared, plan, curve, pipeline, fit.names)
+
+
+def _find_rates(fleet: list[_Fit]) -> list[LRCurve | None]:
+    """The curve of each fit whose rate is to be found, those with equally many steps swept together."""
+    curves: list[LRCurve | None] = [None] * len(fleet)
+    alike: dict[tuple[int, int], list[int]] = {}
+    for place, fit in enumerate(fleet):
+        if fit.estimator.learning_rate == "auto":
+            alike.setdefault((fit.prepared.n_batches, fit.prepared.n_steps), []).append(place)
+    for places in alike.values():
+        found = find_rates([fleet[place].prepared for place in places])
+        for place, curve in zip(places, found, strict=True):
+            curves[place] = curve
+            warn_if_unreliable(curve, stacklevel=2)
+    return curves
+
+
+def _train(fleet: list[_Fit], plans: list[Plan]) -> list[Pipeline]:
+    """Train everybody's networks side by side."""
+    prepared = [fit.prepared for fit in fleet]
+    if len(fleet) == 1:
+        return [train(prepared[0], plans[0], fleet[0].estimator.callbacks, fleet[0].estimator.verbose)]
+    nets = [make_net(own, plan) for own, plan in zip(prepared, plans, strict=True)]
+    for net, own in zip(nets, prepared, strict=True):
+        net.initialize()
+        net.expect(own.data.target.values)
+    _train_merged(nets, fleet, plans)
+    return [Pipeline([("scaler", own.scaler), ("net", net)]) for own, net in zip(prepared, nets, strict=True)]
+
+
+def _train_merged(nets: list[FleetNet], fleet: list[_Fit], plans: list[Plan]) -> None:
+    """Train the nets' networks as one fleet, each at its own rate, decay and length."""
+    modules = [net.module_ for net in nets]
+    merged = merge(modules)
+    decay = np.repeat([plan.weight_decay for plan in plans], [plan.n_networks for plan in plans])
+    choice = fleet[0].prepared.optimizer
+    optimizer = replace(choice, weight_decay=decay if decay.any() else 0.0)(merged, 1.0)
+    if fleet[0].estimator.n_threads == "auto":
+        nets[0].n_threads = choose_threads(sum(fit.flops for fit in fleet))
+    tables = [Table(fit.prepared.Z, fit.prepared.data.target.values, fit.prepared.rows) for fit in fleet]
+    Training(merged, optimizer, nets, tables, [plan.max_epochs for plan in plans]).run()
+    split(merged, modules)
