@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.datasets import load_breast_cancer
+from sklearn.datasets import load_breast_cancer, load_digits
 from sklearn.model_selection import train_test_split
 
-from sk_dlsteps import LearningRateDisplay, StepwiseClassifier
+from sk_dlsteps import LearningCurveDisplay, LearningRateDisplay, StepwiseClassifier, learning_curve
 
 
 def draw_learning_rate(folder: Path) -> Path:
@@ -19,11 +21,22 @@ def draw_learning_rate(folder: Path) -> Path:
     X, y = load_breast_cancer(return_X_y=True)
     X_train, _, y_train, _ = train_test_split(X, y, random_state=0)
     model = StepwiseClassifier(random_state=0).fit(X_train, y_train)
-    path = folder / "learning_rate.svg"
-    # A fixed salt and no date: the same curve gives the same file.
+    return _save(folder / "learning_rate.svg", lambda ax: LearningRateDisplay.from_estimator(model, ax=ax))
+
+
+def draw_learning_curve(folder: Path) -> Path:
+    """Draw the learning curve of the page on step 4."""
+    X, y = load_digits(return_X_y=True)
+    model = StepwiseClassifier(n_estimators=1, max_epochs=10, learning_rate=0.01, random_state=0)
+    curve = learning_curve(model, X, y, random_state=0)
+    return _save(folder / "learning_curve.svg", LearningCurveDisplay(curve).plot)
+
+
+def _save(path: Path, draw: Callable[[Axes], object]) -> Path:
+    """A picture as SVG; the same picture gives the same file, as the salt is fixed and there is no date."""
     with mpl.rc_context({"svg.hashsalt": "sk_dlsteps"}):
         figure = Figure(figsize=(7, 4.3), layout="constrained")
-        LearningRateDisplay.from_estimator(model, ax=figure.subplots())
+        draw(figure.subplots())
         figure.savefig(path, metadata={"Date": None})
     path.write_text("".join(_tidy(line) for line in path.read_text().splitlines()))
     return path
@@ -38,4 +51,6 @@ def _tidy(line: str) -> str:
 
 
 if __name__ == "__main__":
-    print(draw_learning_rate(Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "images")))
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "images")
+    for draw in (draw_learning_rate, draw_learning_curve):
+        print(draw(folder))

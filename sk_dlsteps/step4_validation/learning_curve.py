@@ -112,7 +112,8 @@ def learning_curve(
     Raises
     ------
     ValueError
-        If `cv` cannot split the rows, `train_sizes` are none of their numbers, or all fits fail.
+        If `cv` cannot split the rows, `train_sizes` are none of their numbers, `scoring` is more than one
+        score, or all fits fail.
 
     Examples
     --------
@@ -126,6 +127,8 @@ def learning_curve(
 
     """
     X, y, groups = indexable(X, y, groups)
+    if not (scoring is None or isinstance(scoring, str) or callable(scoring)):
+        raise ValueError(f"`scoring` must be one score, a name or a callable, got {scoring!r}")
     scorer = check_scoring(estimator, scoring=scoring)
     folds = _folds(check_cv(cv, y, classifier=is_classifier(estimator)), X, y, groups)
     sizes = _sizes(train_sizes, min(len(train) for train, _ in folds))

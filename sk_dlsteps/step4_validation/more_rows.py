@@ -14,7 +14,7 @@ from sk_dlsteps.step4_validation.noise import paired_difference
 # Viering & Loog (2022). Five sizes do not settle its exponent, so that all of these are kept, each weighted by
 # how well it explains the mean scores. Hestness et al. saw 0.07 to 0.35, theory knows 0.5 and 1; small tables
 # fall faster where a model has hardly more rows than coefficients.
-EXPONENTS = tuple(np.geomspace(0.1, 2.0, 32).round(4).tolist())
+EXPONENTS = tuple(np.geomspace(0.1, 2.0, 40).round(4).tolist())
 # Twice the rows must take away this share of what is missing to the best score, or they hardly help:
 # 1 - 2**-0.07, the flattest curve of Hestness et al.
 LEAST_SHARE = 0.05
@@ -98,9 +98,9 @@ def judge_more_rows(
     Examples
     --------
     >>> sizes = np.array([50, 100, 200, 400])
-    >>> scores = 0.9 - 4 / sizes[:, None] + np.array([0.02, -0.01, -0.01])
+    >>> scores = 0.9 - 6 / sizes[:, None] + np.array([0.02, -0.01, -0.01])
     >>> judge_more_rows(sizes, scores, score_name="R2").because
-    'twice the rows (800 for 400) would bring about +0.0050 R2 (0.0050 to 0.0050)'
+    'twice the rows (800 for 400) would bring about +0.0075 R2 (0.0075 to 0.0075)'
 
     """
     sizes, scores, shortage = _usable(np.asarray(train_sizes, dtype=float), np.asarray(test_scores, dtype=float))
@@ -152,7 +152,7 @@ def _extrapolate(sizes: np.ndarray, scores: np.ndarray, test_share: float) -> tu
     """The gain by twice the rows, and the bounds of its interval."""
     n_sizes, n_folds = scores.shape
     exponents = np.asarray(EXPONENTS)
-    rounding = max(_ROUNDING * float(np.abs(scores).max()), np.finfo(float).tiny ** 0.5) ** 2
+    rounding = max(_ROUNDING * float(np.abs(scores).max()), 1e-100) ** 2
     # Fewer rows never score more evenly: a small variance of few folds is luck.
     variance = (scores - scores[-1]).var(axis=1, ddof=1)
     variance[-1] = variance[-2]
