@@ -21,6 +21,8 @@ _BAND = 0.15
 _MARGIN = 0.12
 # A size that scores worse than so many times the spread of the others is let out of the picture.
 _OUTLIER = 3.0
+# Sizes closer than this share of the axis do not both have a label.
+_NEAR = 0.06
 # Characters of a line below the title, and points from line to line.
 _WIDTH, _LINE = 92, 12
 
@@ -210,7 +212,7 @@ class LearningCurveDisplay:
         n = curve.train_sizes[-1]
         expected = np.isfinite(curve.expected_score)
         ax.set_xscale("log")
-        ax.xaxis.set_major_locator(FixedLocator([*curve.train_sizes, *([2 * n] if expected else [])]))
+        ax.xaxis.set_major_locator(FixedLocator(_apart([*curve.train_sizes, *([2 * n] if expected else [])])))
         ax.xaxis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:,.0f}"))
         ax.xaxis.set_minor_locator(NullLocator())
         shown = [_moments(curve.train_scores), _moments(curve.test_scores)]
@@ -224,6 +226,15 @@ class LearningCurveDisplay:
         bottom = max(values.min(), middle - _OUTLIER * max(high - middle, middle - low))
         if high > bottom:
             ax.set_ylim(bottom - _MARGIN * (high - bottom), high + _MARGIN * (high - bottom))
+
+
+def _apart(sizes: list[int]) -> list[int]:
+    """The largest size, and those before it whose labels do not touch."""
+    kept = [sizes[-1]]
+    for size in sizes[-2::-1]:
+        if np.log(kept[-1] / size) > _NEAR * np.log(sizes[-1] / sizes[0]):
+            kept.append(size)
+    return kept[::-1]
 
 
 def _moments(scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -72,6 +72,13 @@ def test_the_axes_name_the_score_and_the_sizes(curve, ax):
     }
 
 
+def test_labels_of_sizes_that_touch_are_left_out(ax):
+    curve = learning_curve(Ridge(), X, y, train_sizes=[20, 340, 345, 350], random_state=0)
+    LearningCurveDisplay(curve).plot(ax)
+    ax.figure.canvas.draw()
+    assert [label.get_text() for label in ax.get_xticklabels()] == ["20", "350", "700"]
+
+
 def test_without_an_expectation_only_the_measured_is_drawn(ax):
     curve = learning_curve(Ridge(), X, y, train_sizes=[100, 200], random_state=0)
     LearningCurveDisplay(curve).plot(ax)
