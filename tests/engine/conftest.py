@@ -65,7 +65,9 @@ class SmallFleets:
     def n_outputs(self) -> int:
         return self.cost.n_outputs(self.target.n_columns)
 
-    def builder(self, networks=None, widths=(5,), activation="tanh", module=None, encode=False):
+    def builder(
+        self, networks=None, widths=(5,), activation="tanh", module=None, encode=False, dropout=(), batch_norm=False
+    ):
         """Builds the fleet of the numbered networks: the built-in ones, or a user's module."""
         networks = list(range(self.n_networks) if networks is None else networks)
         train = [self.train[k] for k in networks]
@@ -85,7 +87,8 @@ class SmallFleets:
         if module is not None:
             return ModuleBuilder(module, n_inputs, self.n_outputs, seeds, stages)
         bias = self.target.output_bias(self.cost, train, self.dtype)
-        return MLPBuilder((n_inputs, *widths, self.n_outputs), activation, seeds, bias, stages)
+        layers = (n_inputs, *widths, self.n_outputs)
+        return MLPBuilder(layers, activation, seeds, bias, stages, dropout=dropout, batch_norm=batch_norm)
 
     def _ramps(self, networks):
         """Three ramps for two of the columns, others for every network."""
