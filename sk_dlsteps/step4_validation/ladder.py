@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -43,6 +44,7 @@ def climb(
     cv_splits: list,
     random_state: Any,
     score_name: str = "score",
+    rung_networks: int | None = 1,
     announce: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Ladder]:
@@ -81,6 +83,10 @@ def climb(
         For draws and shuffled labels.
     score_name : str, default="score"
         For verdicts.
+    rung_networks : int or None, default=1
+        Networks of each candidate, where the estimator has more: a last rung then compares the
+        start and the best with all of them. None compares with all of them throughout, which costs
+        more and errs less.
     announce : callable or None, default=None
         Told in words what is tried next.
     clock : callable, default=time.monotonic
@@ -97,7 +103,7 @@ def climb(
     climber = _Climber(evaluate, problem, budget, score_name, announce or (lambda _: None))
     # Of None check_random_state makes the global generator, which is not ours to turn.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
-    climber.begin(param_distributions)
+    climber.begin(param_distributions, rung_networks)
     yield climber.ladder("Only the start was tried.")
     if not climber.stopped:
         target = set_target(
@@ -168,16 +174,17 @@ class _Climber:
         self.seen: set[str] = set()
         self.training_target = self.stopped = ""
 
-    def begin(self, param_distributions: Mapping[str, Any] | None) -> None:
-        """Climb the first rung: the estimator as it is, or one network of it."""
-        several = self.problem.parameters.get("n_estimators", 1) != 1
-        self.ensemble = several and self.n_estimators not in (param_distributions or {})
+    def begin(self, param_distributions: Mapping[str, Any] | None, rung_networks: int | None) -> None:
+        """Climb the first rung: the estimator as it is, or with as many networks as rungs compare."""
+        own = self.problem.parameters.get("n_estimators", 1)
+        fewer = rung_networks is not None and (own == "auto" or (isinstance(own, Integral) and own > rung_networks))
+        self.ensemble = fewer and self.n_estimators not in (param_distributions or {})
         n_least = N_LAST + 2
         if self.ensemble and self.budget.n_iter < n_least:
             self.ensemble = False
             self.stopped = f"`n_iter={self.budget.n_iter}` has no room for rungs, which takes {n_least} or more"
-        because = "one network of the estimator, since rungs compare single ones" if self.ensemble else "as it is"
-        self.params: dict[str, Any] = {self.n_estimators: 1} if self.ensemble else {}
+        because = f"as it is, but for `n_estimators={rung_networks}`" if self.ensemble else "as it is"
+        self.params: dict[str, Any] = {self.n_estimators: rung_networks} if self.ensemble else {}
         if self.ensemble:
             self.budget.keep_back(N_LAST, self.problem.parameters["n_estimators"])
         ((self.scores,), self.index) = self._score("start", [self.params])
@@ -256,12 +263,10 @@ class _Climber:
         differences = [self._over(own, scores[0]) for own in scores]
         chosen = len(candidates) - 1 if differences[-1].mean > 0 or not scores[0].complete else 0
         self.params, self.index = candidates[chosen], first + chosen
-        if not best:
-            verdict = "the start's own networks are the result"
-        else:
-            verdict = (
-                f"all networks together, the best is {differences[-1]} {'ahead of' if chosen else 'beside'} the start"
-            )
+        verdict = "the start's own networks are the result"
+        if best:
+            outcome = "better" if chosen else "no better"
+            verdict = f"with all networks the ladder's best is {outcome} than the start ({differences[-1]})"
         because = "what counts is the estimator's own number of networks"
         self._add(4, "ensemble", because, candidates, candidates, scores, differences, chosen, chosen > 0, verdict)
 

@@ -248,6 +248,15 @@ def test_where_nothing_was_kept_the_last_rung_holds_the_start_alone():
     assert ladder.best_index == len(world.tried) - 1
 
 
+@pytest.mark.parametrize(("own", "rungs", "compared"), [("auto", 3, 3), (5, 3, 3), (2, 3, None), (5, None, None)])
+def test_rungs_compare_so_many_networks_or_as_many_as_there_are(own, rungs, compared):
+    world = World(likes_dropout, model=StepwiseRegressor(n_estimators=own))
+    ladder = final(world, rung_networks=rungs)
+    assert {params.get("n_estimators") for call in world.calls[:-1] for params in call} == {compared}
+    assert (ladder[-1].name == "ensemble") == (compared is not None)
+    assert ladder.params == {"dropout": 0.375}
+
+
 def test_a_user_who_names_n_estimators_has_it_searched_as_any_other():
     world = World(lambda p: 0.5 + 0.1 * (p["n_estimators"] == 4), model=StepwiseRegressor())
     ladder = final(world, param_distributions={"n_estimators": [1, 2, 4]})
