@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -74,7 +74,7 @@ class Trial:
         return result
 
 
-def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Iterator[Scored]:
+def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[Scored, None, None]:
     """Fit each candidate on the training rows of each fold and score it.
 
     Parameters
@@ -162,13 +162,15 @@ class _Fit:
     number: int
     fold: int
     estimator: Any
-    leading: Any = None
+    X: Any
+    y: Any
+    leading: Any
     """Fitted transformers that stand before the part that trains, or None."""
 
     @property
     def last(self) -> Any:
-        """The part that trains."""
-        return self.estimator if self.leading is None else self.estimator.steps[-1][1]
+        """The part that trains, on X and y."""
+        return last_step(self.estimator)
 
     def whole(self) -> Any:
         """The estimator that predicts, once the last part is trained."""
@@ -191,7 +193,6 @@ class _Batch:
         """Transform where a pipeline says so, train, score."""
         self.folds = [self._cut(*split) for split in self.trial.splits]
         fits: list[_Fit] = []
-        tables: list[tuple[Any, Any]] = []
         held = 0
         for same in _by_transformers(numbers, estimators, candidates):
             for fold, rows in enumerate(self.folds):
@@ -200,30 +201,29 @@ class _Batch:
                     for number in same:
                         yield number, fold, self.trial.failed(error, _num_samples(rows.X_test))
                     continue
-                fits += [_Fit(number, fold, clone(estimators[number]), leading) for number in same]
-                tables += [(Z, rows.y)] * len(same)
+                fits += [_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading) for number in same]
                 held += 0 if leading is None else getattr(Z, "nbytes", 8 * np.size(Z))
             if held > MOST_BYTES:
-                yield from self._train(fits, tables)
-                fits, tables, held = [], [], 0
-        yield from self._train(fits, tables)
+                yield from self._train(fits)
+                fits, held = [], 0
+        if fits:
+            yield from self._train(fits)
 
     def _cut(self, train, test) -> _Fold:
         """The rows of a fold."""
         estimator, X, y, params = self.trial.estimator, self.X, self.y, self.trial.score_params
+        X_train, y_train = _safe_split(estimator, X, y, train)
+        X_test, y_test = _safe_split(estimator, X, y, test, train)
+        params_train = _check_method_params(X, params=params, indices=train)
         return _Fold(
-            *_safe_split(estimator, X, y, train),
-            *_safe_split(estimator, X, y, test, train),
-            _check_method_params(X, params=params, indices=train),
-            _check_method_params(X, params=params, indices=test),
+            X_train, y_train, X_test, y_test, params_train, _check_method_params(X, params=params, indices=test)
         )
 
-    def _train(self, fits: list[_Fit], tables: list[tuple[Any, Any]]) -> Iterator[Scored]:
-        """Hand the fits over, and score each as soon as it is ready."""
+    def _train(self, fits: list[_Fit]) -> Iterator[Scored]:
+        """Hand the fits over, and score each as soon as it is ready; `fits` is used up."""
         # Candidate by candidate, so that an interruption finds as many complete ones as possible.
-        order = sorted(range(len(fits)), key=lambda i: (fits[i].number, fits[i].fold))
-        fits, tables = [fits[i] for i in order], [tables[i] for i in order]
-        parts = [fit.last for fit in fits]
+        fits.sort(key=lambda fit: (fit.number, fit.fold))
+        parts, tables = [fit.last for fit in fits], [(fit.X, fit.y) for fit in fits]
         done, spent, started = [], 0.0, time.perf_counter()
         try:
             for i, error in self.hook(parts, tables):

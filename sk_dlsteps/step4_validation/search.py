@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
+from contextlib import closing
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -276,8 +277,9 @@ class StepwiseSearchCV(BaseSearchCV):
             if has_workers(self.n_jobs)
             else evaluate(trial, X, y, candidates)
         )
-        for number, fold, result in scored:
-            tried.note(first + number, fold, result)
+        with closing(scored):
+            for number, fold, result in scored:
+                tried.note(first + number, fold, result)
 
     def _climb(self, trial: Trial, X, y, space: Any, prefix: str, tried: Tried) -> None:
         """Climb the ladder, and keep its state after each rung."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+import warnings
+from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor
-from contextlib import closing
 from itertools import pairwise
 from typing import Any
 
@@ -40,7 +40,9 @@ def has_workers(n_jobs: int | None) -> bool:
     return effective_n_jobs(n_jobs) > 1
 
 
-def evaluate_on_workers(trial: Trial, X, y, candidates: list[dict[str, Any]], n_jobs: int | None) -> Iterator[Scored]:
+def evaluate_on_workers(
+    trial: Trial, X, y, candidates: list[dict[str, Any]], n_jobs: int | None
+) -> Generator[Scored, None, None]:
     """Do what `evaluate` does, on joblib's workers.
 
     Parameters
@@ -115,11 +117,14 @@ def _run(trial: Trial, X, y, candidates, batches: list[list[int]], n_jobs: int |
     results = parallel(
         delayed(_work)(trial, X, y, [candidates[number] for number in batch], batch) for batch in batches
     )
-    if kind == "list":
-        yield from results
-        return
-    with closing(results):
-        yield from results
+    try:
+        for scored in results:  # not `yield from`, which would close them before the warning is silenced
+            yield scored
+    finally:
+        if kind != "list":
+            # joblib warns of batches that nobody waits for any more; an interruption wants just that.
+            with warnings.catch_warnings(action="ignore"):
+                results.close()
 
 
 def _work(trial: Trial, X, y, candidates: list[dict[str, Any]], numbers: list[int]) -> list[Scored]:
