@@ -256,17 +256,27 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[fl
 
 
 def set_factors(optimizer: torch.optim.Optimizer, factors: Sequence[float] | None) -> None:
-    """Multiply the rates that somebody else sets by a factor for each network; torch's optimizers know none."""
+    """Multiply the rates that somebody else sets by a factor for each network."""
     for group in optimizer.param_groups:
         if "factors" in group:
             group["factors"] = factors
+        elif factors is None or group["network"] < len(factors):
+            group["factor"] = 1.0 if factors is None else float(factors[group["network"]])
 
 
 def step_first(optimizer: torch.optim.Optimizer, k: int) -> None:
     """Move the first k networks; torch's own optimizers know no order and move all that have a gradient."""
     if isinstance(optimizer, FleetOptimizer):
         optimizer.n_moving = k
+        optimizer.step()
+        return
+    # For the step only: whoever sets the rates reads them too.
+    rates = [group["lr"] for group in optimizer.param_groups]
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate * group.get("factor", 1.0)
     optimizer.step()
+    for group, rate in zip(optimizer.param_groups, rates, strict=True):
+        group["lr"] = rate
 
 
 def reset(optimizer: torch.optim.Optimizer, which: Sequence[int]) -> None:

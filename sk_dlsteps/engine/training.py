@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # What a network gets whose loss or weights are no longer finite: a share of its rate, a bound on the
 # norm of its gradient, and so many chances.
 RATE_CUT, RESCUE_NORM, MAX_RESCUES = 0.1, 1.0, 5
-# Training rows of each network on which gradients and dead units are looked at, in epochs 1, 2, 4, 8, ...
+# Training rows of each network, at the most, on which gradients and dead units are looked at, in epochs 1, 2, 4, 8, ...
 _LOOK_ROWS = 256
 
 
@@ -234,7 +234,8 @@ class Training:
         """Measure gradients and dead units on some training rows of each active network."""
         if not len(self.active):
             return
-        rows = [own[:_LOOK_ROWS] for own in self.data.rows[: self.fleet.n_active]]
+        # From everywhere: a table may be sorted.
+        rows = [own[:: -(-len(own) // _LOOK_ROWS)] for own in self.data.rows[: self.fleet.n_active]]
         sizes = np.array([len(own) for own in rows])
         index = np.stack([np.concatenate([own, np.repeat(own[:1], sizes.max() - len(own))]) for own in rows])
         x, target = gather(self.data.X, self.data.y, torch.from_numpy(index).to(self.data.X.device))

@@ -1,5 +1,6 @@
 """Fleet optimizers against torch's own on each network alone."""
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -113,3 +114,121 @@ def test_an_optimizer_that_does_not_say_how_it_moves_is_an_error():
     weight.grad = torch.ones_like(weight)
     with pytest.raises(TypeError, match="FleetOptimizer defines no move"):
         FleetOptimizer([weight], {"lr": 0.1, "weight_decay": 0.0}).step()
+
+
+def random_gradients(stacks, generator):
+    """The same gradients for the stacks as they are given to each network alone."""
+    gradients = [torch.randn(p.shape, generator=generator, dtype=torch.float64) for p in stacks]
+    for stack, gradient in zip(stacks, gradients, strict=True):
+        stack.grad = gradient.clone()
+    return gradients
+
+
+@pytest.mark.parametrize("decays", [[0.1, 0.0, 0.3, 2.0], [0.2, 0.2, 0.2, 0.2]], ids=["different", "equal"])
+@pytest.mark.parametrize("rates", [None, [1.0, 0.5, 0.0, 2.0]], ids=["one rate", "own rates"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_network_decays_at_its_own_rate_as_torch_decays_it_alone(kind, rates, decays):
+    fleet_kind, torch_kind, options = KINDS[kind]
+    weight, bias = random_stacks()
+    alone = [(nn.Parameter(weight[k].detach().clone()), nn.Parameter(bias[k].detach().clone())) for k in range(4)]
+    singles = [torch_kind(groups([w], [b], own), lr=0.1, **options) for (w, b), own in zip(alone, decays, strict=True)]
+    fleet = fleet_kind(groups([weight], [bias], np.array(decays)), lr=0.1, **options)
+    generator = torch.Generator().manual_seed(1)
+    order = [0, 1, 2, 3]
+    for n_active in [4] * 10 + [3] * 10:
+        if n_active == 3 and len(order) == 4 and order[0] == 0:
+            new = [2, 0, 3, 1]
+            optimizers.reorder(fleet, new, 3)
+            for stack in (weight, bias):
+                stack.data.copy_(stack.data[torch.tensor(new)])
+            order = new
+        fleet.forget_slices()
+        gradients = random_gradients((weight, bias), generator)
+        optimizers.set_rate(fleet, 0.05, None if rates is None else [rates[k] for k in order[:n_active]])
+        fleet.step()
+        for place, k in enumerate(order[:n_active]):
+            for group in singles[k].param_groups:
+                group["lr"] = 0.05 * (1.0 if rates is None else rates[k])
+            for p, gradient in zip(alone[k], gradients, strict=True):
+                p.grad = gradient[place].clone()
+            singles[k].step()
+    for place, k in enumerate(order):
+        torch.testing.assert_close(weight[place], alone[k][0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(bias[place], alone[k][1], rtol=1e-12, atol=1e-12)
+    assert fleet.param_groups[0]["weight_decay"].tolist() == [decays[k] for k in order]
+
+
+@pytest.mark.parametrize("decay", [0.1, np.array([0.1, 0.2, 0.0, 0.3])], ids=["one", "own"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_networks_with_fewer_steps_an_epoch_take_those_that_torch_would_take(kind, decay):
+    fleet_kind, torch_kind, options = KINDS[kind]
+    weight, bias = random_stacks()
+    decays = np.broadcast_to(decay, 4)
+    alone = [(nn.Parameter(weight[k].detach().clone()), nn.Parameter(bias[k].detach().clone())) for k in range(4)]
+    singles = [
+        torch_kind(groups([w], [b], float(own)), lr=0.1, **options) for (w, b), own in zip(alone, decays, strict=True)
+    ]
+    fleet = fleet_kind(groups([weight], [bias], decay), lr=0.1, **options)
+    n_steps, order = [5, 5, 3, 1], [0, 1, 2, 3]
+    fleet.expect(n_steps)
+    generator = torch.Generator().manual_seed(1)
+    for epoch in range(6):
+        if epoch == 3:
+            # The first network stops.
+            new = [1, 2, 3, 0]
+            optimizers.reorder(fleet, new, 3)
+            for stack in (weight, bias):
+                stack.data.copy_(stack.data[torch.tensor(new)])
+            order = new
+        active = order[: fleet.n_active]
+        for step in range(5):
+            moving = [k for k in active if step < n_steps[k]]
+            fleet.forget_slices()
+            gradients = random_gradients((weight, bias), generator)
+            optimizers.step_first(fleet, len(moving))
+            for place, k in enumerate(moving):
+                for p, gradient in zip(alone[k], gradients, strict=True):
+                    p.grad = gradient[place].clone()
+                singles[k].step()
+    for place, k in enumerate(order):
+        torch.testing.assert_close(weight[place], alone[k][0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(bias[place], alone[k][1], rtol=1e-12, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ["momentum", "adam", "torch"])
+def test_what_was_gathered_of_a_networks_gradients_can_be_forgotten(kind):
+    if kind == "torch":
+        stacks = [nn.Parameter(torch.ones(2)) for _ in range(3)]
+        optimizer = torch.optim.SGD([{"params": [p], "network": k} for k, p in enumerate(stacks)], lr=1.0, momentum=0.9)
+        states = [lambda p=p: optimizer.state.get(p) for p in stacks]
+    else:
+        stacks = random_stacks(3)
+        optimizer = KINDS[kind][0](stacks, lr=0.1, **KINDS[kind][2])
+        states = [
+            lambda k=k: any(bool(t[k].any()) for s in optimizer.state.values() for t in s.values()) for k in range(3)
+        ]
+    for p in stacks:
+        p.grad = torch.ones_like(p)
+    optimizer.step()
+    assert all(state() for state in states)
+    optimizers.reset(optimizer, [1])
+    assert [bool(state()) for state in states] == [True, False, True]
+
+
+def test_factors_multiply_the_rates_that_somebody_else_sets():
+    networks = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
+    sgd = torch.optim.SGD([{"params": [p], "network": k} for k, p in enumerate(networks)], lr=1.0)
+    stack = nn.Parameter(torch.zeros(3, 1, 1))
+    fleet = FleetSGD([stack], lr=1.0)
+    for p in (*networks, stack):
+        p.grad = torch.ones_like(p)
+    for rate in (1.0, 0.5):
+        for optimizer in (sgd, fleet):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+            optimizers.set_factors(optimizer, [1.0, 0.1, 0.01])
+            optimizers.step_first(optimizer, 3)
+            assert {group["lr"] for group in optimizer.param_groups} == {rate}
+    expected = [-1.5, -0.15, -0.015]
+    assert [p.item() for p in networks] == pytest.approx(expected)
+    assert stack.flatten().tolist() == pytest.approx(expected)
