@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -177,7 +176,9 @@ class _Climber:
     def begin(self, param_distributions: Mapping[str, Any] | None, rung_networks: int | None) -> None:
         """Climb the first rung: the estimator as it is, or with as many networks as rungs compare."""
         own = self.problem.parameters.get("n_estimators", 1)
-        fewer = rung_networks is not None and (own == "auto" or (isinstance(own, Integral) and own > rung_networks))
+        fewer = rung_networks is not None and (
+            own == "auto" or (isinstance(own, int | np.integer) and own > rung_networks)
+        )
         self.ensemble = fewer and self.n_estimators not in (param_distributions or {})
         n_least = N_LAST + 2
         if self.ensemble and self.budget.n_iter < n_least:
