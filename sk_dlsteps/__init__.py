@@ -7,12 +7,14 @@ from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.recipe import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
+from sk_dlsteps.step4_validation.search import StepwiseSearchCV
 
 __all__ = [
     "LearningCurveDisplay",
     "LearningRateDisplay",
     "StepwiseClassifier",
     "StepwiseRegressor",
+    "StepwiseSearchCV",
     "StepwiseWarning",
     "find_learning_rate",
     "learning_curve",

@@ -115,7 +115,7 @@ class StepwiseSearchCV(BaseSearchCV):
     >>> from sklearn.datasets import load_diabetes
     >>> from sk_dlsteps import StepwiseRegressor, StepwiseSearchCV
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = StepwiseRegressor(n_estimators=1, max_epochs=20, random_state=0)
+    >>> model = StepwiseRegressor(n_estimators=1, max_epochs=20, learning_rate=0.01, random_state=0)
     >>> space = {"dropout": [0.0, 0.25, 0.5], "hidden_units": [16, 64]}
     >>> search = StepwiseSearchCV(model, space, strategy="random", n_iter=3, cv=3, random_state=0).fit(X, y)
     >>> len(search.cv_results_["params"]), sorted(search.best_params_)

@@ -118,11 +118,11 @@ def _run(trial: Trial, X, y, candidates, batches: list[list[int]], n_jobs: int |
         delayed(_work)(trial, X, y, [candidates[number] for number in batch], batch) for batch in batches
     )
     try:
-        for scored in results:  # not `yield from`, which would close them before the warning is silenced
+        for scored in results:  # noqa: UP028 (`yield from` would close the results itself, and joblib would warn)
             yield scored
     finally:
         if kind != "list":
-            # joblib warns of batches that nobody waits for any more; an interruption wants just that.
+            # Of batches that nobody waits for any more; an interruption wants just that.
             with warnings.catch_warnings(action="ignore"):
                 results.close()
 
