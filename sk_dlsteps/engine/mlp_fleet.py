@@ -174,9 +174,11 @@ class MLPFleet(Fleet):
                 delta = self.batch_norms[layer].gradients(delta, normalised, share, views.norms[layer])
             grad_weight, grad_bias = views.gradients[layer]
             torch.bmm((seen[layer - 1].out if layer else x).mT, delta, out=grad_weight)
-            # A bias before a norm has no effect; Adam would make steps of what rounding leaves of its gradient.
             if normalised is None:
                 torch.sum(delta, 1, keepdim=True, out=grad_bias)
+            else:
+                # A bias before a norm has no effect; Adam would make steps of what rounding leaves of its gradient.
+                grad_bias.zero_()
             if layer:
                 delta = torch.bmm(delta, views.layers[layer][0].mT)
 
