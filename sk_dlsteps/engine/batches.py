@@ -137,7 +137,7 @@ class FleetData:
         per_row = len(index) * fleet.widths[0]
         n_together = max(1, _CHUNK // max(1, per_row * int(self.bounds[1])))
         for i in range(0, len(n_there), n_together):
-            bounds = self.bounds[i : i + n_together + 1]
+            bounds = self.bounds[i : min(i + n_together, len(n_there)) + 1]
             x, target = self._gather(index[: n_there[i], bounds[0] : bounds[-1]], fleet)
             for t in range(len(bounds) - 1):
                 k, a, b = n_there[i + t], bounds[t] - bounds[0], bounds[t + 1] - bounds[0]

@@ -254,6 +254,7 @@ class Training:
         active = self.active
         if self.validation is None:
             self.fleet.remember(torch.ones(len(active), dtype=torch.bool, device=self.data.X.device))
+            self.best_epochs[active] = self.epoch
             return
         if len(active):
             losses, raw = self.validation.evaluate(self.fleet)
@@ -351,8 +352,7 @@ class Training:
         self.fleet.eval()
         validated = self.validation is not None
         for m in self.members:
-            best_epochs = self.best_epochs[m.own]
-            m.net.best_epochs_ = best_epochs if validated else np.full_like(best_epochs, self.epoch)
+            m.net.best_epochs_ = self.best_epochs[m.own]
             m.net.best_losses_ = (self.best_losses if validated else self.train_losses)[m.own]
             m.net.rescues_ = self.rescues[m.own]
         optimizers.clear(self.optimizer)

@@ -82,7 +82,7 @@ class SmallFleets:
         }
         n_inputs = N_INPUTS
         if encode:
-            stages["input_encoding"] = self._ramps(networks)
+            stages["input_encoding"] = self._ramps(networks, *((0, 2), 3) if encode is True else encode)
             n_inputs += stages["input_encoding"].n_added
         if module is not None:
             return ModuleBuilder(module, n_inputs, self.n_outputs, seeds, stages)
@@ -90,13 +90,13 @@ class SmallFleets:
         layers = (n_inputs, *widths, self.n_outputs)
         return MLPBuilder(layers, activation, seeds, bias, stages, dropout=dropout, batch_norm=batch_norm)
 
-    def _ramps(self, networks):
-        """Three ramps for two of the columns, others for every network."""
-        columns = torch.tensor([0, 2])
+    def _ramps(self, networks, columns, n_ramps):
+        """Ramps for some of the columns, others for every network."""
         rise = torch.tensor(networks, dtype=self.dtype).view(-1, 1, 1, 1) / 5 + 1
-        slope = rise * torch.ones(1, 1, 2, 3, dtype=self.dtype)
-        offset = torch.tensor([-1.0, 0.0, 1.0], dtype=self.dtype).expand_as(slope).contiguous()
-        return PiecewiseLinear(columns, slope, offset, torch.full_like(slope, -0.5), torch.full_like(slope, 0.5))
+        slope = rise * torch.ones(1, 1, len(columns), n_ramps, dtype=self.dtype)
+        offset = torch.linspace(-1, 1, n_ramps, dtype=self.dtype).expand_as(slope).contiguous()
+        low, high = torch.full_like(slope, -0.5), torch.full_like(slope, 0.5)
+        return PiecewiseLinear(torch.tensor(columns), slope, offset, low, high)
 
     def net(self, networks=None, *, build=None, optimizer="adam", lr=0.02, weight_decay=0.0, max_epochs=5, **kwargs):
         """An untrained net of the numbered networks."""
