@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 import torch
 from scipy.stats import loguniform, randint
+from sklearn import config_context
 from sklearn.base import BaseEstimator, RegressorMixin, TransformerMixin, clone
 from sklearn.compose import TransformedTargetRegressor
 from sklearn.exceptions import FitFailedWarning, NotFittedError
@@ -289,6 +290,18 @@ def test_parameters_of_fit_reach_the_estimators(diabetes):
     ours, theirs = both(X, y, space={"hidden_units": [4, 8]}, n_iter=2, fit_params={"X_val": X_val, "y_val": y_val})
     assert_alike(ours, theirs)
     assert ours.best_estimator_.oof_prediction_ is None
+
+
+def test_metadata_is_routed_as_in_randomized_search(diabetes):
+    X, _, y, _ = diabetes
+    with config_context(enable_metadata_routing=True):
+        estimator = Ridge().set_fit_request(sample_weight=True)
+        scoring = make_scorer(r2_score).set_score_request(sample_weight=True)
+        fit_params = {"groups": np.arange(331) % 7, "sample_weight": np.arange(331.0)}
+        space = {"alpha": loguniform(1e-3, 1e3)}
+        assert_alike(*both(X, y, estimator, space, scoring=scoring, cv=GroupKFold(3), fit_params=fit_params))
+        with pytest.raises(TypeError, match="weights"):
+            search(estimator, space).fit(X, y, weights=y)
 
 
 def test_all_is_handed_over_in_one_call_and_a_fold_is_one_table(diabetes):
