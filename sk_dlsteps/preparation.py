@@ -290,7 +290,8 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     fleet = fleets[0] if len(group) == 1 else merge(cast(list[MLPFleet], fleets))
     tables = [Table(own.Z, own.data.target.values, own.rows) for own in group]
     seeds = [seed for own in group for seed in own.finder_seeds]
-    data = gather_tables(tables, fleet, seeds, [plan.batch_size] * len(group), plan.augmentation, _DTYPE)
+    batch_sizes = [own.plan.batch_size for own in group]
+    data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE)
     batches = data.cycle(fleet)
     n_networks = [own.plan.n_networks for own in group]
     decay = np.repeat([own.plan.weight_decay for own in group], n_networks)

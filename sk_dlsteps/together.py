@@ -84,12 +84,12 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
         except Exception as error:
             yield i, error
     for fleet in _fleets(fits):
-        error = _try_to_fit(fleet)
-        if error is not None and len(fleet) > 1:
+        failure = _try_to_fit(fleet)
+        if failure is not None and len(fleet) > 1:
             for fit in fleet:
                 yield fit.i, _try_to_fit([fit])
         else:
-            yield from ((fit.i, error) for fit in fleet)
+            yield from ((fit.i, failure) for fit in fleet)
 
 
 def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
@@ -145,15 +145,24 @@ def _kind(fit: _Fit) -> Hashable:
         plan.n_outputs,
         len(plan.hidden_units),
         plan.activation,
-        plan.batch_size,
+        plan.batch_size if plan.batch_size < plan.n_rows else "all rows",
         plan.batch_norm,
-        repr(plan.augmentation),
+        _as_key(plan.augmentation),
         plan.optimizer,
         p["momentum"],
         prepared.rows.valid is None,
         plan.device,
         p["n_threads"],
     )
+
+
+def _as_key(augmentation: Any) -> Hashable:
+    """What two augmentations share only if they do the same: themselves, or their identity if they have no hash."""
+    try:
+        hash(augmentation)
+    except TypeError:
+        return id(augmentation)
+    return augmentation
 
 
 def _fit_fleet(fleet: list[_Fit]) -> None:
