@@ -83,7 +83,11 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
             fits.append(_Fit(i, estimator, prepare(parameters, data), names))
         except Exception as error:
             yield i, error
-    for fleet in _fleets(fits):
+    fleets = _fleets(fits)
+    fits.clear()
+    while fleets:
+        # Taken off the list, so that nobody but the caller holds what is fitted.
+        fleet = fleets.pop(0)
         failure = _try_to_fit(fleet)
         if failure is not None and len(fleet) > 1:
             for fit in fleet:
@@ -101,19 +105,21 @@ def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
     return None
 
 
-def _fleets(fits: Sequence[_Fit]) -> Iterator[list[_Fit]]:
+def _fleets(fits: Sequence[_Fit]) -> list[list[_Fit]]:
     """Fits that are trained together, widest first; those with more minibatches stand before those with fewer."""
     alike: dict[Hashable, list[_Fit]] = {}
     for fit in fits:
         alike.setdefault(_kind(fit), []).append(fit)
+    fleets: list[list[_Fit]] = []
     for group in alike.values():
         fleet: list[_Fit] = []
         for fit in sorted(group, key=lambda fit: (-fit.flops / fit.prepared.plan.n_networks, fit.i)):
             if fleet and not _joins(fit, fleet):
-                yield _in_order(fleet)
+                fleets.append(_in_order(fleet))
                 fleet = []
             fleet.append(fit)
-        yield _in_order(fleet)
+        fleets.append(_in_order(fleet))
+    return fleets
 
 
 def _joins(fit: _Fit, fleet: list[_Fit]) -> bool:

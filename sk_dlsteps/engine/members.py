@@ -89,12 +89,22 @@ def _starts(tables: Sequence[Table]) -> dict[int, int]:
 
 def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Inputs and targets of all tables, one below the other."""
-    distinct = {id(table.X): table for table in tables}.values()
-    parts = [to_tensors(table.X, table.y, fleet, dtype) for table in distinct]
-    if len(parts) == 1:
-        return parts[0]
-    x, y = zip(*parts, strict=True)
-    return torch.cat(x), torch.cat(y)
+    distinct = list({id(table.X): table for table in tables}.values())
+    if len(distinct) == 1:
+        (table,) = distinct
+        return to_tensors(table.X, table.y, fleet, dtype)
+    # Filled table by table: to join finished parts would take twice the memory.
+    n_rows = sum(len(table.X) for table in distinct)
+    x = y = torch.empty(0)
+    start = 0
+    for table in distinct:
+        own_x, own_y = to_tensors(table.X, table.y, fleet, dtype)
+        if not start:
+            x, y = (part.new_empty((n_rows, *part.shape[1:])) for part in (own_x, own_y))
+        own = slice(start, start + len(own_x))
+        x[own], y[own] = own_x, own_y
+        start = own.stop
+    return x, y
 
 
 @dataclass
