@@ -246,7 +246,7 @@ class FleetSGD(FleetOptimizer):
         torch._foreach_add_(parameters, buffers, alpha=-lr)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[float] | None = None) -> None:
+def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[float] | np.ndarray | None = None) -> None:
     """Give every network the rate, times its factor where there are any."""
     for group in optimizer.param_groups:
         if "factors" in group:
@@ -255,7 +255,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[fl
             group["lr"] = rate * (1.0 if factors is None else factors[group["network"]])
 
 
-def set_factors(optimizer: torch.optim.Optimizer, factors: Sequence[float] | None) -> None:
+def set_factors(optimizer: torch.optim.Optimizer, factors: Sequence[float] | np.ndarray | None) -> None:
     """Multiply the rates that somebody else sets by a factor for each network."""
     for group in optimizer.param_groups:
         if "factors" in group:

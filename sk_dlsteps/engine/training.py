@@ -75,7 +75,7 @@ class Training:
         self.train_losses = np.full(K, np.nan)
         self.valid_losses, self.best_losses = np.full(K, np.inf), np.full(K, np.inf)
         self.best_epochs = np.zeros(K, dtype=int)
-        self.best_curve = np.full((max(n_epochs), K), np.inf)
+        self.best_curve: list[np.ndarray] = []
         self.gradient_norms = np.empty((0, K))
         self.dead_units: np.ndarray | None = None
         everyone = torch.ones(K, dtype=torch.bool)
@@ -159,6 +159,7 @@ class Training:
         self.fleet.train()
         optimizers.notice_frozen(self.optimizer)
         rates, active = self._rates(), self.active
+        factors = None if (self.factors[active] == 1).all() else self.factors[active]
         max_norm, max_value = (as_bound(values[active]) for values in (self.max_norms, self.max_values))
         total = torch.zeros(len(active), dtype=self.data.X.dtype, device=self.data.X.device)
         for i, batch in enumerate(self.data.epoch(self.fleet)):
@@ -170,7 +171,7 @@ class Training:
                 self.events.show_gradients(batch)
             if max_norm is not None or max_value is not None:
                 self.fleet.clip(k, max_norm, max_value)
-            self._set_rate(rates, i)
+            self._set_rate(None if rates is None else rates[i], factors)
             optimizers.step_first(self.optimizer, k)
             total[:k] += losses.sum(1)
             if self.events.of_batches:
@@ -203,15 +204,15 @@ class Training:
             rates[:n, m.own] = np.multiply(known[key], m.net.lr)[:, None]
         return rates
 
-    def _set_rate(self, rates: np.ndarray | None, i: int) -> None:
-        """Give the optimizer the rates of this step."""
-        factors = None if (self.factors == 1).all() else self.factors[self.active]
+    def _set_rate(self, rates: np.ndarray | None, factors: np.ndarray | None) -> None:
+        """Give the optimizer the networks' rates of this step, times their factors."""
         if rates is None:
             optimizers.set_factors(self.optimizer, factors)
         elif len(self.members) == 1:
-            optimizers.set_rate(self.optimizer, rates[i, 0], factors)
+            optimizers.set_rate(self.optimizer, float(rates[0]), factors)
         else:
-            optimizers.set_rate(self.optimizer, 1.0, (rates[i] * self.factors)[self.active])
+            own = rates[self.active]
+            optimizers.set_rate(self.optimizer, 1.0, own if factors is None else own * factors)
 
     def _rescue(self, exploded: np.ndarray) -> None:
         """Put networks that are no longer finite back to their last finite state, with a smaller rate and a bound.
@@ -267,7 +268,7 @@ class Training:
                 self.best_epochs[active[improved]] = self.epoch
             if self.events.of_batches:
                 self.events.show_validation(self.validation, raw, values, self.order)
-        self.best_curve[self.epoch - 1] = self.best_losses
+        self.best_curve.append(self.best_losses.copy())
 
     def _record(self, members: list[Member]) -> None:
         """Fill the epoch's row of each history: means over the networks, stopped ones at their best.
@@ -312,7 +313,7 @@ class Training:
                 m.schedule_state = update(m.schedule_state, self.train_losses[m.own])
                 self.factors[m.own] *= m.schedule_state["factors"] / before
             if m.net.stopping is not None and self.validation is not None:
-                best = self.best_curve[:, m.own]
+                best = _OfNetworks(self.best_curve, m.own)
                 ended[m.own] |= m.net.stopping.stops(self.epoch, best, self.best_epochs[m.own])
             if self.epoch == m.n_epochs:
                 ended[m.own] = True
@@ -373,6 +374,17 @@ class Training:
             words += f"Network {lost} exploded {MAX_RESCUES + 1} times and was stopped in its best state. "
         words += "Use a smaller `learning_rate`, set `max_grad_norm`, or look for outliers in the data."
         warnings.warn(words, StepwiseWarning, stacklevel=2)
+
+
+class _OfNetworks:
+    """A growing list of arrays (K,), seen as one of some networks."""
+
+    def __init__(self, whole: list[np.ndarray], own: slice) -> None:
+        self.whole, self.own = whole, own
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """Those networks' part of the i-th array."""
+        return self.whole[i][self.own]
 
 
 def _finite_mean(values: np.ndarray) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -12,13 +12,20 @@ CYCLE_TOLERANCE = 0.03
 PATIENCE = 30
 
 
+class Losses(Protocol):
+    """Arrays (K,), one for each epoch so far."""
+
+    def __getitem__(self, i: int) -> np.ndarray:
+        """That of epoch i + 1."""
+
+
 @dataclass(frozen=True)
 class Patience:
     """Stops a network after `n_iter_no_change` epochs without a better validation loss."""
 
     n_iter_no_change: int
 
-    def stops(self, epoch: int, best: list[np.ndarray], best_epoch: np.ndarray) -> np.ndarray:
+    def stops(self, epoch: int, best: Losses, best_epoch: np.ndarray) -> np.ndarray:
         """Which networks stop after `epoch`; `best` holds their lowest losses after each epoch so far."""
         return epoch - best_epoch >= self.n_iter_no_change
 
@@ -39,7 +46,7 @@ class CycleEnds:
     ends: tuple[int, ...]
     tolerance: float = CYCLE_TOLERANCE
 
-    def stops(self, epoch: int, best: list[np.ndarray], best_epoch: np.ndarray) -> np.ndarray:
+    def stops(self, epoch: int, best: Losses, best_epoch: np.ndarray) -> np.ndarray:
         """Which networks stop after `epoch`; `best` holds their lowest losses after each epoch so far."""
         if epoch not in self.ends[1:]:
             return np.zeros(len(best_epoch), dtype=bool)
