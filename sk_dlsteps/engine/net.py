@@ -23,6 +23,15 @@ _RAISE = dis.opmap["RAISE_VARARGS"]
 _PREDICT_CHUNK = 2**22
 
 
+class EpochLog(PrintLog):
+    """skorch's table of epochs, without the columns on gradients and units: a deep network has many."""
+
+    def table(self, row):
+        """The table of one row of the history."""
+        shown = (name for name in row if not name.startswith("gradient_norm_") and name != "dead_units")
+        return super().table({name: row[name] for name in shown})
+
+
 class FleetNet(NeuralNet):
     """A skorch net whose module is a `Fleet`.
 
@@ -91,8 +100,7 @@ class FleetNet(NeuralNet):
     @property
     def _default_callbacks(self) -> list[tuple[str, Callback]]:
         """The timer and, if anybody reads it, the table."""
-        unread = [f"gradient_norm_{layer}" for layer in range(1, 10)] + ["dead_units"]
-        log = [("print_log", PrintLog(keys_ignored=unread))] if self.verbose else []
+        log = [("print_log", EpochLog())] if self.verbose else []
         return [("epoch_timer", EpochTimer()), *log]
 
     def initialize_criterion(self) -> FleetNet:
