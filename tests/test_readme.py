@@ -19,6 +19,7 @@ from sk_dlsteps.__main__ import main
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+PICTURES = sorted((ROOT / "docs" / "images").iterdir())
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
@@ -128,10 +129,10 @@ def test_the_tables_hold_the_constants_of_the_default_recipe():
     assert {"step2_architecture.hidden_units.FLOOR", "step3_training.budget.N_STEPS", "preparation.N_NETWORKS"} <= names
 
 
-def test_the_picture_is_the_one_that_its_script_draws(tmp_path, monkeypatch):
+@pytest.mark.parametrize("kept", PICTURES, ids=lambda path: path.stem)
+def test_the_picture_is_the_one_that_its_script_draws(kept, tmp_path, monkeypatch):
     monkeypatch.syspath_prepend(ROOT / "docs")
-    drawn = importlib.import_module("make_images").draw_learning_rate(tmp_path)
-    kept = ROOT / "docs" / "images" / "learning_rate.svg"
+    drawn = getattr(importlib.import_module("make_images"), f"draw_{kept.stem}")(tmp_path)
     texts = ["\n".join(re.findall("<!-- (.*) -->", path.read_text())) for path in (kept, drawn)]
     assert_alike(*texts)
     assert len(kept.read_bytes()) < 64_000
