@@ -173,11 +173,27 @@ def test_whole_batches_of_different_sizes_are_fitted_together(float64, fleets):
     assert [e.plan_.batch_size for e in estimators] == [e.plan_.n_rows for e in estimators]
 
 
-def test_rates_that_cannot_be_found_warn_as_alone(float64):
-    estimators = [StepwiseRegressor(**{**QUICK, "learning_rate": "auto", "hidden_units": n}) for n in (4, 5)]
-    with pytest.warns(StepwiseWarning, match="too few minibatches for a range test"):
-        fitted_together(estimators, [(X, Y)] * 2)
-    assert estimators[0].learning_rate_ == estimators[1].learning_rate_ == 0.02
+def test_rates_that_cannot_be_found_warn_once(float64, fleets):
+    different = [{"hidden_units": 4}, {"hidden_units": 5}, {"optimizer": "sgd"}, {"learning_rate": 0.1}]
+    estimators = [StepwiseRegressor(**{**QUICK, "learning_rate": "auto", **own}) for own in different]
+    with pytest.warns(StepwiseWarning, match="too few minibatches for a range test") as caught:
+        fitted_together(estimators, [(X, Y)] * 4)
+    assert len(caught) == 1
+    assert caught[0].filename == __file__
+    assert "for 3 of 4 fits" in str(caught[0].message)
+    assert all(f"({rate})" in str(caught[0].message) for rate in (0.02, 0.05))
+    assert [e.learning_rate_ for e in estimators] == [0.02, 0.02, 0.05, 0.1]
+    assert fleets == [3]
+
+
+def test_a_single_rate_that_cannot_be_found_warns_as_alone(float64):
+    estimator = StepwiseRegressor(**{**QUICK, "learning_rate": "auto"})
+    with pytest.warns(StepwiseWarning) as alone:
+        clone(estimator).fit(X, Y)
+    with pytest.warns(StepwiseWarning) as together_:
+        fitted_together([estimator, StepwiseRegressor(**QUICK)], [(X, Y)] * 2)
+    assert [str(w.message) for w in together_] == [str(w.message) for w in alone]
+    assert together_[0].filename == __file__
 
 
 def test_names_of_columns_and_classes_are_kept(float64, fleets):
@@ -383,7 +399,7 @@ settings_of_a_fit = st.fixed_dictionaries(
 
 
 @given(drawn=st.lists(settings_of_a_fit, min_size=2, max_size=5), n_rows=st.lists(st.integers(6, 60), min_size=5))
-@settings(max_examples=8, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=8, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_candidates_fitted_together_equal_those_fitted_alone(float64, drawn, n_rows):
     estimators = [StepwiseRegressor(**{**QUICK, **own}) for own in drawn]
     tables = [(X[:n], Y[:n]) for n in n_rows[: len(drawn)]]

@@ -231,12 +231,15 @@ fits = st.builds(
     batch_norm=st.booleans(),
     activation=st.sampled_from(["tanh", "silu"]),
 )
-@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_any_fits_end_as_they_would_alone(small_fleets, candidates, validated, batch_size, batch_norm, activation):
     if batch_norm:
-        # Normalised minibatches of two rows are all signs: noise is blown up.
+        # Normalised minibatches of two rows are all signs, those of rows whose units are all dropped are nothing
+        # but noise: rounding is blown up.
         batch_size = max(batch_size, 3)
         candidates = [{**own, "n_rows": max(own["n_rows"], 6)} for own in candidates]
+        for own in candidates:
+            own["build"] = {**own["build"], "dropout": own["build"]["dropout"] and (0.0, own["build"]["dropout"][1])}
     build = {"batch_norm": batch_norm, "activation": activation}
     assert_equal_to_fits_alone(small_fleets(), candidates, validated=validated, batch_size=batch_size, build=build)
 
