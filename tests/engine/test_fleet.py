@@ -216,6 +216,9 @@ def test_a_fleet_without_networks_says_so():
     calls = [
         lambda: fleet.raw(ones),
         lambda: fleet.gradients(ones, ones),
+        lambda: fleet.clip(1, ones, None),
+        lambda: fleet.signals(ones, ones),
+        fleet.is_finite,
         fleet.networks,
         lambda: fleet.remember(ones),
         fleet.recall,

@@ -72,6 +72,43 @@ def test_two_fleets_of_one_builder_share_nothing():
     assert not second.biases[-1].any()
 
 
+def test_dropout_and_norms_are_built_where_they_are_asked_for():
+    bias = torch.zeros(2, 1, 1, dtype=torch.float64)
+    plain = MLPBuilder((4, 6, 5, 1), "relu", (1, 2), bias, stages(2, 4), dropout=(0.0, 0.0))()
+    assert plain.dropout is None
+    assert len(plain.norms) == 0
+    fleet = MLPBuilder((4, 6, 5, 1), "relu", (1, 2), bias, stages(2, 4), dropout=(0.25, 0.5), batch_norm=True)()
+    assert fleet.dropout.rates.tolist() == [[0.25, 0.25], [0.5, 0.5]]
+    assert fleet.dropout.widths.tolist() == fleet.units.tolist() == [[6, 6], [5, 5]]
+    assert [tuple(norm.gain.shape) for norm in fleet.norms] == [(2, 1, 6), (2, 1, 5)]
+    for norm in fleet.norms:
+        assert norm.gain.dtype == norm.mean.dtype == torch.float64
+        assert (norm.gain == 1).all()
+        assert (norm.variance == 1).all()
+        assert not norm.shift.any()
+        assert not norm.mean.any()
+    # Neither has a share in how the weights begin.
+    assert all(map(torch.equal, fleet.weights, plain.weights))
+
+
+def test_a_networks_masks_depend_on_its_own_seed_alone():
+    bias = torch.zeros(3, 1, 1, dtype=torch.float64)
+    together = MLPBuilder((4, 6, 1), "relu", (1, 2, 1), bias, stages(3, 4), dropout=(0.5,))()
+    alone = MLPBuilder((4, 6, 1), "relu", (2,), bias[:1], stages(1, 4), dropout=(0.5,))()
+    first, second, third = together.dropout.mask(0, np.full(3, 8), torch.ones(3, 8, 6))
+    assert torch.equal(second, alone.dropout.mask(0, np.full(1, 8), torch.ones(1, 8, 6))[0])
+    assert torch.equal(first, third)
+    assert not torch.equal(first, second)
+
+
+def test_two_fleets_of_one_builder_draw_the_same_masks_from_streams_of_their_own():
+    builder = MLPBuilder((4, 6, 1), "relu", (1,), torch.zeros(1, 1, 1), stages(1, 4, torch.float32), dropout=(0.5,))
+    first, second = builder(), builder()
+    masks = [fleet.dropout.mask(0, np.full(1, 8), torch.ones(1, 8, 6)) for fleet in (first, first, second)]
+    assert torch.equal(masks[0], masks[2])
+    assert not torch.equal(masks[0], masks[1])
+
+
 def test_the_output_starts_at_the_log_odds_or_log_shares_of_the_training_rows():
     y = np.array([0] * 30 + [1] * 10 + [2] * 20)
     rows = [np.arange(60), np.arange(40)]
