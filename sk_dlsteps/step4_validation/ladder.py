@@ -23,9 +23,6 @@ from sk_dlsteps.step4_validation.training_target import (
     set_target,
 )
 
-# Candidates of the last rung, where an estimator has several networks: the start and the best.
-N_LAST = 2
-
 
 def climb(
     evaluate: Evaluate,
@@ -43,14 +40,13 @@ def climb(
     cv_splits: list,
     random_state: Any,
     score_name: str = "score",
-    rung_networks: int | None = 1,
     announce: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Ladder]:
     """Climb the ladder; a generator that yields the ladder so far after each rung.
 
     The last one yielded is the result. One yielded before is complete in itself, so that an
-    interrupted search keeps it; its `params` may then ask for a single network.
+    interrupted search keeps it.
 
     Parameters
     ----------
@@ -65,7 +61,7 @@ def climb(
         Candidates in all; None for no limit. At least 1. A rung that does not fit is shortened.
     max_seconds : float or None
         No rung is started that is not expected to end within it, by the time of those before; the
-        start and the last rung are climbed in any case.
+        start is climbed in any case.
     training_target : "auto" or float
         When the training fit is good enough; see `set_target`.
     param_distributions : dict or None
@@ -82,10 +78,6 @@ def climb(
         For draws and shuffled labels.
     score_name : str, default="score"
         For verdicts.
-    rung_networks : int or None, default=1
-        Networks of each candidate, where the estimator has more: a last rung then compares the
-        start and the best with all of them. None compares with all of them throughout, which costs
-        more and errs less.
     announce : callable or None, default=None
         Told in words what is tried next.
     clock : callable, default=time.monotonic
@@ -102,21 +94,19 @@ def climb(
     climber = _Climber(evaluate, problem, budget, score_name, announce or (lambda _: None))
     # Of None check_random_state makes the global generator, which is not ours to turn.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
-    climber.begin(param_distributions, rung_networks)
+    climber.begin()
     yield climber.ladder("Only the start was tried.")
-    if not climber.stopped:
-        target = set_target(
-            training_target, estimator, X, y, prefix=prefix, task=task, scorer=scorer, cv_splits=cv_splits
-        )
-        techniques = choose_techniques(param_distributions, problem.parameters, prefix)
-        for technique in techniques:
-            if technique.step == 3 and not climber.is_fitted(target) and climber.attempt(technique, target, rng):
-                yield climber.ladder(f"Stopped after {technique.name}.")
-        climber.judge_training(target, rng)
-        for technique in techniques:
-            if technique.step == 4 and climber.attempt(technique, target, rng):
-                yield climber.ladder(f"Stopped after {technique.name}.")
-    climber.finish()
+    target = set_target(training_target, estimator, X, y, prefix=prefix, task=task, scorer=scorer, cv_splits=cv_splits)
+    if not climber.scores.complete and "dummy" not in target.baselines:
+        climber.stopped = "not even a constant guess has a score in every fold"
+    techniques = choose_techniques(param_distributions, problem.parameters, prefix)
+    for technique in techniques:
+        if technique.step == 3 and not climber.is_fitted(target) and climber.attempt(technique, target, rng):
+            yield climber.ladder(f"Stopped after {technique.name}.")
+    climber.judge_training(target, rng)
+    for technique in techniques:
+        if technique.step == 4 and climber.attempt(technique, target, rng):
+            yield climber.ladder(f"Stopped after {technique.name}.")
     yield climber.ladder(climber.summary())
 
 
@@ -168,29 +158,16 @@ class _Climber:
         self.evaluate, self.problem, self.budget = evaluate, problem, budget
         self.score_name, self.announce = score_name, announce
         self.fold_ratio = fold_ratio(problem.cv_splits)
-        self.n_estimators = f"{problem.prefix}n_estimators"
+        self.params: dict[str, Any] = {}
         self.rungs: list[Rung] = []
         self.seen: set[str] = set()
         self.training_target = self.stopped = ""
 
-    def begin(self, param_distributions: Mapping[str, Any] | None, rung_networks: int | None) -> None:
-        """Climb the first rung: the estimator as it is, or with as many networks as rungs compare."""
-        own = self.problem.parameters.get("n_estimators", 1)
-        fewer = rung_networks is not None and (
-            own == "auto" or (isinstance(own, int | np.integer) and own > rung_networks)
-        )
-        self.ensemble = fewer and self.n_estimators not in (param_distributions or {})
-        n_least = N_LAST + 2
-        if self.ensemble and self.budget.n_iter < n_least:
-            self.ensemble = False
-            self.stopped = f"`n_iter={self.budget.n_iter}` has no room for rungs, which takes {n_least} or more"
-        because = f"as it is, but for `n_estimators={rung_networks}`" if self.ensemble else "as it is"
-        self.params: dict[str, Any] = {self.n_estimators: rung_networks} if self.ensemble else {}
-        if self.ensemble:
-            self.budget.keep_back(N_LAST, self.problem.parameters["n_estimators"])
+    def begin(self) -> None:
+        """Climb the first rung: the estimator as it is."""
         ((self.scores,), self.index) = self._score("start", [self.params])
         self.start = self.scores
-        self._add(3, "start", because, [{}], [self.params], [self.scores], [], 0, True, "where the ladder begins")
+        self._add(3, "start", "as it is", [{}], [{}], [self.scores], [], 0, True, "where the ladder begins")
 
     def is_fitted(self, target: TrainingTarget) -> bool:
         """Whether the training fit is good enough to leave step 3."""
@@ -237,7 +214,7 @@ class _Climber:
         fitted = self.is_fitted(target)
         if self.stopped:
             return
-        if not fitted:
+        if not fitted and self.scores.complete:
             self.training_target += "; no rung of step 3 is left, so this is taken for the noise floor"
         if target.fits_nothing(self.scores):
             self.announce("shuffled labels")
@@ -253,36 +230,23 @@ class _Climber:
                     f"{_mean(shuffled.train)}), so that step 4 has nothing to improve"
                 )
 
-    def finish(self) -> None:
-        """Climb the last rung where the estimator has several networks: all of them, start against best."""
-        self.stopped = self.stopped or "every rung was tried"
-        if not self.ensemble:
-            return
-        best = {name: value for name, value in self.params.items() if name != self.n_estimators}
-        candidates = [{}, best] if best else [{}]
-        scores, first = self._score("ensemble", candidates)
-        differences = [self._over(own, scores[0]) for own in scores]
-        chosen = len(candidates) - 1 if differences[-1].mean > 0 or not scores[0].complete else 0
-        self.params, self.index = candidates[chosen], first + chosen
-        verdict = "the start's own networks are the result"
-        if best:
-            outcome = "better" if chosen else "no better"
-            verdict = f"with all networks the ladder's best is {outcome} than the start ({differences[-1]})"
-        because = "what counts is the estimator's own number of networks"
-        self._add(4, "ensemble", because, candidates, candidates, scores, differences, chosen, chosen > 0, verdict)
-
     def summary(self) -> str:
         """How it went, and why it ended."""
-        tried = [rung for rung in self.rungs if rung.name not in ("start", "ensemble")]
-        kept = [rung.name for rung in tried if rung.kept]
-        gaps = [float((scores.train - scores.test).mean()) for scores in (self.start, self.scores)]
-        text = (
-            f"The ladder ended because {self.stopped}. Rungs kept: {len(kept)} of {len(tried)}"
-            f"{' (' + ', '.join(kept) + ')' if kept else ''}. Validation {self.score_name} {_mean(self.start.test)} at "
-            f"the start and {_mean(self.scores.test)} at the end, gap to training {gaps[0]:.4f} and {gaps[1]:.4f}."
+        end = f"The ladder ended because {self.stopped or 'every rung was tried'}."
+        if not self.scores.complete:
+            missing = int((~np.isfinite(self.start.test + self.start.train)).sum())
+            return (
+                f"{end} Nothing could be compared: nothing that was tried has a score in every fold, and the start has "
+                f"none in {missing} of {len(self.start.test)}. A fit failed there, or the score is not defined on the "
+                "rows, like a log loss where a class is missing."
+            )
+        kept = [rung.name for rung in self.rungs[1:] if rung.kept]
+        gaps = [_mean(scores.train - scores.test) for scores in (self.start, self.scores)]
+        return (
+            f"{end} Rungs kept: {len(kept)} of {len(self.rungs) - 1}{' (' + ', '.join(kept) + ')' if kept else ''}. "
+            f"Validation {self.score_name} {_mean(self.start.test)} at the start and {_mean(self.scores.test)} at the "
+            f"end, gap to training {gaps[0]} and {gaps[1]}."
         )
-        last = self.rungs[-1].verdict
-        return f"{text} {last[0].upper()}{last[1:]}." if self.ensemble else text
 
     def ladder(self, verdict: str) -> Ladder:
         """The rungs so far."""
@@ -345,8 +309,10 @@ def _verdict(
 ) -> str:
     """A rung's outcome in a sentence."""
     if best is None:
-        return "every candidate failed"
+        return "no candidate has a score in every fold"
     difference = differences[best]
+    if kept and not difference.beyond_noise:
+        return f"kept: {describe_change(changes[best])} has a score in every fold, which nothing had before"
     if kept:
         return f"kept: {describe_change(changes[best])} changes the validation {score_name} by {difference}"
     if difference.mean <= 0:
@@ -355,5 +321,5 @@ def _verdict(
 
 
 def _mean(scores: np.ndarray) -> str:
-    """A mean score with four digits."""
-    return f"{float(scores.mean()):.4f}"
+    """A mean score with four digits, "unknown" where a fold has none."""
+    return f"{float(scores.mean()):.4f}" if np.isfinite(scores).all() else "unknown"

@@ -21,7 +21,7 @@ class Rung:
     step : int
         3, the training fit, or 4, the validation gap.
     name : str
-        Of the technique; "start" and "ensemble" are the first and the last.
+        Of the technique; the first is "start".
     because : str
         Why it was tried.
     changes : tuple of dict
@@ -29,11 +29,12 @@ class Rung:
     candidates : tuple of dict
         Parameters of each candidate, relative to the estimator.
     test_scores, train_scores : tuple of float
-        Their means over the folds; NaN for one that failed.
+        Their means over the folds; NaN for one without a score in every fold.
     differences : tuple of Difference
         Of their validation scores to the best before, paired over the folds. Empty for the start.
     best : int or None
-        Number of the candidate with the best validation score; None if all failed.
+        Number of the candidate with the best validation score; None if none
+        has a score in every fold.
     kept : bool
         Whether that candidate was kept.
     params : dict
@@ -60,7 +61,7 @@ class Rung:
     def cells(self) -> tuple[str, ...]:
         """The rung as a row of the ladder's table."""
         if self.best is None:
-            return (str(self.step), self.name, str(len(self.candidates)), "all failed", "-", "-", "-", "no")
+            return (str(self.step), self.name, str(len(self.candidates)), "no score", "-", "-", "-", "no")
         return (
             str(self.step),
             self.name,

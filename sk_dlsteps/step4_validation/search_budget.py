@@ -6,9 +6,6 @@ import math
 from collections.abc import Callable
 from typing import Any
 
-# Time of a network in a fleet in times of one alone (eight cost two to four), and networks of an
-# "auto" estimator: both only for an estimate.
-FLEET_COST, N_NETWORKS = 0.5, 8
 # "No limit", as an int.
 MOST = 2**31
 Evaluate = Callable[[list[dict[str, Any]]], tuple[Any, Any]]
@@ -30,10 +27,6 @@ class SearchBudget:
     ----------
     n_tried : int
         Candidates evaluated.
-    n_kept_back : int
-        Candidates that are left for the end.
-    cost : float
-        How many times as long each of those takes.
     seconds : float
         What their evaluation took.
 
@@ -43,12 +36,7 @@ class SearchBudget:
         self.n_iter = math.inf if n_iter is None else n_iter
         self.max_seconds = math.inf if max_seconds is None else max_seconds
         self.clock, self.began = clock, clock()
-        self.n_tried, self.n_kept_back, self.cost, self.seconds = 0, 0, 1.0, 0.0
-
-    def keep_back(self, n_candidates: int, n_networks: Any) -> None:
-        """Leave candidates for the end that train so many networks each, or "auto"."""
-        self.n_kept_back = n_candidates
-        self.cost = max(1.0, FLEET_COST * (N_NETWORKS if n_networks == "auto" else n_networks))
+        self.n_tried, self.seconds = 0, 0.0
 
     def spend(self, evaluate: Evaluate, candidates: list[dict[str, Any]]) -> tuple[Any, Any]:
         """Evaluate, and count what it took."""
@@ -59,15 +47,15 @@ class SearchBudget:
         return scores
 
     def room(self) -> int:
-        """Candidates that fit before the last rung."""
-        room = self.n_iter - self.n_tried - self.n_kept_back
+        """Candidates that still fit."""
+        room = self.n_iter - self.n_tried
         if self.seconds > 0:
             left = self.max_seconds - (self.clock() - self.began)
-            room = min(room, left * self.n_tried / self.seconds - self.cost * self.n_kept_back)
+            room = min(room, left * self.n_tried / self.seconds)
         return int(min(max(room, 0), MOST))
 
     def exhausted(self) -> str:
         """Which limit leaves no room for another candidate; nothing if there is room."""
-        if self.n_iter - self.n_tried - self.n_kept_back < 1:
+        if self.n_tried >= self.n_iter:
             return f"the {self.n_iter} candidates of `n_iter` were spent"
         return f"the {self.max_seconds:g} seconds of `max_seconds` were spent" if self.room() < 1 else ""

@@ -62,6 +62,8 @@ class TrainingTarget:
 
     def is_reached(self, scores: FoldScores) -> tuple[bool, str]:
         """Whether the training fit is good enough, and why."""
+        if not scores.complete:
+            return False, "a fold has no score"
         train = float(scores.train.mean())
         if self.given is not None:
             reached = train >= self.given
@@ -69,8 +71,6 @@ class TrainingTarget:
                 reached,
                 f"training {train:.4g} {'reaches' if reached else 'is below'} the {self.given:g} you asked for",
             )
-        if not scores.complete:
-            return False, "a fold failed"
         if self._lacks(scores.train) <= ALMOST:
             return True, f"training {train:.4g} is almost perfect"
         for name, baseline in self.baselines.items():

@@ -149,16 +149,14 @@ def test_equal_scores_keep_the_start():
 
 
 @pytest.mark.parametrize("n_iter", range(1, 24))
-@pytest.mark.parametrize("n_estimators", [1, "auto"])
-def test_the_budget_of_candidates_is_never_exceeded_and_spent_while_there_are_rungs(n_iter, n_estimators):
-    world = World(likes_dropout, model=StepwiseRegressor(n_estimators=n_estimators))
+def test_the_budget_of_candidates_is_never_exceeded_and_spent_while_there_are_rungs(n_iter):
+    world = World(likes_dropout)
     ladder = final(world, n_iter=n_iter)
     assert len(world.tried) <= n_iter
-    if n_iter < 16 and n_estimators == 1:
+    if n_iter < 16:
         assert len(world.tried) == n_iter
         assert "`n_iter`" in ladder.verdict
     assert world.tried[ladder.best_index] == ladder.params
-    assert ladder.params.get("n_estimators", n_estimators) == n_estimators
 
 
 def test_a_rung_that_does_not_fit_is_shortened():
@@ -167,19 +165,20 @@ def test_a_rung_that_does_not_fit_is_shortened():
     assert ladder.verdict.startswith("The ladder ended because the 3 candidates of `n_iter` were spent.")
 
 
-def test_the_budget_of_seconds_leaves_time_for_the_last_rung():
+def test_the_budget_of_seconds_is_kept():
     now = [0.0]
-    world = World(likes_dropout, model=StepwiseRegressor())
+    world = World(likes_dropout)
     inner = world.evaluate
 
     def evaluate(candidates):
-        now[0] += sum(1.0 if "n_estimators" in params else 4.0 for params in candidates)
+        now[0] += 2.0 * len(candidates)
         return inner(candidates)
 
     world.evaluate = evaluate
     ladder = final(world, max_seconds=14, clock=lambda: now[0])
-    assert now[0] <= 14
-    assert [rung.name for rung in ladder] == ["start", "dropout", "weight decay", "ensemble"]
+    assert now[0] == 14
+    assert [len(rung.candidates) for rung in ladder] == [1, 3, 3]
+    assert [rung.name for rung in ladder] == ["start", "dropout", "weight decay"]
     assert "seconds of `max_seconds` were spent" in ladder.verdict
 
 
@@ -204,13 +203,33 @@ def test_candidates_that_fail_are_passed_over():
     assert ladder.params["dropout"] == 0.5
     everything = final(World(lambda p: np.nan if p["weight_decay"] else 0.5))
     rung = next(rung for rung in everything if rung.name == "weight decay")
-    assert (rung.best, rung.kept, rung.verdict) == (None, False, "every candidate failed")
+    assert (rung.best, rung.kept, rung.verdict) == (None, False, "no candidate has a score in every fold")
     assert everything.params == {}
 
 
 def test_a_start_that_fails_gives_way_to_whatever_works():
     ladder = final(World(lambda p: 0.5 if p["batch_norm"] else np.nan))
     assert ladder.params["batch_norm"] is True
+    rung = next(rung for rung in ladder if rung.name == "batch norm")
+    assert rung.verdict == "kept: batch_norm=True has a score in every fold, which nothing had before"
+    assert "Validation R2 unknown at the start and 0.5000 at the end" in ladder.verdict
+
+
+def test_a_start_without_a_score_in_one_fold_gives_way_to_one_with_all_of_them():
+    hole = np.array([0, 0, np.nan, 0, 0])
+    worse_but_whole = World(lambda p: 0.2 if p["dropout"] == 0.5 else 0.5 + hole)
+    assert final(worse_but_whole, training_target=0.9).params == {"dropout": 0.5}
+
+
+def test_where_nothing_has_a_score_in_every_fold_the_verdict_says_so():
+    world = World(lambda p: 0.5 + np.array([0, np.nan, np.nan, 0, 0]))
+    ladder = final(world)
+    assert (ladder.params, ladder.best_index) == ({}, 0)
+    assert not any(rung.kept for rung in ladder[1:])
+    assert ladder.training_target == "not good enough: a fold has no score"
+    assert "Nothing could be compared" in ladder.verdict
+    assert "the start has none in 2 of 5" in ladder.verdict
+    assert "nan" not in ladder.verdict
 
 
 def test_a_perfect_validation_score_ends_the_ladder():
@@ -220,40 +239,12 @@ def test_a_perfect_validation_score_ends_the_ladder():
     assert "perfect" in ladder.verdict
 
 
-def test_rungs_compare_single_networks_and_the_last_one_all_of_them():
-    world = World(likes_dropout, model=StepwiseRegressor())
-    ladder = final(world)
-    assert all(params["n_estimators"] == 1 for call in world.calls[:-1] for params in call)
-    assert world.calls[-1] == [{}, {"dropout": 0.375}]
-    assert ladder.params == {"dropout": 0.375}
-    assert ladder[-1].name == "ensemble"
-    assert ladder[-1].kept
-
-
-def test_the_start_wins_where_all_networks_together_are_no_better():
-    def truth(p):
-        return likes_dropout(p) if p["n_estimators"] == 1 else 0.6 - p["dropout"]
-
-    world = World(truth, model=StepwiseRegressor())
-    ladder = final(world)
-    assert ladder.params == {}
-    assert world.tried[ladder.best_index] == {}
-    assert ladder.best_index == len(world.tried) - 2
-
-
-def test_where_nothing_was_kept_the_last_rung_holds_the_start_alone():
-    world = World(flat, model=StepwiseRegressor(n_estimators=4))
-    ladder = final(world)
-    assert world.calls[-1] == [{}]
-    assert ladder.best_index == len(world.tried) - 1
-
-
-@pytest.mark.parametrize(("own", "rungs", "compared"), [("auto", 3, 3), (5, 3, 3), (2, 3, None), (5, None, None)])
-def test_rungs_compare_so_many_networks_or_as_many_as_there_are(own, rungs, compared):
+@pytest.mark.parametrize("own", [1, 5, "auto"])
+def test_every_candidate_has_the_estimators_own_networks(own):
     world = World(likes_dropout, model=StepwiseRegressor(n_estimators=own))
-    ladder = final(world, rung_networks=rungs)
-    assert {params.get("n_estimators") for call in world.calls[:-1] for params in call} == {compared}
-    assert (ladder[-1].name == "ensemble") == (compared is not None)
+    ladder = final(world)
+    assert world.calls[0] == [{}]
+    assert all("n_estimators" not in params for params in world.tried)
     assert ladder.params == {"dropout": 0.375}
 
 
@@ -292,7 +283,7 @@ def test_in_a_pipeline_names_carry_the_prefix():
     world = World(likes_dropout, model=model)
     ladder = final(world, prefix="stepwiseregressor__")
     assert ladder.params == {"stepwiseregressor__dropout": 0.375}
-    assert world.calls[0] == [{"stepwiseregressor__n_estimators": 1}]
+    assert {name for params in world.calls[-1] for name in params} > {"stepwiseregressor__dropout"}
 
 
 def test_each_ladder_on_the_way_is_whole():
@@ -363,8 +354,8 @@ def test_a_real_search_finds_its_way():
     model = StepwiseRegressor(max_epochs=5, n_estimators=2, random_state=0)
     ladder = searching(model, rows, target)
     assert sum(len(rung.candidates) for rung in ladder) <= 8
-    assert ladder[-1].name == "ensemble"
-    assert ladder[-1].best == np.argmax(ladder[-1].test_scores)
+    scores = [score for rung in ladder for score in rung.test_scores]
+    assert scores[ladder.best_index] >= scores[0]
     assert clone(model).set_params(**ladder.params).fit(rows, target).plan_.n_networks == 2
     assert len(pickle.dumps(ladder)) < 20_000
 

@@ -35,7 +35,7 @@ FAILED = Rung(
     None,
     False,
     {},
-    "every candidate failed",
+    "no candidate has a score in every fold",
 )
 LADDER = Ladder(
     (START, KEPT, FAILED), {"dropout": 0.5}, 2, "good enough: it is", "R2", "The ladder ended because it did."
@@ -83,7 +83,7 @@ def test_it_prints_as_an_aligned_table():
     for row in (header, *rows):
         assert all(i >= len(row) or row[i] == " " for i in edges)
     assert rows[1].split() == ["4", "dropout", "2", "dropout=0.5", "0.5500", "0.5000", "+0.1000", "±", "0.0200", "yes"]
-    assert rows[2].split() == ["4", "other", "1", "all", "failed", "-", "-", "-", "no"]
+    assert rows[2].split() == ["4", "other", "1", "no", "score", "-", "-", "-", "no"]
     assert "The ladder ended because it did." in str(LADDER)
     assert max(map(len, str(LADDER).splitlines())) <= 100
 

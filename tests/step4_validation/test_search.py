@@ -436,7 +436,7 @@ def test_nothing_of_the_held_out_rows_reaches_a_fit(strategy, diabetes):
 
         def blind(estimator, X, y):
             kept.append(estimator)
-            return float(len(kept) % 2)
+            return 0.5 * (len(kept) % 2)
 
         cv = [(train, test), (train, test[::-1])]
         search(model, None, strategy=strategy, n_iter=5, cv=cv, scoring=blind, refit=False).fit(X, y)
@@ -533,3 +533,16 @@ def test_the_ladder_climbs_by_the_metric_that_counts(scoring, diabetes):
     assert model.ladder_.score_name == "r2"
     with pytest.raises(ValueError, match="`refit` must name the metric"):
         model.set_params(refit=False).fit(X, y)
+
+
+@pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores are non-finite")
+def test_where_folds_lack_a_class_the_ladder_ends_and_says_why(diabetes):
+    X, _, _, _ = diabetes
+    labels = np.repeat(["a", "b", "c"], len(X) // 3 + 1)[: len(X)]
+    cv = KFold(3)
+    model = StepwiseSearchCV(StepwiseClassifier(**QUICK), cv=cv, scoring="neg_log_loss", random_state=0)
+    model.fit(X, labels)
+    assert [rung.name for rung in model.ladder_] == ["start"]
+    assert model.best_params_ == {}
+    assert "not even a constant guess has a score in every fold" in model.ladder_.verdict
+    assert "the start has none in 2 of 3" in model.ladder_.verdict

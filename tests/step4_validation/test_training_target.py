@@ -37,7 +37,7 @@ AUTO = TrainingTarget(None, BASELINES, 0.25)
         (folds(-0.1, 0.0), False, "not beyond noise ahead of the linear model's"),
         (folds(0.69, 0.7), False, "is within noise: more could be fitted"),
         (folds(0.3, 0.995, noise=0.0), True, "almost perfect"),
-        (FoldScores(np.full(5, np.nan), np.full(5, np.nan)), False, "a fold failed"),
+        (FoldScores(np.full(5, np.nan), np.full(5, np.nan)), False, "a fold has no score"),
     ],
 )
 def test_the_fit_has_to_beat_the_baselines_and_show_a_gap(scores, reached, reason):
