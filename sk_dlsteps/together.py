@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -15,6 +16,7 @@ from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
+from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.preparation import Data, Prepared, find_rates, make_net, prepare, train
@@ -85,15 +87,37 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
             yield i, error
     fleets = _fleets(fits)
     fits.clear()
+    unreliable: list[LRCurve] = []
     while fleets:
         # Taken off the list, so that nobody but the caller holds what is fitted.
-        fleet = fleets.pop(0)
-        failure = _try_to_fit(fleet)
-        if failure is not None and len(fleet) > 1:
-            for fit in fleet:
-                yield fit.i, _try_to_fit([fit])
-        else:
-            yield from ((fit.i, failure) for fit in fleet)
+        yield from _fit_and_note(fleets.pop(0), unreliable)
+    _warn_of_defaults(unreliable, len(estimators))
+
+
+def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:
+    """Fit a fleet, or each alone if that fails, and note the curves that said nothing."""
+    failure = _try_to_fit(fleet)
+    alone = failure is not None and len(fleet) > 1
+    for fit in fleet:
+        error = _try_to_fit([fit]) if alone else failure
+        curve = None if error is not None else fit.estimator.lr_curve_
+        if curve is not None and not curve.reliable:
+            unreliable.append(curve)
+        yield fit.i, error
+
+
+def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:
+    """Tell once of all fits whose rate is the default: a fit for every fold would flood."""
+    if len(unreliable) == 1:
+        warn_if_unreliable(unreliable[0], stacklevel=4)
+    elif unreliable:
+        reasons = dict.fromkeys(f"{curve.reason} ({curve.learning_rate:g})" for curve in unreliable)
+        warnings.warn(
+            f"No learning rate could be found for {len(unreliable)} of {n_fits} fits: {'; or '.join(reasons)}. "
+            "Set `learning_rate` to a number to choose it yourself.",
+            StepwiseWarning,
+            stacklevel=3,
+        )
 
 
 def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
@@ -124,11 +148,11 @@ def _fleets(fits: Sequence[_Fit]) -> list[list[_Fit]]:
 
 def _joins(fit: _Fit, fleet: list[_Fit]) -> bool:
     """Whether a fit joins a fleet of wider ones: the fleet stays small enough, and filling up is worth it."""
-    widest = fleet[0]
-    per_network = widest.numbers / widest.prepared.plan.n_networks
-    n_networks = sum(f.prepared.plan.n_networks for f in [*fleet, fit])
-    filled = widest.flops / widest.prepared.plan.n_networks * fit.prepared.plan.n_networks
-    return n_networks * per_network <= FLEET_NUMBERS and filled - fit.flops <= STEP_FLOPS
+    widest, members = fleet[0], [*fleet, fit]
+    # How many of the widest the fleet would be as large as.
+    n_widest = sum(member.prepared.plan.n_networks for member in members) / widest.prepared.plan.n_networks
+    filling = n_widest * widest.flops - sum(member.flops for member in members)
+    return n_widest * widest.numbers <= FLEET_NUMBERS and filling <= STEP_FLOPS
 
 
 def _in_order(fleet: list[_Fit]) -> list[_Fit]:
@@ -197,7 +221,6 @@ def _find_rates(fleet: list[_Fit]) -> list[LRCurve | None]:
         found = find_rates([fleet[place].prepared for place in places])
         for place, curve in zip(places, found, strict=True):
             curves[place] = curve
-            warn_if_unreliable(curve, stacklevel=2)
     return curves
 
 
