@@ -233,8 +233,6 @@ class Training:
 
     def _look(self) -> None:
         """Measure gradients and dead units on some training rows of each active network."""
-        if not len(self.active):
-            return
         # From everywhere: a table may be sorted.
         rows = [own[:: -(-len(own) // _LOOK_ROWS)] for own in self.data.rows[: self.fleet.n_active]]
         sizes = np.array([len(own) for own in rows])
