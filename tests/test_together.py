@@ -1,5 +1,7 @@
 """Many estimators fitted together: each equals itself fitted alone."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -300,6 +302,24 @@ def test_settings_of_one_kind_and_different_values_are_not_mixed_up(float64):
     ]
     estimators = [StepwiseRegressor(**{**QUICK, "max_epochs": 2, "hidden_units": 4, **own}) for own in different]
     assert_equal_to_alone(estimators, [(X, Y)] * len(estimators))
+
+
+@dataclass
+class Stretch:
+    """An augmentation that can change, and so has no hash."""
+
+    by: float
+
+    def __call__(self, X, y, generator):
+        return X * self.by, y
+
+
+def test_augmentations_that_are_equal_go_together_and_those_without_a_hash_by_identity(float64, fleets):
+    one, other = Stretch(1.5), Stretch(1.5)
+    different = [*[one] * 2, *[other] * 3, Mixup(0.3), Mixup(0.3), "mixup", Mixup()]
+    estimators = [StepwiseRegressor(**{**QUICK, "n_threads": 1, "augmentation": own}) for own in different]
+    assert_equal_to_alone(estimators, [(X, Y)] * len(estimators))
+    assert sorted(fleets) == [2, 2, 2, 3]
 
 
 def test_a_random_state_that_moves_on_moves_on_from_fit_to_fit(float64):
