@@ -49,7 +49,7 @@ class Dropout:
             drawn[k, :rows, :units] = raw.view(np.uint8)[: rows * units].reshape(rows, units)
         threshold = torch.from_numpy(thresholds).to(like.device).view(-1, 1, 1)
         kept = torch.from_numpy(drawn).to(like.device) >= threshold
-        return kept.to(like.dtype).mul_(_LEVELS / (_LEVELS - threshold.to(like.dtype)))
+        return torch.where(kept, _LEVELS / (_LEVELS - threshold.to(like.dtype)), 0.0)
 
     def reorder(self, order: Sequence[int]) -> None:
         """Put the networks into another order."""
