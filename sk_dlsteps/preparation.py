@@ -46,7 +46,7 @@ from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule
 from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
-from sk_dlsteps.step4_validation.regularisation import choose_dropout, regularisation_record
+from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
 # Networks of the default fleet, by measurement (docs/benchmarks.md, "Choosing the defaults").
 N_NETWORKS = 8
@@ -83,6 +83,8 @@ class Prepared:
     rows: Rows
     scaler: Any
     Z: np.ndarray
+    own_bytes: int
+    """Of a table that no other fit shares."""
     input_clip: float | None
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
@@ -122,10 +124,8 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
-    inputs = data.once(
-        _key(("inputs", id(rows)), p, "scaler", "input_clip", "numeric_encoding", "module", "random_state"),
-        lambda: _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1)),
-    )
+    key = _key(("inputs", id(rows)), p, "scaler", "input_clip", "numeric_encoding", "module", "random_state")
+    inputs = data.once(key, lambda: _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1)))
     if rows.X_valid is not None:
         rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
     n_outputs = cost.n_outputs(target.n_columns)
@@ -148,12 +148,13 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         rows,
         inputs.scaler,
         inputs.Z,
+        0 if key is not None else inputs.Z.nbytes,
         inputs.stages["input_clip"],
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
         _network_seeds(network_seed, n_networks),
         _network_seeds(finder_seed, n_networks),
-        (step1, *inputs.records, step2, *regularisation_record(plan)),
+        (step1, *inputs.records, step2),
     )
 
 

@@ -17,6 +17,7 @@ from sk_dlsteps.plan import Plan
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
+from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.together import fit_together
@@ -242,7 +243,7 @@ class StepwiseEstimator(BaseEstimator):
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (*prepared.records, step3, scores.record),
+                "steps_": (*prepared.records, step3, *regularisation_record(plan), scores.record),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,

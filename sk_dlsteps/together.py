@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
+import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
@@ -29,6 +30,8 @@ if TYPE_CHECKING:
 # that take as long as what a step costs besides them: narrow networks are filled up to wide ones for less.
 # By measurement (docs/benchmarks.md, "Search").
 FLEET_NUMBERS, STEP_FLOPS = 2**20, 6e6
+# Scaled tables that wait for their fleets at any time, beside those that several fits share.
+MOST_BYTES = 256_000_000
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,8 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
 
     """
     received: dict[tuple, tuple[Data, dict[str, Any]]] = {}
-    fits = []
+    fits: list[_Fit] = []
+    unreliable: list[LRCurve] = []
     for i, (estimator, (X, y)) in enumerate(zip(estimators, tables, strict=True)):
         try:
             parameters = estimator.get_params(deep=False)
@@ -85,13 +89,19 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
             fits.append(_Fit(i, estimator, prepare(parameters, data), names))
         except Exception as error:
             yield i, error
+        if sum(fit.prepared.own_bytes for fit in fits) > MOST_BYTES:
+            yield from _fit_in_fleets(fits, unreliable)
+    yield from _fit_in_fleets(fits, unreliable)
+    _warn_of_defaults(unreliable, len(estimators))
+
+
+def _fit_in_fleets(fits: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:
+    """Fit what has gathered, fleet by fleet, and empty the list."""
     fleets = _fleets(fits)
     fits.clear()
-    unreliable: list[LRCurve] = []
     while fleets:
         # Taken off the list, so that nobody but the caller holds what is fitted.
         yield from _fit_and_note(fleets.pop(0), unreliable)
-    _warn_of_defaults(unreliable, len(estimators))
 
 
 def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:
@@ -169,7 +179,7 @@ def _kind(fit: _Fit) -> Hashable:
     return (
         plan.task,
         plan.loss,
-        None if isinstance(p["loss"], str) else id(p["loss"]),
+        _content(p["loss"]),
         prepared.Z.shape[1],
         prepared.input_clip,
         plan.n_outputs,
@@ -177,7 +187,7 @@ def _kind(fit: _Fit) -> Hashable:
         plan.activation,
         plan.batch_size if plan.batch_size < plan.n_rows else "all rows",
         plan.batch_norm,
-        _as_key(plan.augmentation),
+        _content(plan.augmentation),
         plan.optimizer,
         p["momentum"],
         prepared.rows.valid is None,
@@ -186,13 +196,14 @@ def _kind(fit: _Fit) -> Hashable:
     )
 
 
-def _as_key(augmentation: Any) -> Hashable:
-    """What two augmentations share only if they do the same: themselves, or their identity if they have no hash."""
+def _content(value: Any) -> Hashable:
+    """What two objects of a user's share if they do the same: a clone's are copies, told by what they hold."""
+    if value is None or isinstance(value, str):
+        return value
     try:
-        hash(augmentation)
-    except TypeError:
-        return id(augmentation)
-    return augmentation
+        return joblib.hash(value)
+    except Exception:  # whatever pickling says of an object that it cannot take
+        return id(value)
 
 
 def _fit_fleet(fleet: list[_Fit]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -183,9 +183,29 @@ class FleetData:
         x, target = batch.x.clone(), []
         for k, (inputs, values) in enumerate(zip(batch.x, batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
-            x[k, :size], changed = self.augmentation(inputs[:size], values[:size], self.noise[k])
+            x[k, :size], changed = _checked(
+                self.augmentation(inputs[:size], values[:size], self.noise[k]), inputs[:size]
+            )
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
         return Batch(fleet.encode(x), torch.stack(target), batch.sizes)
+
+
+def _checked(result: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
+    """What an augmentation gave, if it is inputs of the same shape and as many targets, all of them finite."""
+    try:
+        x, y = result
+        shapes = tuple(x.shape), len(y)
+        finite = bool(torch.isfinite(x).all() and torch.isfinite(y).all())
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ValueError(f"`augmentation` must return two tensors (X, y), got {type(result).__name__}") from error
+    if shapes != (tuple(inputs.shape), len(inputs)):
+        raise ValueError(
+            f"`augmentation` must keep the shape of X, {tuple(inputs.shape)}, and its number of rows in y; it returned "
+            f"X of shape {shapes[0]} and {shapes[1]} targets"
+        )
+    if not finite:
+        raise ValueError("`augmentation` returned numbers that are not finite")
+    return x, y
 
 
 def _torch_generator(generator: np.random.Generator, device: torch.device) -> torch.Generator:

@@ -246,7 +246,9 @@ class FleetSGD(FleetOptimizer):
         torch._foreach_add_(parameters, buffers, alpha=-lr)
 
 
-def set_rate(optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[float] | np.ndarray | None = None) -> None:
+def set_rate(
+    optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[float] | np.ndarray | None = None
+) -> None:
     """Give every network the rate, times its factor where there are any."""
     for group in optimizer.param_groups:
         if "factors" in group:

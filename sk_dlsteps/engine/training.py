@@ -361,17 +361,22 @@ class Training:
         rescues = member.net.rescues_
         if not rescues.any():
             return
-        rescued = ", ".join(map(str, np.flatnonzero(rescues)))
+        rescued = _networks(np.flatnonzero(rescues))
         words = (
-            f"The loss or the weights of network {rescued} became infinite or NaN in epoch "
+            f"The loss or the weights of {rescued} became infinite or NaN in epoch "
             f"{self.exploded_in[member.own][rescues > 0].min()}. Each was put back to its last finite state, its "
             f"learning rate was divided by {1 / RATE_CUT:g} and its gradient clipped to a norm of {RESCUE_NORM:g}. "
         )
         if (rescues > MAX_RESCUES).any():
-            lost = ", ".join(map(str, np.flatnonzero(rescues > MAX_RESCUES)))
-            words += f"Network {lost} exploded {MAX_RESCUES + 1} times and was stopped in its best state. "
+            lost = _networks(np.flatnonzero(rescues > MAX_RESCUES))
+            words += f"Of these, {lost} exploded {MAX_RESCUES + 1} times and stopped in the best state. "
         words += "Use a smaller `learning_rate`, set `max_grad_norm`, or look for outliers in the data."
         warnings.warn(words, StepwiseWarning, stacklevel=2)
+
+
+def _networks(numbers: np.ndarray) -> str:
+    """Networks by their numbers."""
+    return f"network{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
 
 
 class _OfNetworks:

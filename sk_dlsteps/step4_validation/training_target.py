@@ -90,9 +90,11 @@ class TrainingTarget:
         return abs(self._lacks(scores)) < 1e-9
 
     def fits_nothing(self, scores: FoldScores) -> bool:
-        """Whether training or validation are not beyond noise ahead of a constant guess."""
-        dummy = self.baselines.get("dummy")
+        """Whether training or validation are not beyond noise ahead of a constant guess, nor is the linear model."""
+        dummy, linear = self.baselines.get("dummy"), self.baselines.get("linear")
         if dummy is None or not scores.complete:
+            return False
+        if linear is not None and self._over(linear.test, dummy.test).beyond_noise:
             return False
         ahead = (self._over(scores.train, dummy.train), self._over(scores.test, dummy.test))
         return not all(difference.beyond_noise for difference in ahead)

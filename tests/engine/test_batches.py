@@ -28,7 +28,9 @@ def fleet_data(rows, batch_size, seeds=None):
     generators = [np.random.default_rng(seed) for seed in seeds or range(len(rows))]
     n = 1 + max(int(own.max()) for own in rows)
     n_rows = np.full(len(rows), min(map(len, rows)))
-    return FleetData(*numbered_rows(n), rows, generators, n_rows, np.full(len(rows), epoch_shape(n_rows[0], batch_size)))
+    return FleetData(
+        *numbered_rows(n), rows, generators, n_rows, np.full(len(rows), epoch_shape(n_rows[0], batch_size))
+    )
 
 
 @given(n_rows=st.integers(1, 3000), batch_size=st.integers(1, 1100))
