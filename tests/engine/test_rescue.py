@@ -122,7 +122,7 @@ def test_a_rescued_network_learns_on(small_fleets, activation):
 def test_a_network_that_explodes_again_and_again_is_stopped_in_its_best_state(small_fleets, build, validated):
     fleets = small_fleets("regression", "squared_error")
     blow = Blow(epochs=range(3, 20))
-    with pytest.warns(StepwiseWarning, match=f"Network 3 exploded {MAX_RESCUES + 1} times and was stopped") as caught:
+    with pytest.warns(StepwiseWarning, match=f"network 3 exploded {MAX_RESCUES + 1} times and stopped") as caught:
         net = fitted(fleets, blow, {**SGD, "build": build, "max_epochs": 14}, validated=validated)
     assert len(caught) == 1
     assert net.rescues_[3] == MAX_RESCUES + 1
@@ -152,7 +152,7 @@ def test_a_fleet_in_which_everybody_explodes_for_good_ends_early_in_its_best_sta
     small_fleets, build, validated, stopping
 ):
     fleets = small_fleets("regression", "squared_error")
-    with pytest.warns(StepwiseWarning, match="Network 0, 1 exploded") as caught:
+    with pytest.warns(StepwiseWarning, match="networks 0, 1 exploded") as caught:
         net = fleets.fit(
             [0, 2], validated=validated, **{**SGD, "max_epochs": 40}, schedule=TooFast(), build=build, stopping=stopping
         )

@@ -124,7 +124,7 @@ class TooFast:
 @pytest.mark.parametrize("stopping", [None, Patience(2), CycleEnds((2, 4, 6))])
 def test_a_fleet_that_explodes_altogether_ends_in_its_best_state(small_fleets, stopping):
     fleets = small_fleets()
-    with pytest.warns(StepwiseWarning, match="network 0, 1, 2 became infinite or NaN in epoch 4"):
+    with pytest.warns(StepwiseWarning, match="networks 0, 1, 2 became infinite or NaN in epoch 4"):
         net = fleets.fit([0, 2, 4], optimizer="sgd", lr=0.01, schedule=TooFast(), max_epochs=6, stopping=stopping)
     assert (net.best_epochs_ <= 3).all()
     assert np.isfinite(net.network_predictions(fleets.Z)).all()

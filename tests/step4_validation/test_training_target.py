@@ -63,9 +63,17 @@ def test_perfect_is_1_for_scores_and_0_for_negated_losses():
 
 
 def test_nothing_is_fitted_where_a_constant_guess_does_as_well():
-    assert AUTO.fits_nothing(folds(0.2, 0.01))
-    assert AUTO.fits_nothing(folds(-0.05, 0.9))
-    assert not AUTO.fits_nothing(folds(0.2, 0.3))
+    noise = TrainingTarget(None, {**BASELINES, "linear": folds(-0.05, 0.01)}, 0.25)
+    assert noise.fits_nothing(folds(0.2, 0.01))
+    assert noise.fits_nothing(folds(-0.05, 0.9))
+    assert not noise.fits_nothing(folds(0.2, 0.3))
+
+
+def test_an_answer_that_a_linear_model_finds_is_one():
+    assert not AUTO.fits_nothing(folds(-0.05, 0.01))
+
+
+def test_without_a_constant_guess_nothing_is_known_of_the_fit():
     assert not TrainingTarget(None, {}, 0.25).fits_nothing(folds(0.0, 0.0))
 
 
