@@ -314,3 +314,28 @@ def test_a_regularised_model_predicts_the_same_in_a_new_process(tmp_path):
         [sys.executable, "-c", code, str(tmp_path / "model.joblib")], capture_output=True, text=True, check=True
     ).stdout
     np.testing.assert_array_equal(json.loads(out), model.predict_proba(X))
+
+
+def no_pair(X, y, generator):
+    return X
+
+
+def one_row_less(X, y, generator):
+    return X[1:], y[1:]
+
+
+def not_finite(X, y, generator):
+    return X / 0, y
+
+
+@pytest.mark.parametrize(
+    ("augmentation", "message"),
+    [
+        (no_pair, "`augmentation` must return two tensors"),
+        (one_row_less, "`augmentation` must keep the shape of X"),
+        (not_finite, "`augmentation` returned numbers that are not finite"),
+    ],
+)
+def test_an_augmentation_that_returns_something_else_is_named(augmentation, message):
+    with pytest.raises(ValueError, match=message):
+        StepwiseRegressor(augmentation=augmentation, **QUICK).fit(X, Y)

@@ -424,3 +424,29 @@ def test_any_candidates_fitted_together_equal_those_fitted_alone(float64, drawn,
     estimators = [StepwiseRegressor(**{**QUICK, **own}) for own in drawn]
     tables = [(X[:n], Y[:n]) for n in n_rows[: len(drawn)]]
     assert_equal_to_alone(estimators, tables)
+
+
+def test_criteria_that_hold_the_same_share_a_fleet(float64, fleets):
+    losses = [torch.nn.HuberLoss(delta=1.0), torch.nn.HuberLoss(delta=1.0), torch.nn.HuberLoss(delta=0.5)]
+    estimators = [StepwiseRegressor(**{**QUICK, "loss": loss}) for loss in losses]
+    assert_equal_to_alone(estimators, [(X, Y)] * len(estimators))
+    assert fleets == [2]
+
+
+def test_objects_that_cannot_be_pickled_are_told_by_identity(float64, fleets):
+    def same(X, y, generator):
+        return X, y
+
+    estimators = [StepwiseRegressor(**{**QUICK, "augmentation": own}) for own in (same, same, lambda X, y, g: (X, y))]
+    fitted_together(estimators, [(X, Y)] * 3)
+    assert fleets == [2]
+
+
+def test_tables_that_nobody_shares_are_trained_before_there_are_too_many(float64, fleets, monkeypatch):
+    monkeypatch.setattr(together, "MOST_BYTES", X.nbytes)
+    estimators = [StepwiseRegressor(**{**QUICK, "random_state": np.random.RandomState(k)}) for k in range(5)]
+    alone = [clone(estimator).fit(X, Y) for estimator in estimators]
+    fitted_together(estimators, [(X, Y)] * 5)
+    assert fleets == [2, 2]
+    for one, other in zip(estimators, alone, strict=True):
+        assert_equal(one, other, X)
