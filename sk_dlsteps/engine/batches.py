@@ -120,29 +120,27 @@ class FleetData:
         self.n_rows, self.n_batches = np.asarray(n_rows), np.asarray(n_batches)
         self.augmentation = augmentation
         self.noise = [_torch_generator(g, X.device) for g in self.generators] if augmentation else []
-        longest = int(self.n_batches.max())
-        i = np.arange(longest + 1)[:, None]
+        i = np.arange(int(self.n_batches.max()) + 1)[:, None]
         ends = self.n_rows * np.minimum(i, self.n_batches) // self.n_batches
         self.sizes = np.diff(ends, axis=0)
-        widest = self.sizes.max(1)
-        self.bounds = np.concatenate([[0], np.cumsum(widest)])
-        there = self.sizes > 0
-        self.uneven = [len(np.unique(size[now])) > 1 for size, now in zip(self.sizes, there, strict=True)]
+        # An epoch's rows lie minibatch after minibatch, each as wide as the widest network's.
+        self.bounds: list[int] = [0, *np.cumsum(self.sizes.max(1)).tolist()]
+        self.uneven = [len(np.unique(size[size > 0])) > 1 for size in self.sizes]
 
     def epoch(self, fleet: Fleet) -> Iterator[Batch]:
         """One pass in a fresh shuffle for each network."""
-        active = range(fleet.n_active)
-        index = torch.from_numpy(np.stack([self._shuffle(k) for k in active])).to(self.X.device)
-        n_there = (self.n_batches[: fleet.n_active, None] > np.arange(self.n_batches[0])).sum(0)
-        per_row = len(index) * fleet.widths[0]
-        n_together = max(1, _CHUNK // max(1, per_row * int(self.bounds[1])))
-        for i in range(0, len(n_there), n_together):
-            bounds = self.bounds[i : min(i + n_together, len(n_there)) + 1]
-            x, target = self._gather(index[: n_there[i], bounds[0] : bounds[-1]], fleet)
-            for t in range(len(bounds) - 1):
-                k, a, b = n_there[i + t], bounds[t] - bounds[0], bounds[t + 1] - bounds[0]
-                sizes = self.sizes[i + t, :k] if self.uneven[i + t] else None
-                batch = Batch(x[:k, a:b], target[:k, a:b], sizes)
+        k, bounds = fleet.n_active, self.bounds
+        index = torch.from_numpy(np.stack([self._shuffle(place) for place in range(k)])).to(self.X.device)
+        n_there = (self.sizes[: self.n_batches[0], :k] > 0).sum(1).tolist()
+        n_together = max(1, _CHUNK // max(1, k * fleet.widths[0] * bounds[1]))
+        for first in range(0, len(n_there), n_together):
+            chunk = range(first, min(first + n_together, len(n_there)))
+            start = bounds[first]
+            x, target = self._gather(index[: n_there[first], start : bounds[chunk.stop]], fleet)
+            for i in chunk:
+                there, rows = n_there[i], slice(bounds[i] - start, bounds[i + 1] - start)
+                sizes = self.sizes[i, :there] if self.uneven[i] else None
+                batch = Batch(x[:there, rows], target[:there, rows], sizes)
                 yield batch if self.augmentation is None else self._augmented(batch, fleet)
 
     def cycle(self, fleet: Fleet) -> Iterator[Batch]:
@@ -167,7 +165,7 @@ class FleetData:
         padded = np.full(self.bounds[-1], rows[0])
         sizes = self.sizes[:, k]
         # How far each minibatch's rows move to the right.
-        shift = self.bounds[:-1] - (np.cumsum(sizes) - sizes)
+        shift = np.array(self.bounds[:-1]) - (np.cumsum(sizes) - sizes)
         padded[np.arange(len(rows)) + np.repeat(shift, sizes)] = rows
         return padded
 

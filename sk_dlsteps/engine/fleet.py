@@ -165,8 +165,8 @@ class Fleet(nn.Module):
             self.reorder(places, self.n_networks)
         return result
 
-    def remember(self, which: Tensor, name: str = "best") -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
+    def remember(self, which: Tensor | None, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,), all if None, under a name."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def recall(self, which: Tensor | None = None, name: str = "best") -> None:

@@ -118,6 +118,7 @@ class Member:
     stop: int
     schedule_state: dict[str, np.ndarray] | None = None
     lowest: dict[str, float] = field(default_factory=dict)
+    signals: dict[str, float] = field(default_factory=dict)
 
     @property
     def own(self) -> slice:

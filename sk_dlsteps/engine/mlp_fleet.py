@@ -25,11 +25,13 @@ _Pair = tuple[Tensor, Tensor]
 
 
 class _Views(NamedTuple):
-    """Slices of the first networks: (weight, bias) and their gradients, layer by layer, and gradients of norms."""
+    """What belongs to the first networks, layer by layer, and all that training changes of them."""
 
     layers: list[_Pair]
     gradients: list[_Pair]
-    norms: list[_Pair]
+    norms: list[BatchNorm]
+    norm_gradients: list[_Pair]
+    state: list[Tensor]
 
 
 class _Seen(NamedTuple):
@@ -120,9 +122,9 @@ class MLPFleet(Fleet):
         self, x: Tensor, target: Tensor, sizes: np.ndarray | None, learn: bool
     ) -> tuple[Tensor, Tensor, list[_Seen]]:
         """Losses, raw outputs and what the hidden layers saw; gradients are set. Only learning draws masks."""
-        views = self._training_views(len(x))
+        views = self._training_views(x.shape[0])
         share = self._share(x, sizes)
-        seen = self._forward(x, views.layers[:-1], share, sizes, learn)
+        seen = self._forward(x, views, share, sizes, learn)
         weight, bias = views.layers[-1]
         raw = torch.baddbmm(bias, seen[-1].out if seen else x, weight.mT)
         losses, delta = self.cost.value_and_gradient(raw, target)
@@ -141,16 +143,16 @@ class MLPFleet(Fleet):
         return there.to(x.dtype) / rows
 
     def _forward(
-        self, x: Tensor, hidden: list[_Pair], share: Tensor | float, sizes: np.ndarray | None, learn: bool
+        self, x: Tensor, views: _Views, share: Tensor | float, sizes: np.ndarray | None, learn: bool
     ) -> list[_Seen]:
         """What every hidden layer sees of minibatches."""
         act = _ACTIVATIONS[self.activation]
         seen: list[_Seen] = []
-        for layer, (w, b) in enumerate(hidden):
+        for layer, (w, b) in enumerate(views.layers[:-1]):
             z, normalised, mask = torch.baddbmm(b, x, w), None, None
-            if self.norms:
+            if views.norms:
                 n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x).view(-1, 1, 1)
-                z, normalised = self.batch_norms[layer].by_batch(z, share, n_rows, learn)
+                z, normalised = views.norms[layer].by_batch(z, share, n_rows, learn)
             a = x = act(z)
             if self.dropout is not None and learn:
                 mask = self.dropout.mask(layer, np.full(len(x), x.shape[1]) if sizes is None else sizes, a)
@@ -171,7 +173,7 @@ class MLPFleet(Fleet):
                 delta *= mask
             delta = self._through_activation(delta, z, a)
             if normalised is not None:
-                delta = self.batch_norms[layer].gradients(delta, normalised, share, views.norms[layer])
+                delta = views.norms[layer].gradients(delta, normalised, share, views.norm_gradients[layer])
             grad_weight, grad_bias = views.gradients[layer]
             torch.bmm((seen[layer - 1].out if layer else x).mT, delta, out=grad_weight)
             if normalised is None:
@@ -181,6 +183,11 @@ class MLPFleet(Fleet):
                 grad_bias.zero_()
             if layer:
                 delta = torch.bmm(delta, views.layers[layer][0].mT)
+
+    def train(self, mode: bool = True) -> MLPFleet:
+        """Note what is going on, which no part of the fleet asks."""
+        self.training = mode
+        return self
 
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
         """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
@@ -248,18 +255,24 @@ class MLPFleet(Fleet):
 
     def is_finite(self) -> Tensor:
         """Whether each active network holds finite numbers only, (n_active,)."""
-        return torch.stack([s[: self.n_active].flatten(1).sum(1) for s in self.state_tensors()]).isfinite().all(0)
+        state = self._training_views(self.n_active).state
+        if torch.stack(torch._foreach_norm(state)).isfinite().all():
+            return torch.ones(self.n_active, dtype=torch.bool, device=self.input_center.device)
+        return torch.stack([s.flatten(1).sum(1) for s in state]).isfinite().all(0)
 
-    def remember(self, which: Tensor, name: str = "best") -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
-        state = self.state_tensors()
+    def remember(self, which: Tensor | None, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,), all if None, under a name."""
         if name not in self._kept:
-            self._kept[name] = [s.clone() for s in state]
+            self._kept[name] = [s.clone() for s in self.state_tensors()]
+            return
+        state = self._training_views(self.n_active).state
+        kept = [tensor[: self.n_active] for tensor in self._kept[name]]
+        if which is None:
+            torch._foreach_copy_(kept, state)
             return
         chosen = which.view(-1, 1, 1)
-        for kept, stack in zip(self._kept[name], state, strict=True):
-            kept = kept[: self.n_active]
-            torch.where(chosen, stack[: self.n_active], kept, out=kept)
+        for old, new in zip(kept, state, strict=True):
+            torch.where(chosen, new, old, out=old)
 
     def recall(self, which: Tensor | None = None, name: str = "best") -> None:
         """Put the networks in the mask `which` (K,) back to the state last remembered; all if None."""
@@ -292,7 +305,9 @@ class MLPFleet(Fleet):
             self._views[k] = _Views(
                 [(w.data[:k], b.data[:k]) for w, b in pairs],
                 [(self._gradient(w)[:k], self._gradient(b)[:k]) for w, b in pairs],
+                self.batch_norms,
                 [(self._gradient(norm.gain)[:k], self._gradient(norm.shift)[:k]) for norm in self.batch_norms],
+                [tensor[:k] for tensor in self.state_tensors()],
             )
         return self._views[k]
 

@@ -93,11 +93,13 @@ class ModuleFleet(Fleet):
         self.random_states = [self.random_states[k] for k in order]
         self._kept = {name: [kept[k] for k in order] for name, kept in self._kept.items()}
 
-    def remember(self, which: Tensor, name: str = "best") -> None:
-        """Keep the present state of the active networks in the mask `which` (n_active,) under a name."""
+    def remember(self, which: Tensor | None, name: str = "best") -> None:
+        """Keep the present state of the active networks in the mask `which` (n_active,), all if None, under a name."""
         if name not in self._kept:
             self._kept[name] = [{} for _ in self.modules_]
             which = torch.ones(self.n_networks, dtype=torch.bool)
+        if which is None:
+            which = torch.ones(self.n_active, dtype=torch.bool)
         for k in which.nonzero().flatten().tolist():
             self._kept[name][k] = {n: t.clone() for n, t in self.modules_[k].state_dict().items()}
 

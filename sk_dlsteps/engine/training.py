@@ -67,6 +67,7 @@ class Training:
         self._gather_rows(tables)
         K = fleet.n_networks
         self.order, self.epoch = np.arange(K), 0
+        self.training_members = self.members
         sizes = [net.module_.n_networks for net in nets]
         self.max_norms = bounds_of_networks([net.max_grad_norm for net in nets], sizes)
         self.max_values = bounds_of_networks([net.max_grad_value for net in nets], sizes)
@@ -78,9 +79,8 @@ class Training:
         self.best_curve: list[np.ndarray] = []
         self.gradient_norms = np.empty((0, K))
         self.dead_units: np.ndarray | None = None
-        everyone = torch.ones(K, dtype=torch.bool)
         for name in ("best", "last"):
-            fleet.remember(everyone, name)
+            fleet.remember(None, name)
         if isinstance(optimizer, optimizers.FleetOptimizer):
             optimizer.expect(self.data.n_batches.tolist())
         self.events = BatchEvents(self.net)
@@ -109,16 +109,6 @@ class Training:
     def active(self) -> np.ndarray:
         """Numbers of the networks that still train."""
         return self.order[: self.fleet.n_active]
-
-    @property
-    def training_members(self) -> list[Member]:
-        """Members with a network that still trains, before this epoch's decisions."""
-        return [m for m in self.members if self._trains[m.own].any()]
-
-    @property
-    def _trains(self) -> np.ndarray:
-        """Whether each network still trains."""
-        return np.isin(np.arange(len(self.order)), self.active)
 
     def run(self) -> None:
         """Train until every network has stopped; each ends in its best state."""
@@ -163,7 +153,7 @@ class Training:
         max_norm, max_value = (as_bound(values[active]) for values in (self.max_norms, self.max_values))
         total = torch.zeros(len(active), dtype=self.data.X.dtype, device=self.data.X.device)
         for i, batch in enumerate(self.data.epoch(self.fleet)):
-            k = len(batch.x)
+            k = batch.x.shape[0]
             if self.events.of_batches:
                 self.events.begin_batch(batch)
             losses, raw = self.fleet.gradients(*batch)
@@ -228,7 +218,7 @@ class Training:
             self.max_norms[numbers] = np.minimum(self.max_norms[numbers], RESCUE_NORM)
             self.exploded_in[numbers] = np.where(self.rescues[numbers], self.exploded_in[numbers], self.epoch)
             self.rescues[numbers] += 1
-        self.fleet.remember(torch.from_numpy(~exploded).to(self.data.X.device), "last")
+        self.fleet.remember(torch.from_numpy(~exploded).to(self.data.X.device) if exploded.any() else None, "last")
         self._end_networks(exploded & (self.rescues[self.active] > MAX_RESCUES))
 
     def _look(self) -> None:
@@ -247,12 +237,17 @@ class Training:
             if self.dead_units is None:
                 self.dead_units = np.full(len(self.order), np.nan)
             self.dead_units[self.active] = dead.cpu().numpy()
+        for m in self.training_members:
+            for layer, of_layer in enumerate(self.gradient_norms, start=1):
+                m.signals[f"gradient_norm_{layer}"] = _finite_mean(of_layer[m.own])
+            if self.dead_units is not None:
+                m.signals["dead_units"] = _finite_mean(self.dead_units[m.own])
 
     def _validate(self) -> None:
         """Measure the active networks on their validation rows and remember those at their best."""
         active = self.active
         if self.validation is None:
-            self.fleet.remember(torch.ones(len(active), dtype=torch.bool, device=self.data.X.device))
+            self.fleet.remember(None)
             self.best_epochs[active] = self.epoch
             return
         if len(active):
@@ -287,10 +282,8 @@ class Training:
                 # skorch's Checkpoint looks at the last batch of an epoch.
                 m.net.history.new_batch()
             record("lr", self._rate_of(m))
-            for layer, norms in enumerate(self.gradient_norms, start=1):
-                record(f"gradient_norm_{layer}", _finite_mean(norms[m.own]))
-            if self.dead_units is not None:
-                record("dead_units", _finite_mean(self.dead_units[m.own]))
+            for name, value in m.signals.items():
+                record(name, value)
 
     def _rate_of(self, member: Member) -> float:
         """A member's rate in the epoch's last step, before plateaus and rescues."""
@@ -338,6 +331,9 @@ class Training:
         places = order.tolist()
         self.order = self.order[order]
         self.fleet.reorder(places, n_active)
+        trains = np.zeros(len(order), dtype=bool)
+        trains[self.active] = True
+        self.training_members = [m for m in self.members if trains[m.own].any()]
         optimizers.reorder(self.optimizer, places, n_active)
         self.data.reorder(places)
         if self.validation is not None:

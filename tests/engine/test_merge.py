@@ -201,7 +201,7 @@ def test_a_fit_that_explodes_is_rescued_alone_and_its_mates_do_not_notice(small_
     fleets = small_fleets()
     calm = [candidate([0], 20, max_epochs=6), candidate([1, 2], 25, (8,), max_epochs=4, weight_decay=0.1)]
     wild = candidate([3, 4], 30, schedule=Spike(), max_epochs=6)
-    with pytest.warns(StepwiseWarning, match=r"network 0, 1 became infinite or NaN in epoch 3\.") as caught:
+    with pytest.warns(StepwiseWarning, match=r"networks 0, 1 became infinite or NaN in epoch 3\.") as caught:
         nets = assert_equal_to_fits_alone(fleets, [wild, *calm], optimizer="sgd")
     # Once together, once alone.
     assert len(caught) == 2
