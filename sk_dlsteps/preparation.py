@@ -83,8 +83,6 @@ class Prepared:
     rows: Rows
     scaler: Any
     Z: np.ndarray
-    own_bytes: int
-    """Of a table that no other fit shares."""
     input_clip: float | None
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
@@ -124,8 +122,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
-    key = _key(("inputs", id(rows)), p, "scaler", "input_clip", "numeric_encoding", "module", "random_state")
-    inputs = data.once(key, lambda: _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1)))
+    inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
         rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
     n_outputs = cost.n_outputs(target.n_columns)
@@ -148,7 +145,6 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         rows,
         inputs.scaler,
         inputs.Z,
-        0 if key is not None else inputs.Z.nbytes,
         inputs.stages["input_clip"],
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
@@ -172,11 +168,17 @@ class _Inputs:
 
 def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> _Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
-    scaled = scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE)
+    key = _key(("scaled", id(rows)), p, "scaler", "random_state")
+    scaled = data.once(key, lambda: scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE))
     wanted = p["numeric_encoding"]
     if wanted == "auto":
         wanted = "piecewise_linear" if data.target.task == "regression" and p["module"] == "mlp" else None
-    encoding = piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor) if wanted else None
+    encoding = None
+    if wanted:
+        encoding = data.once(
+            None if key is None else ("encoding", *key),
+            lambda: piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor),
+        )
     n_added = 0 if encoding is None else encoding.n_added
     stages = {
         "input_center": scaled.center,
@@ -243,7 +245,7 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
     )
 
 
-def _key(kind: Hashable, p: dict[str, Any], *names: str) -> Hashable:
+def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
     """A key for what these parameters decide; None where one of them is not the same for every fit that shows it."""
     values = tuple(p[name] for name in names)
     plain = all(value is None or isinstance(value, str | Real | np.number) for value in values)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 # that take as long as what a step costs besides them: narrow networks are filled up to wide ones for less.
 # By measurement (docs/benchmarks.md, "Search").
 FLEET_NUMBERS, STEP_FLOPS = 2**20, 6e6
-# Scaled tables that wait for their fleets at any time, beside those that several fits share.
+# Scaled tables that wait for their fleets at any time, beside one for each table that was received.
 MOST_BYTES = 256_000_000
 
 
@@ -75,6 +75,7 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
         Why it could not be fitted.
 
     """
+    # What was received, by the objects given, which the caller's list holds.
     received: dict[tuple, tuple[Data, dict[str, Any]]] = {}
     fits: list[_Fit] = []
     unreliable: list[LRCurve] = []
@@ -89,10 +90,19 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
             fits.append(_Fit(i, estimator, prepare(parameters, data), names))
         except Exception as error:
             yield i, error
-        if sum(fit.prepared.own_bytes for fit in fits) > MOST_BYTES:
+        if _held_bytes(fits) > MOST_BYTES:
             yield from _fit_in_fleets(fits, unreliable)
+            for data, _ in received.values():
+                data.shared.clear()
     yield from _fit_in_fleets(fits, unreliable)
     _warn_of_defaults(unreliable, len(estimators))
+
+
+def _held_bytes(fits: list[_Fit]) -> int:
+    """Bytes of the scaled tables beyond the first of each table received, which a search cannot do without."""
+    tables = {id(fit.prepared.Z): fit.prepared for fit in fits}.values()
+    needed = {id(prepared.data): prepared for prepared in tables}.values()
+    return sum(prepared.Z.nbytes for prepared in tables) - sum(prepared.Z.nbytes for prepared in needed)
 
 
 def _fit_in_fleets(fits: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:

@@ -79,9 +79,8 @@ def summary(rows):
     for row in rows:
         by_strategy.setdefault(row["strategy"], {})[row["set"]] = row
     default = by_strategy.pop("default")
-    print(
-        "| strategy | sets | error | better / equal / worse | worst | accuracy | CPU |\n|---|---:|---:|---|---:|---:|---:|"
-    )
+    print("| strategy | sets | error | better / equal / worse | worst | accuracy | CPU |")
+    print("|---|---:|---:|---|---:|---:|---:|")
     for strategy, own in by_strategy.items():
         sets = [name for name in own if name in default]
         error = {name: "rmse" if "rmse" in own[name] else "logloss" for name in sets}
