@@ -231,6 +231,13 @@ class StepwiseEstimator(BaseEstimator):
 
     _fit_together = staticmethod(fit_together)
 
+    def _plan(self, X, y) -> Plan:
+        """What `fit` would decide on these rows, but for the learning rate; nothing is trained or changed."""
+        parameters = self.get_params(deep=False)
+        check_parameters(parameters)
+        data, _ = self._receive(X, y, None, None)
+        return prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data).plan
+
     def _conclude(
         self, prepared: Prepared, plan: Plan, curve: LRCurve | None, pipeline: Pipeline, names: dict[str, Any]
     ) -> None:

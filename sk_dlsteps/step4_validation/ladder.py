@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.utils import check_random_state
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing, check_random_state
 
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.rungs import Ladder, Rung, describe_change
@@ -133,15 +136,35 @@ class _Problem:
         """The problem seen from parameters that were kept."""
         kept = {name.removeprefix(self.prefix): value for name, value in params.items() if name.startswith(self.prefix)}
         parameters = {**self.parameters, **kept}
-        n_rows = min(len(train) for train, _ in self.cv_splits)
-        if parameters.get("early_stopping"):
-            n_rows = round(n_rows * (1 - parameters["validation_fraction"]))
-        shape, targets = np.shape(self.X), np.asarray(self.y)
-        if self.task == "regression":
-            n_outputs = targets.shape[1] if targets.ndim > 1 else 1
-        else:
-            n_outputs = len(np.unique(targets))
-        return Situation(parameters, n_rows, shape[1] if len(shape) > 1 else 1, n_outputs)
+        return Situation(parameters, *self.sizes)
+
+    @cached_property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows, inputs and outputs of one network at the start.
+
+        They are those of the estimator's own plan on a fold, since neither the columns that leave a
+        pipeline, nor the ramps of step 2, nor the rows that are held out are seen in the table.
+        What could change them on the way is tried in the last rung.
+        """
+        for train, _ in self.cv_splits:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    plan = _plan(clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train))
+                except Exception:  # a fold that cannot be fitted, which its scores have told already
+                    continue
+            return plan.n_rows, plan.n_inputs, plan.n_outputs
+        shape = np.shape(self.X)
+        return min(len(train) for train, _ in self.cv_splits), shape[1] if len(shape) > 1 else 1, 1
+
+
+def _plan(estimator: Any, X: Any, y: Any) -> Any:
+    """The plan of our estimator for the rows that reach it."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].fit_transform(X, y)
+        estimator = estimator.steps[-1][1]
+    return estimator._plan(X, y)
 
 
 class _Climber:

@@ -40,7 +40,7 @@ class Situation:
     n_rows : int
         Rows that train one network in one fold.
     n_inputs, n_outputs : int
-        Columns of X, outputs of a network.
+        Columns that enter a network, ramps included, and outputs that leave it.
 
     """
 
@@ -207,7 +207,7 @@ def _more_units(situation: Situation) -> list[Change]:
 
 def _minibatches(situation: Situation) -> list[Change]:
     """The powers of two next to the present minibatch that leave an epoch some steps."""
-    now = choose_batch_size(situation.parameters["batch_size"], situation.n_rows)
+    now = min(choose_batch_size(situation.parameters["batch_size"], situation.n_rows), situation.n_rows)
     fitting = [size for size in BATCH_SIZES if size != now and size * MIN_BATCHES <= situation.n_rows]
     nearest = sorted(fitting, key=lambda size: abs(math.log2(size / now)))
     return [{"batch_size": size} for size in nearest[:3]]

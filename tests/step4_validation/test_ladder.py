@@ -8,9 +8,9 @@ from sklearn.datasets import load_diabetes
 from sklearn.metrics import check_scoring
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from sk_dlsteps import StepwiseRegressor
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.step4_validation.ladder import climb
 
 K = 5
@@ -369,3 +369,33 @@ def test_labels_that_inputs_cannot_predict_are_recognised_by_shuffling_them(sign
     ladder = searching(model, rows, target, param_distributions={"n_hidden_layers": [1, 2], "dropout": [0.5]})
     assert ("the inputs may not hold the answer" in ladder.verdict) == hopeless
     assert ("dropout" in [rung.name for rung in ladder]) != hopeless
+
+
+MANY = np.random.default_rng(1).normal(size=(400, 4))
+MODELS = [
+    ("", StepwiseRegressor(n_estimators=1)),
+    ("", StepwiseRegressor(n_estimators=8, early_stopping=False)),
+    ("", StepwiseRegressor(n_estimators=8)),
+    ("stepwiseregressor__", make_pipeline(PolynomialFeatures(3), StepwiseRegressor(n_estimators=1))),
+    ("stepwiseclassifier__", make_pipeline(PolynomialFeatures(2), StepwiseClassifier(n_estimators=1))),
+]
+
+
+@pytest.mark.parametrize(("prefix", "model"), MODELS)
+def test_units_are_tried_around_the_width_that_the_estimator_really_has(prefix, model):
+    target = MANY[:, 0] if "classifier" not in prefix else np.arange(400) % 3
+    splits = list(KFold(2).split(MANY))
+    train, _ = splits[0]
+    fitted = clone(model).set_params(**{f"{prefix}max_epochs": 2, f"{prefix}learning_rate": 0.01})
+    fitted.fit(MANY[train], target[train])
+    (width,) = (fitted if not prefix else fitted[-1]).hidden_units_
+
+    def evaluate(candidates):
+        return np.full((len(candidates), 2), 0.5), np.full((len(candidates), 2), 0.9)
+
+    settings = {"n_iter": None, "max_seconds": None, "training_target": 0.8, "param_distributions": None}
+    problem = {"prefix": prefix, "scorer": check_scoring(model), "cv_splits": splits, "random_state": 0}
+    task = "classification" if "classifier" in prefix else "regression"
+    *_, ladder = climb(evaluate, model, MANY, target, task=task, **problem, **settings)
+    sizes = next(rung for rung in ladder if rung.name == "layer sizes")
+    assert [change[f"{prefix}hidden_units"] for change in sizes.changes] == [max(round(width / 2), 8), width * 2]
