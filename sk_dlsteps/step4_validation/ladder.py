@@ -17,7 +17,7 @@ from sklearn.utils import _safe_indexing, check_random_state
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.rungs import Ladder, Rung, describe_change
 from sk_dlsteps.step4_validation.search_budget import Evaluate, SearchBudget
-from sk_dlsteps.step4_validation.techniques import Situation, Technique, choose_techniques
+from sk_dlsteps.step4_validation.techniques import Situation, Technique, check_distributions, choose_techniques
 from sk_dlsteps.step4_validation.training_target import (
     FoldScores,
     TrainingTarget,
@@ -68,7 +68,7 @@ def climb(
     training_target : "auto" or float
         When the training fit is good enough; see `set_target`.
     param_distributions : dict or None
-        See `choose_techniques`.
+        See `choose_techniques`; checked before anything is trained.
     prefix : str
         Of our parameters, "stepwiseregressor__" in a pipeline, "" otherwise.
     task : {"regression", "classification"}
@@ -92,6 +92,7 @@ def climb(
         The rungs so far.
 
     """
+    check_distributions(param_distributions, estimator.get_params())
     budget = SearchBudget(n_iter, max_seconds, clock)
     problem = _Problem(estimator, X, y, prefix, task, cv_splits, scorer)
     climber = _Climber(evaluate, problem, budget, score_name, announce or (lambda _: None))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -113,6 +114,48 @@ def _draw(distributions: Mapping[str, Any], random_state: Any) -> list[Change]:
     return list(ParameterSampler(distributions, min(RUNG_SIZE, size), random_state=random_state))
 
 
+def check_distributions(param_distributions: Any, names: Iterable[str]) -> None:
+    """Check a user's search space, before anything is trained for it.
+
+    Parameters
+    ----------
+    param_distributions : dict or None
+        Lists and distributions by name; None passes.
+    names : iterable of str
+        Parameters that the estimator has.
+
+    Raises
+    ------
+    ValueError
+        If several dicts are given, if the estimator lacks a parameter, or if there are no values for one.
+    TypeError
+        If values are neither a list nor a distribution.
+
+    """
+    if param_distributions is None:
+        return
+    if isinstance(param_distributions, list | tuple):
+        raise ValueError(
+            "`param_distributions` must be one dict for strategy='ladder', which tries one parameter after the other, "
+            f"got {len(param_distributions)} of them"
+        )
+    known = list(names)
+    for name, values in param_distributions.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1) or [own for own in known if own.endswith(f"__{name}")]
+            hint = f"did you mean {close[0]!r}?" if close else "`estimator.get_params()` has those that there are"
+            raise ValueError(f"`param_distributions` names {name!r}, which is no parameter of the estimator; {hint}")
+        if isinstance(values, str):
+            raise TypeError(
+                f"`param_distributions` must have a list or a distribution for {name!r}, got {values!r}; "
+                f"for a single value give [{values!r}]"
+            )
+        if not hasattr(values, "rvs") and hasattr(values, "__len__") and len(values) == 0:
+            raise ValueError(f"`param_distributions` must have at least one value for {name!r}, got {values!r}")
+    # The rest is scikit-learn's to check, and a broken distribution shows when it is drawn from.
+    list(ParameterSampler(param_distributions, 1, random_state=0))
+
+
 def choose_techniques(
     param_distributions: Mapping[str, Any] | None, parameters: Mapping[str, Any], prefix: str
 ) -> tuple[Technique, ...]:
@@ -134,11 +177,6 @@ def choose_techniques(
     techniques : tuple of Technique
         Those of step 3 first.
 
-    Raises
-    ------
-    ValueError
-        If several dicts are given.
-
     Examples
     --------
     >>> from sk_dlsteps import StepwiseRegressor
@@ -147,11 +185,6 @@ def choose_techniques(
     ['dropout']
 
     """
-    if isinstance(param_distributions, list | tuple):
-        raise ValueError(
-            "`param_distributions` must be one dict for strategy='ladder', which tries one parameter after the other, "
-            f"got {len(param_distributions)} of them"
-        )
     own = parameters.get("module", "mlp") != "mlp"
     known = [technique for technique in TECHNIQUES if technique.for_modules or not own]
     if param_distributions is None:

@@ -399,3 +399,11 @@ def test_units_are_tried_around_the_width_that_the_estimator_really_has(prefix, 
     *_, ladder = climb(evaluate, model, MANY, target, task=task, **problem, **settings)
     sizes = next(rung for rung in ladder if rung.name == "layer sizes")
     assert [change[f"{prefix}hidden_units"] for change in sizes.changes] == [max(round(width / 2), 8), width * 2]
+
+
+@pytest.mark.parametrize(("space", "error"), [({"droput": [0.1]}, ValueError), ({"dropout": 0.3}, TypeError)])
+def test_a_space_with_a_mistake_is_refused_before_anything_is_trained(space, error):
+    world = World(flat)
+    with pytest.raises(error, match="drop"):
+        final(world, param_distributions=space)
+    assert world.calls == []
