@@ -117,9 +117,22 @@ def last_step(estimator: Any) -> Any:
 
 def _hook(estimator: Any) -> Callable | None:
     """The function that fits several estimators of this kind together, if there is one."""
+    kind = type(_below(estimator)[-1])
+    for base in kind.__mro__:
+        if "_fit_together" in vars(base):
+            return kind._fit_together
+        if "fit" in vars(base):  # of a subclass: it knows something that the inherited function does not
+            return None
+    return None
+
+
+def _below(estimator: Any) -> list[Any]:
+    """The estimator, and as long as that is a pipeline its last step, and so on down."""
+    found = [estimator]
     # A subclass of Pipeline may do more between its steps than transform, so it is left alone.
-    last = estimator.steps[-1][1] if type(estimator) is Pipeline else estimator
-    return getattr(type(last), "_fit_together", None)
+    while type(found[-1]) is Pipeline:
+        found.append(found[-1].steps[-1][1])
+    return found
 
 
 def _one_by_one(trial: Trial, X, y, params: dict[str, Any], fold: int) -> dict[str, Any]:
@@ -164,8 +177,8 @@ class _Fit:
     estimator: Any
     X: Any
     y: Any
-    leading: Any
-    """Fitted transformers that stand before the part that trains, or None."""
+    leading: list[list]
+    """Fitted steps that stand before the last one: of the pipeline, of the one that this ends with, and so on."""
 
     @property
     def last(self) -> Any:
@@ -174,8 +187,8 @@ class _Fit:
 
     def whole(self) -> Any:
         """The estimator that predicts, once the last part is trained."""
-        if self.leading is not None:
-            self.estimator.steps = [*self.leading.steps, self.estimator.steps[-1]]
+        for pipeline, leading in zip(_below(self.estimator), self.leading, strict=False):
+            pipeline.steps = [*leading, pipeline.steps[-1]]
         return self.estimator
 
 
@@ -202,7 +215,7 @@ class _Batch:
                         yield number, fold, self.trial.failed(error, _num_samples(rows.X_test))
                     continue
                 fits += [_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading) for number in same]
-                held += 0 if leading is None else getattr(Z, "nbytes", 8 * np.size(Z))
+                held += 0 if Z is rows.X else getattr(Z, "nbytes", 8 * np.size(Z))
             if held > MOST_BYTES:
                 yield from self._train(fits)
                 fits, held = [], 0
@@ -272,22 +285,25 @@ def _by_transformers(numbers: list[int], estimators: list[Any], candidates: list
 
 def _transformer_key(number: int, estimator: Any, params: dict[str, Any]) -> Any:
     """Something that is equal for candidates whose transformers are set alike."""
-    if type(estimator) is not Pipeline:
+    last = "__".join(pipeline.steps[-1][0] for pipeline in _below(estimator)[:-1])
+    if not last:
         return None
-    last = estimator.steps[-1][0]
-    own = {name: value for name, value in params.items() if name.partition("__")[0] != last}
+    own = {name: value for name, value in params.items() if not f"{name}__".startswith(f"{last}__")}
     try:
-        return joblib.hash(own)
+        return last, joblib.hash(own)
     except Exception:  # whatever pickling says of a value that it cannot take: that candidate stands by itself
         return number
 
 
-def _transform(estimator: Any, rows: _Fold) -> tuple[Any, Any, Exception | None]:
-    """Fitted transformers of a pipeline and what they make of the training rows, or the error they gave."""
-    if type(estimator) is not Pipeline or len(estimator.steps) == 1:
-        return None, rows.X, None
-    leading = clone(estimator)[:-1]
+def _transform(estimator: Any, rows: _Fold) -> tuple[list[list], Any, Exception | None]:
+    """Fitted leading steps of pipelines and what they make of the training rows, or the error they gave."""
+    leading, Z = [], rows.X
     try:
-        return leading, leading.fit_transform(rows.X, rows.y), None
+        for pipeline in _below(clone(estimator))[:-1]:
+            transformers = pipeline[:-1]
+            if transformers.steps:
+                Z = transformers.fit_transform(Z, rows.y)
+            leading.append(transformers.steps)
     except Exception as error:
         return leading, None, error
+    return leading, Z, None
