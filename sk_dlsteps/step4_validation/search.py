@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
@@ -22,6 +22,7 @@ from sklearn.utils.validation import _check_method_params
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
 from sk_dlsteps.step4_validation.ladder import climb
+from sk_dlsteps.step4_validation.training_target import perfect_score
 from sk_dlsteps.step4_validation.tried import Tried
 from sk_dlsteps.step4_validation.workers import evaluate_on_workers, has_workers
 
@@ -218,7 +219,9 @@ class StepwiseSearchCV(BaseSearchCV):
             if self.refit:
                 fitted |= self._refit(trial, fitted["best_params_"], X, y)
         except KeyboardInterrupt:
-            self._keep(tried, trial, metric)
+            # If every candidate failed, or if warnings are errors, keeping them raises.
+            with suppress(Exception):
+                self._keep(tried, trial, metric)
             raise
         finally:
             tried.end()
@@ -232,10 +235,23 @@ class StepwiseSearchCV(BaseSearchCV):
     def _check_parameters(self) -> None:
         """Raise if a parameter is not what it may be."""
         self._validate_params()
-        if self.strategy == "random" and self.max_seconds is not None:
+        if self.strategy == "ladder":
+            if isinstance(self.scoring, (list, tuple, dict)):
+                self._check_one_counts()
+            return
+        for name, default in (("max_seconds", None), ("training_target", "auto")):
+            if getattr(self, name) != default:
+                raise ValueError(
+                    f"`{name}` belongs to strategy='ladder', got {getattr(self, name)!r} with strategy='random'; "
+                    f"leave it at {default!r} and bound a random search by `n_iter`"
+                )
+
+    def _check_one_counts(self) -> None:
+        """Raise if no metric is named, of several, that the ladder could climb by."""
+        if not isinstance(self.refit, str):
             raise ValueError(
-                f"`max_seconds` belongs to strategy='ladder', got {self.max_seconds!r} with strategy='random'; "
-                "bound a random search by `n_iter`"
+                f"`refit` must name the metric that counts, as the ladder climbs by one, got {self.refit!r} with "
+                "several of them"
             )
 
     def _space(self) -> tuple[Any, str]:
@@ -306,17 +322,20 @@ class StepwiseSearchCV(BaseSearchCV):
             cv_splits=trial.splits,
             random_state=rng,
             score_name=self._score_name(),
+            perfect=perfect_score(trial.scorer, self._score_name()),
             announce=tried.begin,
         ):
             tried.ladder = ladder
 
     def _compared(self, scores: Any) -> float:
-        """The score that candidates are compared by, of all that the scorer gave."""
+        """The score that candidates are compared by, of all that the scorer gave; NaN if none of them counts."""
         if not isinstance(scores, dict):
             return scores
-        if not isinstance(self.refit, str):
-            raise ValueError(f"`refit` must name the metric that counts, got {self.refit!r} with several of them")
-        return scores[self.refit]
+        if self.strategy == "ladder":
+            # A scorer of the user's own shows only now how many metrics it has.
+            self._check_one_counts()
+            self._check_refit_for_multimetric(scores)
+        return scores.get(self.refit, np.nan) if isinstance(self.refit, str) else np.nan
 
     def _score_name(self) -> str:
         """What to call that score."""

@@ -2,6 +2,7 @@
 
 import io
 import pickle
+import warnings
 import weakref
 from contextlib import redirect_stderr, redirect_stdout
 
@@ -285,6 +286,63 @@ def test_what_cannot_be_fitted_together_is_fitted_as_scikit_learn_does(estimator
     assert_alike(*both(X, y, estimator, space, fit_params=fit_params))
 
 
+class LogTarget(StepwiseRegressor):
+    """Knows more of fitting than the class that it is derived from."""
+
+    def fit(self, X, y):
+        return super().fit(X, np.log(y))
+
+    def predict(self, X):
+        return np.exp(super().predict(X))
+
+
+def test_a_subclass_with_a_fit_of_its_own_is_fitted_by_that(diabetes):
+    X, _, y, _ = diabetes
+    model = LogTarget(**QUICK)
+    assert_alike(*both(X, y, model))
+    space = {f"logtarget__{name}": values for name, values in SPACE.items()}
+    assert_alike(*both(X, y, make_pipeline(StandardScaler(), model), space))
+
+
+def test_pipelines_in_pipelines_are_trained_together(diabetes):
+    X, _, y, _ = diabetes
+    inner = make_pipeline(Counting(), Constant())
+    outer = make_pipeline(StandardScaler(), inner)
+    space = {
+        "standardscaler__with_mean": [True, False],
+        "pipeline__counting__factor": [1.0, 3.0],
+        "pipeline__constant__shift": [0.0, 1.0, 2.0],
+    }
+    n_calls, Counting.fits = len(Constant.calls), 0
+    search(outer, space, n_iter=12, refit=False).fit(X, y)
+    assert len(Constant.calls) == n_calls + 1
+    assert Counting.fits == 2 * 2 * 3
+
+
+@pytest.mark.parametrize(
+    "space",
+    [
+        {"pipeline__counting__factor": [1.0, 3.0], "pipeline__pipeline__stepwiseregressor__hidden_units": [4, 8]},
+        {
+            "pipeline__pipeline": [
+                REGRESSOR,
+                make_pipeline(Counting(2.0), REGRESSOR),
+                make_pipeline(Constant()),
+                Ridge(),
+            ]
+        },
+        [{"pipeline__pipeline": [REGRESSOR]}, {"pipeline__pipeline__stepwiseregressor__hidden_units": [4, 8, 9]}],
+    ],
+)
+def test_pipelines_in_pipelines_score_as_in_randomized_search(space, diabetes):
+    X, _, y, _ = diabetes
+    nested = make_pipeline(StandardScaler(), make_pipeline(Counting(), make_pipeline(REGRESSOR)))
+    ours, theirs = both(X, y, nested, space)
+    for key in ("mean_test_score", "split0_test_score"):
+        np.testing.assert_allclose(ours.cv_results_[key], theirs.cv_results_[key], rtol=1e-4)
+    np.testing.assert_allclose(ours.predict(X), theirs.predict(X), rtol=1e-4)
+
+
 def test_parameters_of_fit_reach_the_estimators(diabetes):
     X, X_val, y, y_val = diabetes
     ours, theirs = both(X, y, space={"hidden_units": [4, 8]}, n_iter=2, fit_params={"X_val": X_val, "y_val": y_val})
@@ -357,6 +415,27 @@ def test_ctrl_c_keeps_the_candidates_that_have_finished(estimator, diabetes):
         part.predict(X)
 
 
+@pytest.mark.parametrize("works", [False, True])
+def test_ctrl_c_goes_on_if_all_finished_candidates_failed_and_if_warnings_are_errors(works, diabetes):
+    calls = []
+
+    class Interrupted(Constant):
+        def fit(self, X, y):
+            calls.append(len(X))
+            if len(calls) > 3:
+                raise KeyboardInterrupt
+            if not works:
+                raise ValueError("never")
+            return super().fit(X, y)
+
+    X, _, y, _ = diabetes
+    model = search(Interrupted(), {"shift": [0.0, 1.0]}, n_iter=2)
+    with warnings.catch_warnings(action="error"), pytest.raises(KeyboardInterrupt):
+        model.fit(X, y)
+    assert len(calls) == 4
+    assert hasattr(model, "cv_results_") == works
+
+
 def test_ctrl_c_while_the_best_is_refitted_keeps_all_candidates(diabetes):
     class Impatient(Constant):
         def fit(self, X, y):
@@ -401,6 +480,7 @@ def test_a_wrong_name_is_an_error_before_anything_is_fitted(diabetes):
         ({"max_seconds": -1.0, "strategy": "ladder"}, "'max_seconds' parameter"),
         ({"max_seconds": 5.0}, "strategy='ladder', got 5.0"),
         ({"training_target": "good"}, "'training_target' parameter"),
+        ({"training_target": 0.9}, "`training_target` belongs to strategy='ladder', got 0.9"),
         ({"space": 3}, "'param_distributions' parameter"),
         ({"estimator": Ridge(), "space": None}, "must be given, as Ridge offers none"),
         ({"cv": []}, "nothing to fit|at least one"),
@@ -486,6 +566,19 @@ def test_a_terminal_shows_how_far_the_search_is_if_asked_to(diabetes, monkeypatc
     assert silent.getvalue() == printed.getvalue() == ""
 
 
+@pytest.mark.parametrize(
+    ("scoring", "refit"),
+    [(["r2", "neg_max_error"], False), (two_metrics, False), (["r2", "neg_max_error"], lambda results: 0)],
+)
+def test_the_terminal_shows_no_best_where_no_single_metric_counts(scoring, refit, diabetes, monkeypatch):
+    X, _, y, _ = diabetes
+    monkeypatch.setattr("sk_dlsteps.report.progress._TERMINAL", 0.0)
+    with redirect_stderr(Terminal()) as shown:
+        search(scoring=scoring, refit=refit, verbose=1).fit(X, y)
+    assert "12 of 12 fits" in shown.getvalue()
+    assert "best" not in shown.getvalue()
+
+
 def test_a_fitted_search_pickles_and_keeps_names_of_columns(diabetes):
     pd = pytest.importorskip("pandas")
     X, _, y, _ = diabetes
@@ -533,6 +626,15 @@ def test_the_ladder_climbs_by_the_metric_that_counts(scoring, diabetes):
     assert model.ladder_.score_name == "r2"
     with pytest.raises(ValueError, match="`refit` must name the metric"):
         model.set_params(refit=False).fit(X, y)
+
+
+def test_a_ladder_of_several_metrics_is_refused_before_anything_is_fitted(diabetes):
+    X, _, y, _ = diabetes
+    n_calls = len(Constant.calls)
+    for refit in (True, False, lambda results: 0):
+        with pytest.raises(ValueError, match="`refit` must name the metric"):
+            search(Constant(), {"shift": [1.0]}, strategy="ladder", scoring=["r2"], refit=refit).fit(X, y)
+    assert len(Constant.calls) == n_calls
 
 
 @pytest.mark.filterwarnings("ignore:Scoring failed", "ignore:One or more of the test scores are non-finite")
