@@ -75,7 +75,7 @@ def _cell(tag: str, column: int, text: str) -> str:
 
 def _sentences(ladder: Any) -> list[str]:
     """What stands below the table."""
-    fit = f"Training fit {ladder.training_target}." if ladder.training_target else ""
+    fit = f"Training fit: {ladder.training_target}." if ladder.training_target else ""
     return [
         text for text in (f"Scores are {ladder.score_name}, higher is better. {fit}".strip(), ladder.verdict) if text
     ]

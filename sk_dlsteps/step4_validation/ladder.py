@@ -43,6 +43,7 @@ def climb(
     cv_splits: list,
     random_state: Any,
     score_name: str = "score",
+    perfect: float = 1.0,
     announce: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Ladder]:
@@ -81,6 +82,8 @@ def climb(
         For draws and shuffled labels.
     score_name : str, default="score"
         For verdicts.
+    perfect : float, default=1.0
+        The score of a model without errors, see `perfect_score`; where it is reached, the ladder ends.
     announce : callable or None, default=None
         Told in words what is tried next.
     clock : callable, default=time.monotonic
@@ -99,18 +102,32 @@ def climb(
     # Of None check_random_state makes the global generator, which is not ours to turn.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
     climber.begin()
-    yield climber.ladder("Only the start was tried.")
-    target = set_target(training_target, estimator, X, y, prefix=prefix, task=task, scorer=scorer, cv_splits=cv_splits)
+    yield climber.so_far()
+    if climber.start_failed():
+        yield climber.ladder(climber.summary())
+        return
+    target = set_target(
+        training_target,
+        estimator,
+        X,
+        y,
+        prefix=prefix,
+        task=task,
+        scorer=scorer,
+        cv_splits=cv_splits,
+        perfect=perfect,
+    )
+    climber.end_if_perfect(target)
     if not climber.scores.complete and "dummy" not in target.baselines:
         climber.stopped = "not even a constant guess has a score in every fold"
     techniques = choose_techniques(param_distributions, problem.parameters, prefix)
     for technique in techniques:
         if technique.step == 3 and not climber.is_fitted(target) and climber.attempt(technique, target, rng):
-            yield climber.ladder(f"Stopped after {technique.name}.")
+            yield climber.so_far()
     climber.judge_training(target, rng)
     for technique in techniques:
         if technique.step == 4 and climber.attempt(technique, target, rng):
-            yield climber.ladder(f"Stopped after {technique.name}.")
+            yield climber.so_far()
     yield climber.ladder(climber.summary())
 
 
@@ -193,16 +210,26 @@ class _Climber:
         self.start = self.scores
         self._add(3, "start", "as it is", [{}], [{}], [self.scores], [], 0, True, "where the ladder begins")
 
+    def start_failed(self) -> bool:
+        """Whether the start has no score at all, so that what is wrong is not for a technique to cure."""
+        failed = not np.isfinite([self.start.test, self.start.train]).any()
+        if failed:
+            self.stopped = "the start failed in every fold, which has to be put right first"
+        return failed
+
+    def end_if_perfect(self, target: TrainingTarget) -> None:
+        """Stop where no validation score can be better."""
+        if target.is_perfect(self.scores.test):
+            self.stopped = "the validation score is perfect: nothing remains"
+
     def is_fitted(self, target: TrainingTarget) -> bool:
         """Whether the training fit is good enough to leave step 3."""
         reached, reason = target.is_reached(self.scores)
-        self.training_target = f"{'good enough' if reached else 'not good enough'}: {reason}"
+        self.training_target = f"{'good enough' if reached else 'not good enough yet'}, {reason}"
         return reached
 
     def attempt(self, technique: Technique, target: TrainingTarget, rng: Any) -> bool:
         """Climb a rung if there is room and something to try; whether it was climbed."""
-        if target.is_perfect(self.scores.test):
-            self.stopped = self.stopped or "the validation score is perfect: nothing remains"
         self.stopped = self.stopped or self.budget.exhausted()
         if self.stopped:
             return False
@@ -219,6 +246,7 @@ class _Climber:
         verdict = _verdict(changes, differences, best, kept, self.score_name)
         if best is not None and kept:
             self.params, self.scores, self.index = candidates[best], scores[best], first + best
+            self.end_if_perfect(target)
         self._add(
             technique.step,
             technique.name,
@@ -239,7 +267,15 @@ class _Climber:
         if self.stopped:
             return
         if not fitted and self.scores.complete:
-            self.training_target += "; no rung of step 3 is left, so this is taken for the noise floor"
+            _, reason = target.is_reached(self.scores)
+            rungs = [rung for rung in self.rungs[1:] if rung.step == 3]
+            if not rungs:
+                effort = "no rung of step 3 was there to try"
+            elif any(rung.kept for rung in rungs):
+                effort = "what helped in step 3 did not change that"
+            else:
+                effort = "no rung of step 3 helped"
+            self.training_target = f"{reason}, and {effort}: taken for the noise floor"
         if target.fits_nothing(self.scores):
             self.announce("shuffled labels")
             p = self.problem
@@ -271,6 +307,11 @@ class _Climber:
             f"Validation {self.score_name} {_mean(self.start.test)} at the start and {_mean(self.scores.test)} at the "
             f"end, gap to training {gaps[0]} and {gaps[1]}."
         )
+
+    def so_far(self) -> Ladder:
+        """The rungs climbed until now, in words for whoever interrupts the next one."""
+        names = ", ".join(rung.name for rung in self.rungs)
+        return self.ladder(f"The ladder was interrupted; rungs climbed until then: {names}.")
 
     def ladder(self, verdict: str) -> Ladder:
         """The rungs so far."""

@@ -16,6 +16,8 @@ from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 
 # Share of the way from the dummy's score to a perfect one that an almost perfect fit may lack.
 ALMOST = 0.01
+# Scores this near to a perfect one are it.
+EXACT = 1e-9
 # Standard errors by which the labels must beat shuffled ones: stricter than elsewhere, since
 # pure noise has two scores to pass by luck.
 SIGNAL = 2.0
@@ -53,15 +55,18 @@ class TrainingTarget:
         Fold scores of the linear model and of the dummy; without those that failed.
     fold_ratio : float
         n_test/n_train, for the noise.
+    perfect : float, default=1.0
+        The score of a model without errors; see `perfect_score`.
 
     """
 
     given: float | None
     baselines: dict[str, FoldScores]
     fold_ratio: float
+    perfect: float = 1.0
 
     def is_reached(self, scores: FoldScores) -> tuple[bool, str]:
-        """Whether the training fit is good enough, and why."""
+        """Whether the training fit is good enough, and why, as the end of a sentence."""
         if not scores.complete:
             return False, "a fold has no score"
         train = float(scores.train.mean())
@@ -76,7 +81,8 @@ class TrainingTarget:
         for name, baseline in self.baselines.items():
             ahead = self._over(scores.train, baseline.train)
             if not ahead.beyond_noise:
-                return False, f"training {train:.4g} is not beyond noise ahead of the {name} model's ({ahead})"
+                other = "a constant guess" if name == "dummy" else f"the {name} model"
+                return False, f"{other} fits the training rows as well (change {ahead})"
         gap = self._over(scores.train, scores.test)
         if gap.beyond_noise:
             return True, (
@@ -87,7 +93,8 @@ class TrainingTarget:
 
     def is_perfect(self, scores: np.ndarray) -> bool:
         """Whether nothing is left to improve."""
-        return abs(self._lacks(scores)) < 1e-9
+        # In every fold: the mean of a score without a bound, like a profit, may hit it by chance.
+        return bool((np.abs(scores - self.perfect) < EXACT).all())
 
     def fits_nothing(self, scores: FoldScores) -> bool:
         """Whether training or validation are not beyond noise ahead of a constant guess, nor is the linear model."""
@@ -104,22 +111,50 @@ class TrainingTarget:
         return paired_difference(scores, reference, self.fold_ratio)
 
     def _lacks(self, scores: np.ndarray) -> float:
-        """What scores lack of a perfect one, as a share of what the dummy lacks; infinite if unknown.
-
-        A perfect score is 1 for R squared, accuracy and their kind, and 0 for a negated loss, whose
-        dummy is below 0.
-        """
+        """What scores lack of a perfect one, as a share of what the dummy lacks; infinite if unknown."""
+        if self.is_perfect(scores):
+            return 0.0
         dummy = self.baselines.get("dummy")
         if dummy is None:
             return np.inf
         floor = float(dummy.train.mean())
-        perfect = 0.0 if floor < -1e-6 else 1.0
-        left = perfect - float(scores.mean())
-        return left / (perfect - floor) if left >= 0 and floor < perfect else np.inf
+        left = self.perfect - float(scores.mean())
+        return left / (self.perfect - floor) if left >= 0 and floor < self.perfect else np.inf
+
+
+def perfect_score(scorer: Any, name: str) -> float:
+    """The score of a model without errors: 0 for negated losses, 1 for R squared, accuracy and their kind.
+
+    Parameters
+    ----------
+    scorer : callable
+        As scikit-learn's `check_scoring` gives it; a metric turned round says so itself.
+    name : str
+        Of the metric: which one counts, where there are several, and "neg_..." where the scorer says nothing.
+
+    Examples
+    --------
+    >>> from sklearn.metrics import get_scorer
+    >>> perfect_score(get_scorer("neg_log_loss"), "score"), perfect_score(get_scorer("r2"), "score")
+    (0.0, 1.0)
+
+    """
+    own = getattr(scorer, "_scorers", {}).get(name, scorer)
+    sign = getattr(own, "_sign", -1 if name.startswith("neg_") else 1)
+    return 0.0 if sign < 0 else 1.0
 
 
 def set_target(
-    training_target: Any, estimator: Any, X: Any, y: Any, *, prefix: str, task: str, scorer: Any, cv_splits: list
+    training_target: Any,
+    estimator: Any,
+    X: Any,
+    y: Any,
+    *,
+    prefix: str,
+    task: str,
+    scorer: Any,
+    cv_splits: list,
+    perfect: float = 1.0,
 ) -> TrainingTarget:
     """The target of a search: the number given, or one relative to baselines on the same folds.
 
@@ -139,6 +174,8 @@ def set_target(
         ``scorer(estimator, X, y)``, higher is better.
     cv_splits : list of (train, test)
         Row numbers of each fold.
+    perfect : float, default=1.0
+        The score of a model without errors.
 
     Returns
     -------
@@ -154,7 +191,7 @@ def set_target(
         if scores.complete:
             baselines[name] = scores
     given = None if isinstance(training_target, str) else float(training_target)
-    return TrainingTarget(given, baselines, fold_ratio(cv_splits))
+    return TrainingTarget(given, baselines, fold_ratio(cv_splits), perfect)
 
 
 def fold_ratio(cv_splits: list) -> float:

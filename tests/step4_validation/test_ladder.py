@@ -98,7 +98,21 @@ def test_the_training_fit_decides_whether_step_3_is_climbed():
     unfitted = final(World(lambda p: 0.3, train=0.3))
     names = [rung.name for rung in unfitted if rung.step == 3]
     assert names == ["start", "learning rate", "cosine decay", "units", "layers"]
-    assert "noise floor" in unfitted.training_target
+    assert unfitted.training_target.startswith("the linear model fits the training rows as well (change -0.")
+    assert unfitted.training_target.endswith("), and no rung of step 3 helped: taken for the noise floor")
+    assert f"Training fit: {unfitted.training_target}." in " ".join(str(unfitted).split())
+
+
+def test_without_rungs_of_step_3_or_with_some_that_helped_the_verdict_on_the_fit_says_so():
+    bare = final(World(flat, train=0.3), param_distributions={"dropout": [0.5]})
+    assert ", and no rung of step 3 was there to try: taken for" in bare.training_target
+    helped = final(World(lambda p: 0.2 + 0.1 * (p["lr_schedule"] == "cosine"), train=0.3))
+    assert ", and what helped in step 3 did not change that: taken for" in helped.training_target
+
+
+def test_a_training_fit_that_ran_out_of_budget_is_not_taken_for_the_noise_floor():
+    ladder = final(World(flat, train=0.3), n_iter=2)
+    assert ladder.training_target.startswith("not good enough yet, the linear model fits")
 
 
 def test_step_3_ends_where_the_target_is_reached():
@@ -115,7 +129,7 @@ def test_step_3_ends_where_the_target_is_reached():
     ladder = final(world, training_target=0.85, n_iter=6)
     assert [rung.name for rung in ladder] == ["start", "learning rate", "dropout"]
     assert ladder[1].kept
-    assert ladder.training_target == "good enough: training 0.9 reaches the 0.85 you asked for"
+    assert ladder.training_target == "good enough, training 0.9 reaches the 0.85 you asked for"
 
 
 def test_gradient_descent_gives_way_to_adam_and_decay_and_restarts():
@@ -208,7 +222,8 @@ def test_candidates_that_fail_are_passed_over():
 
 
 def test_a_start_that_fails_gives_way_to_whatever_works():
-    ladder = final(World(lambda p: 0.5 if p["batch_norm"] else np.nan))
+    hole = np.array([0, 0, np.nan, 0, 0])
+    ladder = final(World(lambda p: 0.5 if p["batch_norm"] else 0.5 + hole))
     assert ladder.params["batch_norm"] is True
     rung = next(rung for rung in ladder if rung.name == "batch norm")
     assert rung.verdict == "kept: batch_norm=True has a score in every fold, which nothing had before"
@@ -226,10 +241,34 @@ def test_where_nothing_has_a_score_in_every_fold_the_verdict_says_so():
     ladder = final(world)
     assert (ladder.params, ladder.best_index) == ({}, 0)
     assert not any(rung.kept for rung in ladder[1:])
-    assert ladder.training_target == "not good enough: a fold has no score"
+    assert ladder.training_target == "not good enough yet, a fold has no score"
     assert "Nothing could be compared" in ladder.verdict
     assert "the start has none in 2 of 5" in ladder.verdict
     assert "nan" not in ladder.verdict
+
+
+def test_a_start_that_fails_in_every_fold_ends_the_ladder():
+    world = World(lambda p: np.nan)
+    world.train = np.nan
+    ladder = final(world)
+    assert world.tried == [{}]
+    assert len(ladder) == 1
+    assert ladder.verdict.startswith("The ladder ended because the start failed in every fold")
+
+
+def test_a_perfect_score_on_a_target_without_variation_is_no_lack_of_an_answer():
+    world = World(lambda p: 1.0 - np.array(FOLDS), train=1.0)
+    ladder = final(world, y=np.full(len(X), 3.0))
+    assert world.tried == [{}]
+    assert "the validation score is perfect" in ladder.verdict
+    assert ladder.training_target == "good enough, training 1 is almost perfect"
+
+
+def test_a_rung_that_makes_the_score_perfect_is_the_last():
+    world = World(lambda p: (1.0 if p["dropout"] == 0.5 else 0.5) - np.array(FOLDS))
+    ladder = final(world)
+    assert [rung.name for rung in ladder] == ["start", "dropout"]
+    assert "the validation score is perfect" in ladder.verdict
 
 
 def test_a_perfect_validation_score_ends_the_ladder():
@@ -322,6 +361,8 @@ def test_an_interruption_passes_through_and_the_rungs_before_are_kept():
             seen.append(ladder)
     assert [rung.name for rung in seen[-1]] == ["start", "dropout"]
     assert seen[-1].params == {"dropout": 0.375}
+    assert seen[0].verdict == "The ladder was interrupted; rungs climbed until then: start."
+    assert seen[-1].verdict == "The ladder was interrupted; rungs climbed until then: start, dropout."
 
 
 def test_rungs_are_announced_before_they_are_climbed():

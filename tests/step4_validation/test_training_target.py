@@ -3,7 +3,7 @@ import pytest
 from sklearn.datasets import load_breast_cancer, load_diabetes
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LinearRegression
-from sklearn.metrics import check_scoring, get_scorer
+from sklearn.metrics import check_scoring, get_scorer, make_scorer, mean_squared_error
 from sklearn.model_selection import KFold, cross_validate
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
@@ -14,6 +14,7 @@ from sk_dlsteps.step4_validation.training_target import (
     TrainingTarget,
     fold_ratio,
     holds_no_answer,
+    perfect_score,
     score_folds,
     set_target,
 )
@@ -33,8 +34,8 @@ AUTO = TrainingTarget(None, BASELINES, 0.25)
     ("scores", "reached", "reason"),
     [
         (folds(0.5, 0.8), True, "variance remains, not bias"),
-        (folds(0.5, 0.55), False, "not beyond noise ahead of the linear model's"),
-        (folds(-0.1, 0.0), False, "not beyond noise ahead of the linear model's"),
+        (folds(0.5, 0.55), False, "the linear model fits the training rows as well"),
+        (folds(-0.1, 0.0), False, "the linear model fits the training rows as well"),
         (folds(0.69, 0.7), False, "is within noise: more could be fitted"),
         (folds(0.3, 0.995, noise=0.0), True, "almost perfect"),
         (FoldScores(np.full(5, np.nan), np.full(5, np.nan)), False, "a fold has no score"),
@@ -54,12 +55,36 @@ def test_a_number_given_is_the_target():
 def test_perfect_is_1_for_scores_and_0_for_negated_losses():
     assert AUTO.is_perfect(np.ones(5))
     assert not AUTO.is_perfect(np.full(5, 0.999))
-    losses = TrainingTarget(None, {"dummy": folds(-0.7, -0.69)}, 0.25)
+    losses = TrainingTarget(None, {"dummy": folds(-0.7, -0.69)}, 0.25, perfect=0.0)
     assert losses.is_perfect(np.zeros(5))
     assert not losses.is_perfect(np.full(5, -0.001))
     unbounded = TrainingTarget(None, {"dummy": folds(100.0, 100.0)}, 0.25)
     assert not unbounded.is_perfect(np.full(5, 1e6))
-    assert not TrainingTarget(None, {}, 0.25).is_perfect(np.ones(5))
+    assert not unbounded.is_perfect(1.0 + SPREAD)
+
+
+def test_a_perfect_score_is_one_whatever_the_baselines_do():
+    for baselines in ({}, {"dummy": folds(1.0, 1.0, noise=0.0)}):
+        target = TrainingTarget(None, baselines, 0.25)
+        assert target.is_perfect(np.ones(5))
+        assert target.is_reached(FoldScores(np.ones(5), np.ones(5))) == (True, "training 1 is almost perfect")
+
+
+@pytest.mark.parametrize(
+    ("scorer", "name", "perfect"),
+    [
+        (get_scorer("r2"), "r2", 1.0),
+        (get_scorer("neg_log_loss"), "score", 0.0),
+        (make_scorer(mean_squared_error, greater_is_better=False), "score", 0.0),
+        (check_scoring(LinearRegression()), "R2", 1.0),
+        (check_scoring(LinearRegression(), ["r2", "neg_mean_squared_error"]), "neg_mean_squared_error", 0.0),
+        (check_scoring(LinearRegression(), {"mine": "neg_mean_squared_error", "r2": "r2"}), "mine", 0.0),
+        (lambda model, X, y: 0.0, "neg_loss", 0.0),
+        (lambda model, X, y: 0.0, "score", 1.0),
+    ],
+)
+def test_the_scorer_says_what_is_perfect(scorer, name, perfect):
+    assert perfect_score(scorer, name) == perfect
 
 
 def test_nothing_is_fitted_where_a_constant_guess_does_as_well():
