@@ -79,7 +79,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     dropout : float or sequence of float, default=0.0
         Share of activations that are zeroed in training (step 4). A number acts before the
         last linear layer; a pair ``(earlier, last)`` also acts on the outputs of the hidden
-        layers before; a longer sequence has one entry per hidden layer.
+        layers before, if there are any; a longer sequence has one entry per hidden layer.
+        Rounded to a 256th.
     weight_decay : float, default=0.0
         lambda in lambda/2 times the sum of the squared weights (step 4); biases are
         spared. Decoupled from the gradient for "adamw".

@@ -195,7 +195,8 @@ def _checked(result: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
         shapes = tuple(x.shape), len(y)
         finite = bool(torch.isfinite(x).all() and torch.isfinite(y).all())
     except (TypeError, ValueError, AttributeError) as error:
-        raise ValueError(f"`augmentation` must return two tensors (X, y), got {type(result).__name__}") from error
+        kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
+        raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
     if shapes != (tuple(inputs.shape), len(inputs)):
         raise ValueError(
             f"`augmentation` must keep the shape of X, {tuple(inputs.shape)}, and its number of rows in y; it returned "

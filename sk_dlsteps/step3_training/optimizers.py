@@ -54,7 +54,7 @@ class OptimizerChoice:
                 return FleetSGD(groups, lr=lr, **options)
             return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")
         kind = _TORCH[self.optimizer] if isinstance(self.optimizer, str) else self.optimizer
-        if self.weight_decay and not _decays(kind):
+        if self.weight_decay and not has_weight_decay(kind):
             raise ValueError(
                 f"`optimizer={kind.__name__}` knows no weight decay, but `weight_decay={self.weight_decay:g}`; "
                 "set it to 0 or use another optimizer"
@@ -63,7 +63,7 @@ class OptimizerChoice:
         for k, parameters in enumerate(fleet.networks()):
             weights = [p for _, p in parameters if p.dim() > 1]
             others = [p for _, p in parameters if p.dim() <= 1]
-            own = self._groups(weights, others) if _decays(kind) else [{"params": [*weights, *others]}]
+            own = self._groups(weights, others) if has_weight_decay(kind) else [{"params": [*weights, *others]}]
             groups += [{**group, "network": k} for group in own]
         return kind(groups, lr=lr, **options)
 
@@ -78,6 +78,6 @@ class OptimizerChoice:
         ]
 
 
-def _decays(kind: type[torch.optim.Optimizer]) -> bool:
+def has_weight_decay(kind: type[torch.optim.Optimizer]) -> bool:
     """Whether an optimizer class has a weight decay."""
     return "weight_decay" in inspect.signature(kind).parameters

@@ -13,7 +13,7 @@ from skorch.callbacks import LRScheduler
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.step2_architecture.hidden_units import CEILING, FLOOR
 from sk_dlsteps.step3_training.lr_finder import OTHER_SWEEP, SWEEPS
-from sk_dlsteps.step3_training.optimizers import OptimizerChoice, _decays
+from sk_dlsteps.step3_training.optimizers import OptimizerChoice, has_weight_decay
 
 # What the article turns in each step, in its order. Units and layers belong to both: more of them to
 # fit the training set, more or fewer to fit the validation set.
@@ -178,7 +178,7 @@ def searched_parameters(step: int | None, parameters: dict[str, Any]) -> tuple[s
     without: set[str] = set()
     if parameters["module"] != "mlp":
         without |= _OF_THE_MLP
-    if not isinstance(parameters["optimizer"], str) and not _decays(parameters["optimizer"]):
+    if not isinstance(parameters["optimizer"], str) and not has_weight_decay(parameters["optimizer"]):
         without |= {"weight_decay"}
     callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in parameters["callbacks"] or ()]
     if any(issubclass(cb if isinstance(cb, type) else type(cb), LRScheduler) for cb in callbacks):
