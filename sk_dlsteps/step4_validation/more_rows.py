@@ -141,10 +141,12 @@ def _usable(sizes: np.ndarray, scores: np.ndarray) -> tuple[np.ndarray, np.ndarr
     known = np.isfinite(scores)
     folds = known[-1]
     if folds.sum() < 2:
-        return sizes, scores, f"{folds.sum()} of the folds has a score at {sizes[-1]:g} rows, and two are needed"
+        have = "only one fold has" if folds.any() else "no fold has"
+        return sizes, scores, f"{have} a score at {sizes[-1]:g} rows, and two are needed"
     complete = known[:, folds].all(1)
     if complete.sum() < MIN_SIZES:
-        return sizes, scores, f"there are scores at {complete.sum()} sizes, and {MIN_SIZES} are needed"
+        at = "one size" if complete.sum() == 1 else f"{complete.sum()} sizes"
+        return sizes, scores, f"there are scores at {at} only, and {MIN_SIZES} are needed"
     return sizes[complete], scores[complete][:, folds], ""
 
 

@@ -1,4 +1,5 @@
 import warnings
+from importlib import import_module
 from typing import ClassVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseWarning, learning_curve
 
+# The package's attribute of this name is the function.
+module = import_module("sk_dlsteps.step4_validation.learning_curve")
 X, y = load_diabetes(return_X_y=True)
 quick = {"max_epochs": 3, "n_estimators": 1, "learning_rate": 0.01, "random_state": 0}
 
@@ -251,6 +254,50 @@ def test_an_error_score_takes_the_place_of_nan_or_raises():
 def test_if_every_fit_fails_the_error_says_why():
     with pytest.raises(ValueError, match=r"All 10 fits failed, .*one class only.*error_score"):
         learning_curve(NeedsTwoClasses(), np.zeros((60, 2)), np.zeros(60), train_sizes=[20, 40])
+
+
+@pytest.mark.parametrize("words", ["too few\n\nSee the manual:\n  page 3", "\ntoo few\nSee the manual"])
+def test_an_error_of_many_lines_is_quoted_by_the_line_that_names_it(words):
+    class Failing(NeedsTwoClasses):
+        def fit(self, X, y):
+            try:
+                raise KeyError("inner")
+            except KeyError as error:
+                raise ValueError(words) from error
+
+    with pytest.raises(ValueError, match=r"with ValueError: too few\. `error_score"):
+        learning_curve(Failing(), np.zeros((60, 2)), np.tile([0, 1], 30), train_sizes=[20, 40])
+
+
+def test_it_prints_as_rows_scores_and_verdict():
+    curve = learning_curve(Ridge(), X, y, random_state=0)
+    title, rows, scores, *verdict = repr(curve).splitlines()
+    assert title == "LearningCurve"
+    assert rows.split() == ["training", "rows", *map(str, curve.train_sizes)]
+    assert scores.split() == ["test", "R2", *(f"{mean:.4g}" for mean in curve.test_scores.mean(axis=1))]
+    assert len(rows) == len(scores)
+    assert " ".join(verdict) == f"{curve.record.decision}: {curve.because}"
+    labels = np.tile([0, 1], 30)
+    with pytest.warns(StepwiseWarning, match="failed"):
+        assert " nan " in repr(learning_curve(NeedsTwoClasses(), np.zeros((60, 2)), labels, train_sizes=[1, 20, 40]))
+
+
+def test_large_tables_are_trained_in_turns_with_the_same_scores(monkeypatch):
+    sizes = []
+
+    class Watched(StepwiseRegressor):
+        @staticmethod
+        def _fit_together(estimators, tables):
+            sizes.append([len(rows) for rows, _ in tables])
+            yield from StepwiseRegressor._fit_together(estimators, tables)
+
+    once = learning_curve(Watched(**quick), X, y, train_sizes=[60, 120], cv=3, random_state=0)
+    sizes.clear()
+    monkeypatch.setattr(module, "MOST_BYTES", 3 * (60 + 148) * 80)
+    in_turns = learning_curve(Watched(**quick), X, y, train_sizes=[60, 120], cv=3, random_state=0)
+    assert sizes == [[60] * 3, [120] * 2, [120]]
+    np.testing.assert_allclose(in_turns.test_scores, once.test_scores, rtol=1e-4)
+    np.testing.assert_allclose(in_turns.train_scores, once.train_scores, rtol=1e-4)
 
 
 def test_an_interruption_passes_through():

@@ -122,7 +122,12 @@ def test_sizes_and_folds_that_failed_are_left_out():
 
 @pytest.mark.parametrize(
     ("n_sizes", "n_folds", "reason"),
-    [(2, 5, "there are scores at 2 sizes, and 3 are needed"), (5, 1, "1 of the folds has a score at 400 rows")],
+    [
+        (2, 5, "there are scores at 2 sizes only, and 3 are needed"),
+        (1, 5, "there are scores at one size only, and 3 are needed"),
+        (5, 1, "only one fold has a score at 400 rows, and two are needed"),
+        (5, 0, "no fold has a score at 400 rows, and two are needed"),
+    ],
 )
 def test_too_few_scores_cannot_tell(n_sizes, n_folds, reason):
     verdict = judge_more_rows(SIZES[-n_sizes:], noisy(0.9 - 4 * SIZES**-0.5)[-n_sizes:, :n_folds])
