@@ -82,7 +82,7 @@ class TrainingTarget:
             ahead = self._over(scores.train, baseline.train)
             if not ahead.beyond_noise:
                 other = "a constant guess" if name == "dummy" else f"the {name} model"
-                return False, f"{other} fits the training rows as well (change {ahead})"
+                return False, f"{other} fits the training rows as well (difference {ahead})"
         gap = self._over(scores.train, scores.test)
         if gap.beyond_noise:
             return True, (

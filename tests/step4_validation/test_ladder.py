@@ -98,7 +98,7 @@ def test_the_training_fit_decides_whether_step_3_is_climbed():
     unfitted = final(World(lambda p: 0.3, train=0.3))
     names = [rung.name for rung in unfitted if rung.step == 3]
     assert names == ["start", "learning rate", "cosine decay", "units", "layers"]
-    assert unfitted.training_target.startswith("the linear model fits the training rows as well (change -0.")
+    assert unfitted.training_target.startswith("the linear model fits the training rows as well (difference -0.")
     assert unfitted.training_target.endswith("), and no rung of step 3 helped: taken for the noise floor")
     assert f"Training fit: {unfitted.training_target}." in " ".join(str(unfitted).split())
 
@@ -412,19 +412,27 @@ def test_labels_that_inputs_cannot_predict_are_recognised_by_shuffling_them(sign
     assert ("dropout" in [rung.name for rung in ladder]) != hopeless
 
 
-MANY = np.random.default_rng(1).normal(size=(400, 4))
+MANY = np.random.default_rng(1).normal(size=(800, 4))
+# Factors that put the rule's width between its bounds, which would hide what it is made of.
 MODELS = [
-    ("", StepwiseRegressor(n_estimators=1)),
-    ("", StepwiseRegressor(n_estimators=8, early_stopping=False)),
-    ("", StepwiseRegressor(n_estimators=8)),
-    ("stepwiseregressor__", make_pipeline(PolynomialFeatures(3), StepwiseRegressor(n_estimators=1))),
-    ("stepwiseclassifier__", make_pipeline(PolynomialFeatures(2), StepwiseClassifier(n_estimators=1))),
+    ("", StepwiseRegressor(n_estimators=1, hidden_size_factor=0.2)),
+    ("", StepwiseRegressor(n_estimators=8, hidden_size_factor=0.2)),
+    ("", StepwiseRegressor(n_estimators=8, hidden_size_factor=0.2, early_stopping=False)),
+    ("", StepwiseRegressor(n_estimators=8, hidden_size_factor=0.7, numeric_encoding=None)),
+    (
+        "stepwiseregressor__",
+        make_pipeline(PolynomialFeatures(2), StepwiseRegressor(n_estimators=1, hidden_size_factor=0.05)),
+    ),
+    (
+        "stepwiseclassifier__",
+        make_pipeline(PolynomialFeatures(2), StepwiseClassifier(n_estimators=8, hidden_size_factor=0.2)),
+    ),
 ]
 
 
 @pytest.mark.parametrize(("prefix", "model"), MODELS)
 def test_units_are_tried_around_the_width_that_the_estimator_really_has(prefix, model):
-    target = MANY[:, 0] if "classifier" not in prefix else np.arange(400) % 3
+    target = MANY[:, 0] if "classifier" not in prefix else np.arange(800) % 3
     splits = list(KFold(2).split(MANY))
     train, _ = splits[0]
     fitted = clone(model).set_params(**{f"{prefix}max_epochs": 2, f"{prefix}learning_rate": 0.01})
