@@ -205,7 +205,9 @@ def test_the_format_of_the_global_output_changes_nothing(scaler, diabetes):
         np.testing.assert_array_equal(regressor(scaler=scaler).fit(X, y).predict(X_test), expected)
 
 
-@pytest.mark.parametrize("scaler", ["robust", QUANTILES, SelectKBest(f_regression, k=3)], ids=["robust", "quantiles", "by the target"])
+@pytest.mark.parametrize(
+    "scaler", ["robust", QUANTILES, SelectKBest(f_regression, k=3)], ids=["robust", "quantiles", "by the target"]
+)
 @pytest.mark.parametrize("own", [False, True], ids=["held out", "X_val"])
 def test_validation_rows_do_not_influence_the_scaler(scaler, own, diabetes):
     X, X_test, y, y_test = diabetes
