@@ -37,6 +37,8 @@ TOWARDS_MINIMUM = 0.7
 # Width of the smoothing in points of a 100-point sweep, and how many times the noise
 # the curve must fall to be trusted.
 SMOOTHING, MIN_FALL_TO_NOISE = 4.0, 3.0
+# The share of the loss that the curve must fall at the least: less is the rounding of float32.
+MIN_FALL = 1e-6
 
 
 @dataclass(frozen=True)
@@ -163,7 +165,7 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float, ceiling: 
     noise = 1.4826 * np.median(np.abs(np.diff(median[:n_used]))) / np.sqrt(2 * width)
     lowest = int(np.argmin(curve))
     fall = curve[: lowest + 1].max() - curve[lowest]
-    if lowest < 2 or not fall > MIN_FALL_TO_NOISE * noise or fall <= 1e-9 * abs(curve).max():
+    if lowest < 2 or not fall > MIN_FALL_TO_NOISE * noise or fall <= MIN_FALL * abs(curve).max():
         return fallback("the loss did not fall during the range test")
     slopes = np.gradient(curve, decades)
     steepest = int(np.argmin(slopes[: lowest + 1]))

@@ -6,7 +6,6 @@ import math
 import warnings
 from collections.abc import Generator, Iterator
 from concurrent.futures import BrokenExecutor
-from itertools import pairwise
 from typing import Any
 
 from joblib import effective_n_jobs
@@ -15,8 +14,8 @@ from sklearn.utils.parallel import Parallel, delayed
 
 from sk_dlsteps.step4_validation.candidates import Scored, Trial, evaluate, last_step
 
-# Batches for each worker: more even out how long they take, fewer let more networks train together.
-BATCHES_PER_WORKER = 3
+# Most candidates of a batch: the more, the more networks train together, and the later their results come.
+MOST_CANDIDATES = 15
 # How often missing batches are run again before each candidate is tried by itself.
 MAX_RESTARTS = 2
 # Candidates that agree in these can share a fleet.
@@ -66,14 +65,11 @@ def evaluate_on_workers(
 
     """
     missing = set(range(len(candidates)))
-    n_batches = BATCHES_PER_WORKER * effective_n_jobs(n_jobs)
-    order = sorted(missing, key=lambda number: _shape(trial, candidates[number]))
     for restart in range(MAX_RESTARTS + 1):
-        left = [number for number in order if number in missing]
-        if not left:
+        if not missing:
             return
         # Smaller batches after a death, so that more is finished before the next.
-        batches = _cut(left, n_batches * 2**restart)
+        batches = _deal(trial, candidates, sorted(missing), effective_n_jobs(n_jobs) * 2**restart)
         try:
             for scored in _run(trial, X, y, candidates, batches, n_jobs):
                 missing -= {number for number, _, _ in scored}
@@ -132,11 +128,16 @@ def _work(trial: Trial, X, y, candidates: list[dict[str, Any]], numbers: list[in
     return [(numbers[i], fold, result) for i, fold, result in evaluate(trial, X, y, candidates)]
 
 
-def _cut(numbers: list[int], n_batches: int) -> list[list[int]]:
-    """Neighbours in batches of equal size, or nearly so."""
-    n_batches = min(n_batches, len(numbers))
-    bounds = [math.ceil(i * len(numbers) / n_batches) for i in range(n_batches + 1)]
-    return [numbers[start:stop] for start, stop in pairwise(bounds)]
+def _deal(trial: Trial, candidates: list[dict[str, Any]], numbers: list[int], n_workers: int) -> list[list[int]]:
+    """Batches of candidates that can share a fleet, each kind dealt out to all workers; the largest first."""
+    kinds: dict[tuple[str, ...], list[int]] = {}
+    for number in numbers:
+        kinds.setdefault(_shape(trial, candidates[number]), []).append(number)
+    batches = []
+    for alike in kinds.values():
+        n_batches = min(len(alike), max(n_workers, math.ceil(len(alike) / MOST_CANDIDATES)))
+        batches += [alike[start::n_batches] for start in range(n_batches)]
+    return sorted(batches, key=len, reverse=True)
 
 
 def _shape(trial: Trial, params: dict[str, Any]) -> tuple[str, ...]:

@@ -171,11 +171,20 @@ def test_ladders_climb_on_workers_too(data):
 def test_batches_keep_candidates_of_one_shape_together_and_lose_none():
     trial = Trial(MODEL, None, [], {}, {}, np.nan, False)
     shapes = [{"batch_size": size, "n_hidden_layers": depth} for depth in (1, 2) for size in (32, 64)] * 3
-    order = sorted(range(12), key=lambda number: workers._shape(trial, shapes[number]))
-    batches = workers._cut(order, 4)
+    batches = workers._deal(trial, shapes, list(range(12)), 2)
     assert sorted(number for batch in batches for number in batch) == list(range(12))
-    assert [len({str(shapes[number]) for number in batch}) for batch in batches] == [1, 1, 1, 1]
-    assert workers._cut([5, 6, 7], 8) == [[5], [6], [7]]
+    assert [len({str(shapes[number]) for number in batch}) for batch in batches] == [1] * 8
+    assert [len(batch) for batch in batches] == [2] * 4 + [1] * 4
+
+
+@pytest.mark.parametrize(
+    ("n_alike", "n_workers", "lengths"),
+    [(30, 2, [15, 15]), (31, 2, [11, 10, 10]), (3, 8, [1, 1, 1]), (8, 3, [3, 3, 2])],
+)
+def test_candidates_of_one_shape_are_dealt_to_all_workers_in_batches_that_are_not_too_long(n_alike, n_workers, lengths):
+    trial = Trial(MODEL, None, [], {}, {}, np.nan, False)
+    batches = workers._deal(trial, [{"weight_decay": i} for i in range(n_alike)], list(range(n_alike)), n_workers)
+    assert [len(batch) for batch in batches] == lengths
 
 
 def test_other_estimators_are_sent_in_batches_too(data):
