@@ -55,9 +55,9 @@ class BatchNorm(nn.Module):
         `share` is 1 / rows, or a tensor (k, b, 1) with zeros for rows that do not count.
         """
         k = len(z)
-        mean = (z * share).sum(1, keepdim=True)
+        mean = _mean(z, share)
         centred = z - mean
-        variance = (centred.square() * share).sum(1, keepdim=True)
+        variance = _mean(centred.square(), share)
         if learn:
             self.mean[:k].lerp_(mean, MOMENTUM)
             # As torch's: the average is of the unbiased variance.
@@ -73,3 +73,8 @@ class BatchNorm(nn.Module):
         torch.sum(delta, 1, keepdim=True, out=by_shift)
         common = by_shift + seen.z * by_gain
         return (delta - common * share).mul_(seen.inverse_std * self.gain.data[: len(delta)])
+
+
+def _mean(values: Tensor, share: Tensor | float) -> Tensor:
+    """Mean (k, 1, units) over the rows of each network."""
+    return torch.bmm(share.mT, values) if isinstance(share, Tensor) else values.mean(1, keepdim=True)

@@ -29,13 +29,10 @@ class Dropout:
 
     def __init__(self, rates: np.ndarray, widths: np.ndarray, seeds: Sequence[int]) -> None:
         self.rates, self.widths = np.asarray(rates, dtype=float), np.asarray(widths)
+        # Bytes below it are zeroed, (n_hidden_layers, K).
+        self.thresholds = np.minimum(np.round(self.rates * _LEVELS), _LEVELS - 1).astype(np.uint8)
         streams = (np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(1,))) for seed in seeds)
         self.streams: list[np.random.BitGenerator] = list(streams)
-
-    @property
-    def thresholds(self) -> np.ndarray:
-        """Bytes below it are zeroed, (n_hidden_layers, K)."""
-        return np.minimum(np.round(self.rates * _LEVELS), _LEVELS - 1).astype(np.uint8)
 
     def mask(self, layer: int, sizes: np.ndarray, like: Tensor) -> Tensor | None:
         """Factors of the activations `like` (k, b, units), of which network j has ``sizes[j]`` rows; None for all 1."""
@@ -54,5 +51,5 @@ class Dropout:
     def reorder(self, order: Sequence[int]) -> None:
         """Put the networks into another order."""
         index = np.asarray(order)
-        self.rates, self.widths = self.rates[:, index], self.widths[:, index]
+        self.rates, self.thresholds, self.widths = (a[:, index] for a in (self.rates, self.thresholds, self.widths))
         self.streams = [self.streams[k] for k in order]

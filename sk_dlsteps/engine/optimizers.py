@@ -93,8 +93,8 @@ class FleetOptimizer(torch.optim.Optimizer):
         if decays.any():
             self._decay(group, parameters, gradients, rates, decays)
         self._move(group, 1.0, 0.0, count, [directions, gradients, *moments])
-        for parameter, direction in zip(parameters, directions, strict=True):
-            parameter.addcmul_(direction, _per_network(rates, parameter))
+        for parameter, direction, rate in zip(parameters, directions, _per_network(rates, parameters), strict=True):
+            parameter.addcmul_(direction, rate)
 
     def _decay(
         self,
@@ -105,11 +105,12 @@ class FleetOptimizer(torch.optim.Optimizer):
         decays: np.ndarray,
     ) -> None:
         """Add each network's decay to its gradient or, decoupled, take it off its parameters."""
-        for parameter, gradient in zip(parameters, gradients, strict=True):
-            if group.get("decoupled_weight_decay"):
-                parameter.mul_(_per_network(1 - rates * decays, parameter))
-            else:
-                gradient.addcmul_(parameter, _per_network(decays, parameter))
+        if group.get("decoupled_weight_decay"):
+            for parameter, kept in zip(parameters, _per_network(1 - rates * decays, parameters), strict=True):
+                parameter.mul_(kept)
+            return
+        for parameter, gradient, decay in zip(parameters, gradients, _per_network(decays, parameters), strict=True):
+            gradient.addcmul_(parameter, decay)
 
     def _move(
         self, group: dict[str, Any], lr: float, weight_decay: float, count: Tensor, tensors: list[list[Tensor]]
@@ -151,9 +152,10 @@ class FleetOptimizer(torch.optim.Optimizer):
         self.expect([1] * self.n_networks)
 
 
-def _per_network(values: np.ndarray, like: Tensor) -> Tensor:
-    """One number per network, to be multiplied with a stack."""
-    return torch.from_numpy(np.array(values, dtype=float)).to(like).view(-1, *[1] * (like.dim() - 1))
+def _per_network(values: np.ndarray, stacks: list[Tensor]) -> list[Tensor]:
+    """One number per network, to be multiplied with each of some stacks."""
+    column = torch.from_numpy(np.array(values, dtype=float)).to(stacks[0])
+    return [column.view(-1, *[1] * (stack.dim() - 1)) for stack in stacks]
 
 
 class FleetAdam(FleetOptimizer):
