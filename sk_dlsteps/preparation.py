@@ -12,9 +12,8 @@ import numpy as np
 import torch
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
-from skorch.callbacks import LRScheduler
 
-from sk_dlsteps.engine.batches import Rows, epoch_shape
+from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
@@ -43,7 +42,7 @@ from sk_dlsteps.step3_training.lr_finder import (
     sweep_rates,
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
-from sk_dlsteps.step3_training.schedules import choose_schedule
+from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
 from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
@@ -93,12 +92,12 @@ class Prepared:
     @property
     def n_batches(self) -> int:
         """Minibatches of an epoch."""
-        return epoch_shape(self.plan.n_rows, self.plan.batch_size)
+        return count_batches(self.plan.n_rows, self.plan.batch_size)
 
     @property
     def n_steps(self) -> int:
         """Optimisation steps of the whole fit."""
-        return self.plan.max_epochs * -(-self.plan.n_rows // self.plan.batch_size)
+        return self.plan.max_epochs * self.n_batches
 
 
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
@@ -216,7 +215,7 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
     if batch_norm:
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)
-    max_epochs = choose_max_epochs(p["max_epochs"], -(-n_rows // batch_size))
+    max_epochs = choose_max_epochs(p["max_epochs"], count_batches(n_rows, batch_size))
     schedule = _choose_schedule(p, max_epochs)
     flops = 6 * n_networks * batch_size * sum(a * b for a, b in pairwise(layers))
     return Plan(
@@ -266,8 +265,7 @@ def _network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, 
 
 def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     """The schedule, unless a callback steers the rate."""
-    callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in p["callbacks"] or ()]
-    if any(issubclass(cb if isinstance(cb, type) else type(cb), LRScheduler) for cb in callbacks):
+    if steers_the_rate(p["callbacks"]):
         if p["lr_schedule"] not in ("auto", "constant"):
             raise ValueError(
                 f"`callbacks` holds an LRScheduler and `lr_schedule={p['lr_schedule']!r}` is set too; "

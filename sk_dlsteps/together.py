@@ -118,12 +118,21 @@ def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
     """Fit a fleet, or each alone if that fails, and note the curves that said nothing."""
     failure = _try_to_fit(fleet)
     alone = failure is not None and len(fleet) > 1
+    errors = []
     for fit in fleet:
-        error = _try_to_fit([fit]) if alone else failure
-        curve = None if error is not None else fit.estimator.lr_curve_
+        errors.append(_try_to_fit([fit]) if alone else failure)
+        curve = None if errors[-1] is not None else fit.estimator.lr_curve_
         if curve is not None and not curve.reliable:
             unreliable.append(curve)
-        yield fit.i, error
+        yield fit.i, errors[-1]
+    if alone and not any(errors):
+        warnings.warn(
+            f"{len(fleet)} fits failed as one fleet, with {type(failure).__name__}: {failure}. They were fitted one by "
+            "one instead, to the same result but more slowly. If memory ran out, use a smaller `n_jobs`; otherwise "
+            "please report this.",
+            StepwiseWarning,
+            stacklevel=4,
+        )
 
 
 def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:

@@ -259,7 +259,8 @@ def test_a_fit_that_breaks_its_fleet_does_not_break_the_others(float64, monkeypa
 
     monkeypatch.setattr(together, "merge", too_wide)
     estimators = [StepwiseRegressor(**{**QUICK, "hidden_units": n}) for n in (4, 5, 6)]
-    assert_equal_to_alone(estimators, [(X, Y)] * 3)
+    with pytest.warns(StepwiseWarning, match="3 fits failed as one fleet, with MemoryError: too much at a time"):
+        assert_equal_to_alone(estimators, [(X, Y)] * 3)
 
 
 class Shift:
@@ -346,6 +347,12 @@ def test_equal_arrays_that_are_different_objects_are_different_tables(float64):
     tables = [(X, Y), (X.copy(), Y.copy()), (X, -Y)]
     assert_equal_to_alone(estimators, tables)
     np.testing.assert_allclose(estimators[0].predict(X), estimators[1].predict(X), **CLOSE)
+
+
+def test_tables_of_the_same_rows_and_other_targets_are_different_tables(float64):
+    rows = X.astype(float)
+    estimators = [StepwiseRegressor(**QUICK, scaler=None) for _ in range(2)]
+    assert_equal_to_alone(estimators, [(rows, Y), (rows, -(Y**2))])
 
 
 def test_own_callbacks_and_tables_are_left_to_a_fit_of_their_own(float64, fleets, capsys):

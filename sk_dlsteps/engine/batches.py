@@ -71,7 +71,7 @@ class Batch(NamedTuple):
     sizes: np.ndarray | None = None
 
 
-def epoch_shape(n_rows: int, batch_size: int) -> int:
+def count_batches(n_rows: int, batch_size: int) -> int:
     """Minibatches of an epoch, whose sizes differ by one at most.
 
     None is a single row, unless `batch_size` is 1: with a `batch_size` of 2 one may hold 3.

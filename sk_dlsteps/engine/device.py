@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import torch
@@ -32,14 +32,15 @@ def choose_threads(flops: float) -> int:
 
 
 def choose_device(device: str) -> str:
-    """Resolve "auto" to CUDA, then MPS, then the CPU; check that a named device is there."""
-    has: dict[str, Callable[[], bool]] = {"cuda": torch.cuda.is_available, "mps": torch.backends.mps.is_available}
+    """Resolve "auto" to CUDA, then the CPU; check that a named device is there."""
     if device == "auto":
-        return next((name for name, available in has.items() if available()), "cpu")
+        return "cuda" if torch.cuda.is_available() else "cpu"
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu', 'cuda' or 'mps'.") from error
-    if kind in has and not has[kind]():
+        raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
+    if kind == "mps":
+        raise ValueError(f"`device={device!r}`: targets are kept in float64, which MPS lacks; use device='cpu'.")
+    if kind == "cuda" and not torch.cuda.is_available():
         raise ValueError(f"`device={device!r}`: torch sees no such device here; use device='auto' or 'cpu'.")
     return device

@@ -64,7 +64,7 @@ class Fleet(nn.Module):
         self.register_buffer("target_scale", target_scale)
         self.n_networks = self.n_active = input_center.shape[0]
         # The number of the network in each place: a state saved while some had stopped knows whose is whose.
-        self.register_buffer("order", torch.arange(self.n_networks))
+        self.register_buffer("order", torch.arange(self.n_networks, device=input_center.device))
 
     @property
     def prediction_dtype(self) -> torch.dtype:

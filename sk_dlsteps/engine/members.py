@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, epoch_shape, to_tensors
+from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, count_batches, to_tensors
 from sk_dlsteps.engine.fleet import Fleet
 
 if TYPE_CHECKING:
@@ -23,6 +23,11 @@ class Table(NamedTuple):
     X: np.ndarray
     y: np.ndarray
     rows: Rows
+
+    @property
+    def key(self) -> tuple[int, int]:
+        """Equal for tables of the same arrays."""
+        return id(self.X), id(self.y)
 
     @property
     def n_rows(self) -> int:
@@ -38,7 +43,7 @@ def gather_tables(
     augmentation: Augmentation | None,
     dtype: torch.dtype,
 ) -> FleetData:
-    """The training rows of several tables for a fleet of all their networks; an array that several share is held once.
+    """The training rows of several tables for a fleet of all their networks; arrays that several share are held once.
 
     Parameters
     ----------
@@ -58,7 +63,7 @@ def gather_tables(
     """
     x, y = _stacked(tables, fleet, dtype)
     n_networks = [len(table.rows.train) for table in tables]
-    n_batches = [epoch_shape(table.n_rows, size) for table, size in zip(tables, batch_sizes, strict=True)]
+    n_batches = [count_batches(table.n_rows, size) for table, size in zip(tables, batch_sizes, strict=True)]
     return FleetData(
         x,
         y,
@@ -73,23 +78,23 @@ def gather_tables(
 def moved(rows: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list[np.ndarray]:
     """Each table's rows, by network, as rows of the stack of all tables."""
     starts = _starts(tables)
-    pairs = ((own, starts[id(table.X)]) for of_table, table in zip(rows, tables, strict=True) for own in of_table)
+    pairs = ((own, starts[table.key]) for of_table, table in zip(rows, tables, strict=True) for own in of_table)
     return [own + start if start else own for own, start in pairs]
 
 
-def _starts(tables: Sequence[Table]) -> dict[int, int]:
-    """Where each array begins in the stack of all."""
+def _starts(tables: Sequence[Table]) -> dict[tuple[int, int], int]:
+    """Where each pair of inputs and targets begins in the stack of all."""
     starts, end = {}, 0
     for table in tables:
-        if id(table.X) not in starts:
-            starts[id(table.X)] = end
+        if table.key not in starts:
+            starts[table.key] = end
             end += len(table.X)
     return starts
 
 
 def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Inputs and targets of all tables, one below the other."""
-    distinct = list({id(table.X): table for table in tables}.values())
+    distinct = list({table.key: table for table in tables}.values())
     if len(distinct) == 1:
         (table,) = distinct
         return to_tensors(table.X, table.y, fleet, dtype)
@@ -128,7 +133,7 @@ class Member:
     @property
     def n_batches(self) -> int:
         """Minibatches of an epoch."""
-        return epoch_shape(self.table.n_rows, self.net.batch_size)
+        return count_batches(self.table.n_rows, self.net.batch_size)
 
     def factor(self, progress: float) -> float:
         """The schedule's factor of the rate at `progress` in [0, 1]."""

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.randomness import borrowed_generators
 
 
 class ModuleFleet(Fleet):
@@ -121,7 +122,7 @@ class ModuleFleet(Fleet):
         A GPU's generator is seeded from that stream for every step.
         """
         on_gpu = device.type == "cuda"
-        with torch.random.fork_rng(devices=[device] if on_gpu else []):
+        with borrowed_generators(device if on_gpu else None):
             torch.set_rng_state(self.random_states[k])
             if on_gpu:
                 torch.cuda.manual_seed(int(torch.randint(2**62, ())))

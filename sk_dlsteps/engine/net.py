@@ -186,14 +186,13 @@ class FleetNet(NeuralNet):
         fleet, was_training = self.module_, self.module_.training
         x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
         n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
-        with torch.no_grad():
-            for start in range(0, max(1, len(x)), n_chunk):
-                rows = x[start : start + n_chunk]
-                fleet.train(training)
-                with threads(choose_threads(len(rows) * fleet.flops_per_row)):
-                    predictions = fleet(rows).to(device)
-                fleet.train(was_training)
-                yield predictions
+        for start in range(0, max(1, len(x)), n_chunk):
+            rows = x[start : start + n_chunk]
+            fleet.train(training)
+            with torch.no_grad(), threads(choose_threads(len(rows) * fleet.flops_per_row)):
+                predictions = fleet(rows).to(device)
+            fleet.train(was_training)
+            yield predictions
 
     def network_predictions(self, X) -> np.ndarray:
         """Predictions of every network, shape (rows, K, n_predictions)."""

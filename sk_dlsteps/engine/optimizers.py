@@ -322,6 +322,8 @@ def reorder(optimizer: torch.optim.Optimizer, order: Sequence[int], n_active: in
         for p, q in zip(networks[k], networks[source], strict=True):
             if q in states:
                 optimizer.state[p] = states[q]
+            else:
+                optimizer.state.pop(p, None)
             if k >= n_active:
                 p.grad = None
 

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from sk_dlsteps.engine.module_fleet import ModuleFleet
+from sk_dlsteps.engine.randomness import borrowed_generators
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step2_architecture.mlp import fresh
 
@@ -46,7 +47,7 @@ class ModuleBuilder:
     def __call__(self) -> ModuleFleet:
         """A fresh fleet."""
         modules, states = [], []
-        with torch.random.fork_rng(devices=[]):
+        with borrowed_generators():
             for seed in self.seeds:
                 # torch.manual_seed would also reseed every GPU, and nothing would put them back.
                 torch.default_generator.manual_seed(seed)

@@ -12,6 +12,8 @@ ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 1024
 N_STEPS = 4000
 MIN_EPOCHS, MAX_EPOCHS = 45, 240
+# An epoch of fewer minibatches leaves the most epochs with less than 1,000 steps, a quarter of the budget.
+ENOUGH_BATCHES = 4
 
 
 def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
@@ -20,6 +22,11 @@ def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
         return int(batch_size)
     power = 2 ** round(math.log2(max(1, n_rows / ROWS_PER_BATCH_ROW)))
     return min(max(power, MIN_BATCH), MAX_BATCH)
+
+
+def leaves_enough_batches(batch_size: int, n_rows: int) -> bool:
+    """Whether minibatches of this size are worth a trial: whether an epoch has some of them."""
+    return n_rows >= ENOUGH_BATCHES * batch_size
 
 
 def choose_max_epochs(max_epochs: str | int, n_batches: int) -> int:

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from skorch.callbacks import LRScheduler
 
 
 @dataclass(frozen=True)
@@ -132,6 +133,12 @@ class Plateau:
 # Cycles of the default schedule; doubling ones end at 1, 3, 7 and 15 parts of the fit.
 N_CYCLES = 4
 SCHEDULES = ("auto", "constant", "exponential", "staircase", "plateau", "cosine", "cosine_restarts")
+
+
+def steers_the_rate(callbacks: Any) -> bool:
+    """Whether one of skorch's callbacks, classes or named pairs sets the rate, so that no schedule of ours should."""
+    kinds = [cb[1] if isinstance(cb, tuple) else cb for cb in callbacks or ()]
+    return any(issubclass(cb if isinstance(cb, type) else type(cb), LRScheduler) for cb in kinds)
 
 
 def choose_schedule(

@@ -3,47 +3,30 @@
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
-from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing, check_random_state
+from sklearn.utils import check_random_state
 
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
+from sk_dlsteps.step4_validation.problem import FoldScores, Problem
 from sk_dlsteps.step4_validation.rungs import Ladder, Rung, describe_change
 from sk_dlsteps.step4_validation.search_budget import Evaluate, SearchBudget
-from sk_dlsteps.step4_validation.techniques import Situation, Technique, check_distributions, choose_techniques
-from sk_dlsteps.step4_validation.training_target import (
-    FoldScores,
-    TrainingTarget,
-    fold_ratio,
-    holds_no_answer,
-    set_target,
-)
+from sk_dlsteps.step4_validation.spaces import check_distributions
+from sk_dlsteps.step4_validation.techniques import Technique, choose_techniques
+from sk_dlsteps.step4_validation.training_target import TrainingTarget, holds_no_answer, set_target
 
 
 def climb(
     evaluate: Evaluate,
-    estimator: Any,
-    X: Any,
-    y: Any,
+    problem: Problem,
     *,
     n_iter: int | None,
     max_seconds: float | None,
     training_target: Any,
     param_distributions: Mapping[str, Any] | None,
-    prefix: str,
-    task: str,
-    scorer: Any,
-    cv_splits: list,
     random_state: Any,
-    score_name: str = "score",
-    perfect: float = 1.0,
     announce: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> Iterator[Ladder]:
@@ -55,12 +38,10 @@ def climb(
     Parameters
     ----------
     evaluate : callable
-        A list of parameters, each relative to `estimator`, to test and train scores, arrays of shape
+        A list of parameters, each relative to the problem's estimator, to test and train scores, arrays of shape
         (n_candidates, n_splits); higher is better, NaN where a fit failed. Called once a rung.
-    estimator : estimator
-        Ours, or a pipeline around it; not fitted here but for the check against shuffled labels.
-    X, y : array-like
-        The rows to search on.
+    problem : Problem
+        What is searched; its estimator is not fitted but for the check against shuffled labels.
     n_iter : int or None
         Candidates in all; None for no limit. At least 1. A rung that does not fit is shortened.
     max_seconds : float or None
@@ -70,20 +51,8 @@ def climb(
         When the training fit is good enough; see `set_target`.
     param_distributions : dict or None
         See `choose_techniques`; checked before anything is trained.
-    prefix : str
-        Of our parameters, "stepwiseregressor__" in a pipeline, "" otherwise.
-    task : {"regression", "classification"}
-        What is to be done.
-    scorer : callable
-        ``scorer(estimator, X, y)``, the one that `evaluate` scores with.
-    cv_splits : list of (train, test)
-        Row numbers of the folds that `evaluate` uses, in its order.
     random_state : int, RandomState instance or None
         For draws and shuffled labels.
-    score_name : str, default="score"
-        For verdicts.
-    perfect : float, default=1.0
-        The score of a model without errors, see `perfect_score`; where it is reached, the ladder ends.
     announce : callable or None, default=None
         Told in words what is tried next.
     clock : callable, default=time.monotonic
@@ -95,10 +64,9 @@ def climb(
         The rungs so far.
 
     """
-    check_distributions(param_distributions, estimator.get_params())
+    check_distributions(param_distributions, problem.estimator.get_params())
     budget = SearchBudget(n_iter, max_seconds, clock)
-    problem = _Problem(estimator, X, y, prefix, task, cv_splits, scorer)
-    climber = _Climber(evaluate, problem, budget, score_name, announce or (lambda _: None))
+    climber = _Climber(evaluate, problem, budget, announce or (lambda _: None))
     # Of None check_random_state makes the global generator, which is not ours to turn.
     rng = np.random.RandomState() if random_state is None else check_random_state(random_state)
     climber.begin()
@@ -106,21 +74,11 @@ def climb(
     if climber.start_failed():
         yield climber.ladder(climber.summary())
         return
-    target = set_target(
-        training_target,
-        estimator,
-        X,
-        y,
-        prefix=prefix,
-        task=task,
-        scorer=scorer,
-        cv_splits=cv_splits,
-        perfect=perfect,
-    )
+    target = set_target(training_target, problem)
     climber.end_if_perfect(target)
     if not climber.scores.complete and "dummy" not in target.baselines:
         climber.stopped = "not even a constant guess has a score in every fold"
-    techniques = choose_techniques(param_distributions, problem.parameters, prefix)
+    techniques = choose_techniques(param_distributions, problem.parameters, problem.prefix)
     for technique in techniques:
         if technique.step == 3 and not climber.is_fitted(target) and climber.attempt(technique, target, rng):
             yield climber.so_far()
@@ -131,74 +89,17 @@ def climb(
     yield climber.ladder(climber.summary())
 
 
-@dataclass(frozen=True)
-class _Problem:
-    """What is searched: an estimator on rows, folds and a scorer."""
-
-    estimator: Any
-    X: Any
-    y: Any
-    prefix: str
-    task: str
-    cv_splits: list
-    scorer: Any
-
-    @property
-    def parameters(self) -> dict[str, Any]:
-        """Our own parameters, names without the prefix."""
-        given = self.estimator.get_params()
-        own = {name.removeprefix(self.prefix): value for name, value in given.items() if name.startswith(self.prefix)}
-        return {name: value for name, value in own.items() if "__" not in name}
-
-    def situation(self, params: Mapping[str, Any]) -> Situation:
-        """The problem seen from parameters that were kept."""
-        kept = {name.removeprefix(self.prefix): value for name, value in params.items() if name.startswith(self.prefix)}
-        parameters = {**self.parameters, **kept}
-        return Situation(parameters, *self.sizes)
-
-    @cached_property
-    def sizes(self) -> tuple[int, int, int]:
-        """Rows, inputs and outputs of one network at the start.
-
-        They are those of the estimator's own plan on a fold, since neither the columns that leave a
-        pipeline, nor the ramps of step 2, nor the rows that are held out are seen in the table.
-        What could change them on the way is tried in the last rung.
-        """
-        for train, _ in self.cv_splits:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                try:
-                    plan = _plan(clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train))
-                except Exception:  # a fold that cannot be fitted, which its scores have told already
-                    continue
-            return plan.n_rows, plan.n_inputs, plan.n_outputs
-        shape = np.shape(self.X)
-        return min(len(train) for train, _ in self.cv_splits), shape[1] if len(shape) > 1 else 1, 1
-
-
-def _plan(estimator: Any, X: Any, y: Any) -> Any:
-    """The plan of our estimator for the rows that reach it."""
-    while isinstance(estimator, Pipeline):
-        if len(estimator) > 1:
-            X = estimator[:-1].fit_transform(X, y)
-        estimator = estimator.steps[-1][1]
-    return estimator._plan(X, y)
-
-
 class _Climber:
     """Where the ladder stands: the best parameters so far, their scores, and the rungs below."""
 
     def __init__(
         self,
         evaluate: Evaluate,
-        problem: _Problem,
+        problem: Problem,
         budget: SearchBudget,
-        score_name: str,
         announce: Callable[[str], None],
     ) -> None:
-        self.evaluate, self.problem, self.budget = evaluate, problem, budget
-        self.score_name, self.announce = score_name, announce
-        self.fold_ratio = fold_ratio(problem.cv_splits)
+        self.evaluate, self.problem, self.budget, self.announce = evaluate, problem, budget, announce
         self.params: dict[str, Any] = {}
         self.rungs: list[Rung] = []
         self.seen: set[str] = set()
@@ -208,7 +109,21 @@ class _Climber:
         """Climb the first rung: the estimator as it is."""
         ((self.scores,), self.index) = self._score("start", [self.params])
         self.start = self.scores
-        self._add(3, "start", "as it is", [{}], [{}], [self.scores], [], 0, True, "where the ladder begins")
+        self.rungs.append(
+            Rung(
+                step=3,
+                name="start",
+                because="as it is",
+                changes=({},),
+                candidates=({},),
+                **_means([self.scores]),
+                differences=(),
+                best=0,
+                kept=True,
+                params=self.params,
+                verdict="where the ladder begins",
+            )
+        )
 
     def start_failed(self) -> bool:
         """Whether the start has no score at all, so that what is wrong is not for a technique to cure."""
@@ -243,21 +158,24 @@ class _Climber:
             (i for i, own in enumerate(scores) if own.complete), key=lambda i: scores[i].test.mean(), default=None
         )
         kept = best is not None and (differences[best].beyond_noise or not self.scores.complete)
-        verdict = _verdict(changes, differences, best, kept, self.score_name)
+        verdict = _verdict(changes, differences, best, kept, self.problem.score_name)
         if best is not None and kept:
             self.params, self.scores, self.index = candidates[best], scores[best], first + best
             self.end_if_perfect(target)
-        self._add(
-            technique.step,
-            technique.name,
-            technique.because,
-            changes,
-            candidates,
-            scores,
-            differences,
-            best,
-            kept,
-            verdict,
+        self.rungs.append(
+            Rung(
+                step=technique.step,
+                name=technique.name,
+                because=technique.because,
+                changes=tuple(changes),
+                candidates=tuple(candidates),
+                **_means(scores),
+                differences=tuple(differences),
+                best=best,
+                kept=kept,
+                params=self.params,
+                verdict=verdict,
+            )
         )
         return True
 
@@ -278,11 +196,7 @@ class _Climber:
             self.training_target = f"{reason}, and {effort}: taken for the noise floor"
         if target.fits_nothing(self.scores):
             self.announce("shuffled labels")
-            p = self.problem
-            model = clone(p.estimator).set_params(**self.params)
-            hopeless, shuffled = holds_no_answer(
-                model, p.X, p.y, self.scores, scorer=p.scorer, cv_splits=p.cv_splits, random_state=rng
-            )
+            hopeless, shuffled = holds_no_answer(self.problem, self.params, self.scores, rng)
             if hopeless:
                 self.stopped = (
                     f"the inputs may not hold the answer (validation {_mean(self.scores.test)}, and "
@@ -304,8 +218,8 @@ class _Climber:
         gaps = [_mean(scores.train - scores.test) for scores in (self.start, self.scores)]
         return (
             f"{end} Rungs kept: {len(kept)} of {len(self.rungs) - 1}{' (' + ', '.join(kept) + ')' if kept else ''}. "
-            f"Validation {self.score_name} {_mean(self.start.test)} at the start and {_mean(self.scores.test)} at the "
-            f"end, gap to training {gaps[0]} and {gaps[1]}."
+            f"Validation {self.problem.score_name} {_mean(self.start.test)} at the start and "
+            f"{_mean(self.scores.test)} at the end, gap to training {gaps[0]} and {gaps[1]}."
         )
 
     def so_far(self) -> Ladder:
@@ -315,7 +229,9 @@ class _Climber:
 
     def ladder(self, verdict: str) -> Ladder:
         """The rungs so far."""
-        return Ladder(tuple(self.rungs), dict(self.params), self.index, self.training_target, self.score_name, verdict)
+        return Ladder(
+            tuple(self.rungs), dict(self.params), self.index, self.training_target, self.problem.score_name, verdict
+        )
 
     def _new_changes(self, technique: Technique, rng: Any) -> list[dict[str, Any]]:
         """Changes that lead to parameters not tried yet, as many as there is room for."""
@@ -347,26 +263,15 @@ class _Climber:
 
     def _over(self, scores: FoldScores, reference: FoldScores) -> Difference:
         """How much better candidates validate."""
-        return paired_difference(scores.test, reference.test, self.fold_ratio)
+        return paired_difference(scores.test, reference.test, self.problem.fold_ratio)
 
-    def _add(self, step, name, because, changes, candidates, scores, differences, best, kept, verdict) -> None:
-        """Put a rung on top."""
-        self.rungs.append(
-            Rung(
-                step,
-                name,
-                because,
-                tuple(changes),
-                tuple(candidates),
-                tuple(float(own.test.mean()) for own in scores),
-                tuple(float(own.train.mean()) for own in scores),
-                tuple(differences),
-                best,
-                kept,
-                self.params,
-                verdict,
-            )
-        )
+
+def _means(scores: list[FoldScores]) -> dict[str, tuple[float, ...]]:
+    """Mean scores of a rung's candidates."""
+    return {
+        "test_scores": tuple(float(own.test.mean()) for own in scores),
+        "train_scores": tuple(float(own.train.mean()) for own in scores),
+    }
 
 
 def _verdict(

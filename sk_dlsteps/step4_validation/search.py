@@ -22,7 +22,7 @@ from sklearn.utils.validation import _check_method_params
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
 from sk_dlsteps.step4_validation.ladder import climb
-from sk_dlsteps.step4_validation.training_target import perfect_score
+from sk_dlsteps.step4_validation.problem import Problem
 from sk_dlsteps.step4_validation.tried import Tried
 from sk_dlsteps.step4_validation.workers import evaluate_on_workers, has_workers
 
@@ -306,23 +306,27 @@ class StepwiseSearchCV(BaseSearchCV):
             rows = range(first, len(tried.candidates))
             return tried.scores(rows, "test_scores"), tried.scores(rows, "train_scores")
 
-        rng = np.random.RandomState() if self.random_state is None else self.random_state
-        for ladder in climb(
-            evaluate_rung,
+        problem = Problem(
             trial.estimator,
             X,
             y,
+            trial.splits,
+            trial.scorer,
+            task="classification" if is_classifier(self.estimator) else "regression",
+            prefix=prefix,
+            score_name=self._score_name(),
+            score_params=trial.score_params,
+            compared=self._compared,
+        )
+        rng = np.random.RandomState() if self.random_state is None else self.random_state
+        for ladder in climb(
+            evaluate_rung,
+            problem,
             n_iter=self.n_iter,
             max_seconds=self.max_seconds,
             training_target=self.training_target,
             param_distributions=space,
-            prefix=prefix,
-            task="classification" if is_classifier(self.estimator) else "regression",
-            scorer=lambda *table: self._compared(trial.scorer(*table)),
-            cv_splits=trial.splits,
             random_state=rng,
-            score_name=self._score_name(),
-            perfect=perfect_score(trial.scorer, self._score_name()),
             announce=tried.begin,
         ):
             tried.ladder = ladder

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import difflib
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from skorch.callbacks import LRScheduler
+from sklearn.model_selection import ParameterSampler
 
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.step2_architecture.hidden_units import CEILING, FLOOR
+from sk_dlsteps.step3_training.budget import leaves_enough_batches
 from sk_dlsteps.step3_training.lr_finder import OTHER_SWEEP, SWEEPS
-from sk_dlsteps.step3_training.optimizers import OptimizerChoice, has_weight_decay
+from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+from sk_dlsteps.step4_validation.effects import parameters_without_effect
 
 # What the article turns in each step, in its order. Units and layers belong to both: more of them to
 # fit the training set, more or fewer to fit the validation set.
@@ -21,8 +24,6 @@ SEARCHED = {
     3: ("learning_rate", "lr_schedule", "hidden_units", "batch_size", "n_hidden_layers"),
     4: ("dropout", "weight_decay", "batch_norm", "hidden_units", "n_hidden_layers"),
 }
-# Without effect on a network of the user's own.
-_OF_THE_MLP = {"hidden_units", "n_hidden_layers", "dropout", "batch_norm"}
 
 # The article's numbers.
 LAYERS = (1, 2, 3)
@@ -39,8 +40,6 @@ FOUND_FACTOR, DEFAULT_FACTOR = 4.0, 10.0
 MANY_UNITS_A, FEW_UNITS_A, BEYOND = 2, 10, 2
 FEWEST_UNITS, MOST_UNITS = 8, 512
 UNITS_WITHOUT_ROWS = (16, 512)
-# An epoch of fewer minibatches leaves the default's 240 epochs with less than 1,000 steps, a quarter of its budget.
-MIN_BATCHES = 4
 # Gorishniy et al. 2021 ("Revisiting deep learning models for tabular data") search from 1e-6 to 1e-3; our
 # prototype gained most at 0.02, hence the higher end. The low end is as good as none, so few exact zeros do.
 WEIGHT_DECAY, WEIGHT_DECAY_ZEROS = (1e-6, 0.1), 0.25
@@ -150,6 +149,48 @@ class Dropout(Distribution):
         return last if where == 1 else (float(uniform(self.low, self.high)), last)
 
 
+def check_distributions(param_distributions: Any, names: Iterable[str]) -> None:
+    """Check a user's search space, before anything is trained for it.
+
+    Parameters
+    ----------
+    param_distributions : dict or None
+        Lists and distributions by name; None passes.
+    names : iterable of str
+        Parameters that the estimator has.
+
+    Raises
+    ------
+    ValueError
+        If several dicts are given, if the estimator lacks a parameter, or if there are no values for one.
+    TypeError
+        If values are neither a list nor a distribution.
+
+    """
+    if param_distributions is None:
+        return
+    if isinstance(param_distributions, list | tuple):
+        raise ValueError(
+            "`param_distributions` must be one dict for strategy='ladder', which tries one parameter after the other, "
+            f"got {len(param_distributions)} of them"
+        )
+    known = list(names)
+    for name, values in param_distributions.items():
+        if name not in known:
+            close = difflib.get_close_matches(name, known, 1) or [own for own in known if own.endswith(f"__{name}")]
+            hint = f"did you mean {close[0]!r}?" if close else "`estimator.get_params()` has those that there are"
+            raise ValueError(f"`param_distributions` names {name!r}, which is no parameter of the estimator; {hint}")
+        if isinstance(values, str):
+            raise TypeError(
+                f"`param_distributions` must have a list or a distribution for {name!r}, got {values!r}; "
+                f"for a single value give [{values!r}]"
+            )
+        if not hasattr(values, "rvs") and hasattr(values, "__len__") and len(values) == 0:
+            raise ValueError(f"`param_distributions` must have at least one value for {name!r}, got {values!r}")
+    # The rest is scikit-learn's to check, and a broken distribution shows when it is drawn from.
+    list(ParameterSampler(param_distributions, 1, random_state=0))
+
+
 def searched_parameters(step: int | None, parameters: dict[str, Any]) -> tuple[str, ...]:
     """Names of the parameters to search in a step that have an effect on this estimator.
 
@@ -163,8 +204,7 @@ def searched_parameters(step: int | None, parameters: dict[str, Any]) -> tuple[s
     Returns
     -------
     names : tuple of str
-        Without those that would fail or do nothing: layers of the built-in network if there is a
-        `module`, decay if the optimizer class knows none, the schedule if a callback steers the rate.
+        Without those that would fail or do nothing, see `parameters_without_effect`.
 
     Raises
     ------
@@ -175,14 +215,7 @@ def searched_parameters(step: int | None, parameters: dict[str, Any]) -> tuple[s
     if step not in (None, *SEARCHED):
         raise ValueError(f"`step` must be 3, 4 or None for both, got {step!r}; the other steps have nothing to search")
     names = dict.fromkeys([*SEARCHED[3], *SEARCHED[4]] if step is None else SEARCHED[step])
-    without: set[str] = set()
-    if parameters["module"] != "mlp":
-        without |= _OF_THE_MLP
-    if not isinstance(parameters["optimizer"], str) and not has_weight_decay(parameters["optimizer"]):
-        without |= {"weight_decay"}
-    callbacks = [cb[1] if isinstance(cb, tuple) else cb for cb in parameters["callbacks"] or ()]
-    if any(issubclass(cb if isinstance(cb, type) else type(cb), LRScheduler) for cb in callbacks):
-        without |= {"lr_schedule"}
+    without = parameters_without_effect(parameters)
     return tuple(name for name in names if name not in without)
 
 
@@ -247,4 +280,4 @@ def _batch_sizes(plan: Plan | None) -> list[int]:
     """The article's minibatches, as far as an epoch has enough of them."""
     if plan is None:
         return list(BATCH_SIZES)
-    return [size for size in BATCH_SIZES if size == min(BATCH_SIZES) or plan.n_rows >= MIN_BATCHES * size]
+    return [size for size in BATCH_SIZES if size == min(BATCH_SIZES) or leaves_enough_batches(size, plan.n_rows)]

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import difflib
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,8 +11,9 @@ import numpy as np
 from sklearn.model_selection import ParameterSampler
 
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
-from sk_dlsteps.step3_training.budget import choose_batch_size
+from sk_dlsteps.step3_training.budget import choose_batch_size, leaves_enough_batches
 from sk_dlsteps.step3_training.lr_finder import OTHER_SWEEP, SWEEPS
+from sk_dlsteps.step4_validation.effects import OF_THE_MLP, parameters_without_effect
 
 # Candidates of a rung at the most; values drawn from a user's distributions.
 RUNG_SIZE = 4
@@ -25,8 +25,8 @@ DROPOUT = (0.25, 0.5, 0.375)
 # lambda of L2 beside the gradient of a mean loss; and decoupled, which shrinks weights by the rate times it.
 WEIGHT_DECAY, DECOUPLED_DECAY = (1e-3, 1e-2), (0.02, 0.1)
 AUGMENTATIONS = ("gaussian_noise", "mixup", "swap_noise")
-# Minibatches in the article's powers of two, and how many of them an epoch should have at least.
-BATCH_SIZES, MIN_BATCHES = (32, 64, 128, 256, 512), 4
+# Minibatches in the article's powers of two.
+BATCH_SIZES = (32, 64, 128, 256, 512)
 MAX_LAYERS, MIN_UNITS, MAX_UNITS = 3, 8, 1024
 
 
@@ -84,8 +84,6 @@ class Technique:
         Names of what it changes, without the prefix.
     propose : callable
         A `Situation` to changes of parameters, the most promising first.
-    for_modules : bool
-        Whether it has an effect on a user's own module.
     distributions : dict or None
         A user's values or distributions, names with the prefix; drawn from instead of `propose`.
 
@@ -96,14 +94,14 @@ class Technique:
     because: str
     parameters: tuple[str, ...]
     propose: Callable[[Situation], list[Change]]
-    for_modules: bool = False
     distributions: Mapping[str, Any] | None = None
 
     def candidates(self, situation: Situation, prefix: str, random_state: Any) -> list[Change]:
         """Changes to try from here, `RUNG_SIZE` at the most, names with the prefix."""
         if self.distributions is not None:
             return _draw(self.distributions, random_state)
-        changes = self.propose(situation)
+        without = parameters_without_effect(situation.parameters)
+        changes = [change for change in self.propose(situation) if not without.intersection(change)]
         return [{prefix + name: value for name, value in change.items()} for change in changes[:RUNG_SIZE]]
 
 
@@ -112,48 +110,6 @@ def _draw(distributions: Mapping[str, Any], random_state: Any) -> list[Change]:
     lists = all(not hasattr(values, "rvs") for values in distributions.values())
     size = math.prod(len(values) for values in distributions.values()) if lists else RUNG_SIZE
     return list(ParameterSampler(distributions, min(RUNG_SIZE, size), random_state=random_state))
-
-
-def check_distributions(param_distributions: Any, names: Iterable[str]) -> None:
-    """Check a user's search space, before anything is trained for it.
-
-    Parameters
-    ----------
-    param_distributions : dict or None
-        Lists and distributions by name; None passes.
-    names : iterable of str
-        Parameters that the estimator has.
-
-    Raises
-    ------
-    ValueError
-        If several dicts are given, if the estimator lacks a parameter, or if there are no values for one.
-    TypeError
-        If values are neither a list nor a distribution.
-
-    """
-    if param_distributions is None:
-        return
-    if isinstance(param_distributions, list | tuple):
-        raise ValueError(
-            "`param_distributions` must be one dict for strategy='ladder', which tries one parameter after the other, "
-            f"got {len(param_distributions)} of them"
-        )
-    known = list(names)
-    for name, values in param_distributions.items():
-        if name not in known:
-            close = difflib.get_close_matches(name, known, 1) or [own for own in known if own.endswith(f"__{name}")]
-            hint = f"did you mean {close[0]!r}?" if close else "`estimator.get_params()` has those that there are"
-            raise ValueError(f"`param_distributions` names {name!r}, which is no parameter of the estimator; {hint}")
-        if isinstance(values, str):
-            raise TypeError(
-                f"`param_distributions` must have a list or a distribution for {name!r}, got {values!r}; "
-                f"for a single value give [{values!r}]"
-            )
-        if not hasattr(values, "rvs") and hasattr(values, "__len__") and len(values) == 0:
-            raise ValueError(f"`param_distributions` must have at least one value for {name!r}, got {values!r}")
-    # The rest is scikit-learn's to check, and a broken distribution shows when it is drawn from.
-    list(ParameterSampler(param_distributions, 1, random_state=0))
 
 
 def choose_techniques(
@@ -186,7 +142,7 @@ def choose_techniques(
 
     """
     own = parameters.get("module", "mlp") != "mlp"
-    known = [technique for technique in TECHNIQUES if technique.for_modules or not own]
+    known = [technique for technique in TECHNIQUES if not own or technique.parameters[0] not in OF_THE_MLP]
     if param_distributions is None:
         return tuple(known)
     chosen: list[Technique] = []
@@ -200,7 +156,7 @@ def choose_techniques(
     others = {name: values for name, values in param_distributions.items() if name not in named}
     if others:
         because = "you named these parameters, and no rung of the article knows them"
-        chosen.append(Technique(4, "other parameters", because, tuple(others), lambda _: [], True, others))
+        chosen.append(Technique(4, "other parameters", because, tuple(others), lambda _: [], others))
     return tuple(chosen)
 
 
@@ -241,7 +197,7 @@ def _more_units(situation: Situation) -> list[Change]:
 def _minibatches(situation: Situation) -> list[Change]:
     """The powers of two next to the present minibatch that leave an epoch some steps."""
     now = min(choose_batch_size(situation.parameters["batch_size"], situation.n_rows), situation.n_rows)
-    fitting = [size for size in BATCH_SIZES if size != now and size * MIN_BATCHES <= situation.n_rows]
+    fitting = [size for size in BATCH_SIZES if size != now and leaves_enough_batches(size, situation.n_rows)]
     nearest = sorted(fitting, key=lambda size: abs(math.log2(size / now)))
     return [{"batch_size": size} for size in nearest[:3]]
 
@@ -342,7 +298,6 @@ TECHNIQUES = (
         "the rate matters most for the training fit, and another than the finder's may suit",
         ("learning_rate",),
         _rate,
-        for_modules=True,
     ),
     Technique(
         3,
@@ -350,7 +305,6 @@ TECHNIQUES = (
         "where gradient descent is slow or gets stuck, Adam takes its place",
         ("optimizer", "momentum"),
         _optimizer,
-        for_modules=True,
     ),
     Technique(
         3,
@@ -358,7 +312,6 @@ TECHNIQUES = (
         "a rate that falls along a cosine lets training settle",
         ("lr_schedule",),
         _cosine,
-        for_modules=True,
     ),
     Technique(
         3,
@@ -366,7 +319,6 @@ TECHNIQUES = (
         "the decayed rate may start again at its full height",
         ("lr_schedule", "restart_period", "restart_mult"),
         _restarts,
-        for_modules=True,
     ),
     Technique(3, "units", "more hidden units can fit more", ("hidden_units", "hidden_size_factor"), _more_units),
     Technique(
@@ -375,7 +327,6 @@ TECHNIQUES = (
         "minibatches in powers of two are the next to tune",
         ("batch_size",),
         _minibatches,
-        for_modules=True,
     ),
     Technique(3, "layers", "more hidden layers can fit more", ("n_hidden_layers",), _more_layers),
     Technique(
@@ -394,7 +345,6 @@ TECHNIQUES = (
         "large weights overfit, and lambda has to be tuned",
         ("weight_decay",),
         _weight_decay,
-        for_modules=True,
     ),
     Technique(4, "batch norm", "hidden activations can be normalised like the inputs", ("batch_norm",), _batch_norm),
     Technique(
@@ -403,7 +353,6 @@ TECHNIQUES = (
         "more data overfit least, and changed rows stand in for new ones",
         ("augmentation",),
         _augmentation,
-        for_modules=True,
     ),
     Technique(
         4,

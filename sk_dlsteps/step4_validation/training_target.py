@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from sklearn.model_selection import cross_validate
 from sklearn.utils import check_random_state
 
 from sk_dlsteps.step4_validation.baselines import baseline_models
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
+from sk_dlsteps.step4_validation.problem import FoldScores, Problem
 
 # Share of the way from the dummy's score to a perfect one that an almost perfect fit may lack.
 ALMOST = 0.01
@@ -21,26 +20,6 @@ EXACT = 1e-9
 # Standard errors by which the labels must beat shuffled ones: stricter than elsewhere, since
 # pure noise has two scores to pass by luck.
 SIGNAL = 2.0
-
-
-@dataclass(frozen=True)
-class FoldScores:
-    """Scores of one model in every fold, higher is better.
-
-    Attributes
-    ----------
-    test, train : ndarray of shape (n_splits,)
-        On the rows held out, and on those fitted; NaN where it failed.
-
-    """
-
-    test: np.ndarray
-    train: np.ndarray
-
-    @property
-    def complete(self) -> bool:
-        """Whether no fold failed."""
-        return bool(np.isfinite(self.test).all() and np.isfinite(self.train).all())
 
 
 @dataclass(frozen=True)
@@ -122,60 +101,15 @@ class TrainingTarget:
         return left / (self.perfect - floor) if left >= 0 and floor < self.perfect else np.inf
 
 
-def perfect_score(scorer: Any, name: str) -> float:
-    """The score of a model without errors: 0 for negated losses, 1 for R squared, accuracy and their kind.
-
-    Parameters
-    ----------
-    scorer : callable
-        As scikit-learn's `check_scoring` gives it; a metric turned round says so itself.
-    name : str
-        Of the metric: which one counts, where there are several, and "neg_..." where the scorer says nothing.
-
-    Examples
-    --------
-    >>> from sklearn.metrics import get_scorer
-    >>> perfect_score(get_scorer("neg_log_loss"), "score"), perfect_score(get_scorer("r2"), "score")
-    (0.0, 1.0)
-
-    """
-    own = getattr(scorer, "_scorers", {}).get(name, scorer)
-    sign = getattr(own, "_sign", -1 if name.startswith("neg_") else 1)
-    return 0.0 if sign < 0 else 1.0
-
-
-def set_target(
-    training_target: Any,
-    estimator: Any,
-    X: Any,
-    y: Any,
-    *,
-    prefix: str,
-    task: str,
-    scorer: Any,
-    cv_splits: list,
-    perfect: float = 1.0,
-) -> TrainingTarget:
+def set_target(training_target: Any, problem: Problem) -> TrainingTarget:
     """The target of a search: the number given, or one relative to baselines on the same folds.
 
     Parameters
     ----------
     training_target : "auto" or float
         As given to the search.
-    estimator : estimator
-        Ours, or a pipeline around it; the baselines take our place in it.
-    X, y : array-like
-        The rows to search on.
-    prefix : str
-        Of our parameters in a pipeline, "" otherwise.
-    task : {"regression", "classification"}
-        What is to be done.
-    scorer : callable
-        ``scorer(estimator, X, y)``, higher is better.
-    cv_splits : list of (train, test)
-        Row numbers of each fold.
-    perfect : float, default=1.0
-        The score of a model without errors.
+    problem : Problem
+        The baselines take our estimator's place in it.
 
     Returns
     -------
@@ -183,52 +117,25 @@ def set_target(
         Baselines that fail are left out.
 
     """
-    baselines = {}
-    for name, model in baseline_models(task).items():
-        if prefix:
-            model = clone(estimator).set_params(**{prefix.removesuffix("__"): model})
-        scores = score_folds(model, X, y, scorer, cv_splits)
-        if scores.complete:
-            baselines[name] = scores
+    scored = {name: problem.score(problem.in_place(model)) for name, model in baseline_models(problem.task).items()}
+    baselines = {name: scores for name, scores in scored.items() if scores.complete}
     given = None if isinstance(training_target, str) else float(training_target)
-    return TrainingTarget(given, baselines, fold_ratio(cv_splits), perfect)
-
-
-def fold_ratio(cv_splits: list) -> float:
-    """n_test/n_train of the folds."""
-    return sum(len(test) for _, test in cv_splits) / sum(len(train) for train, _ in cv_splits)
-
-
-def score_folds(model: Any, X: Any, y: Any, scorer: Any, cv_splits: list) -> FoldScores:
-    """Scores of a model in every fold, NaN where it fails, without its warnings."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            results = cross_validate(
-                model, X, y, cv=cv_splits, scoring=scorer, return_train_score=True, error_score=np.nan
-            )
-        except ValueError:
-            # scikit-learn raises if every fold failed.
-            failed = np.full(len(cv_splits), np.nan)
-            return FoldScores(failed, failed)
-    return FoldScores(results["test_score"], results["train_score"])
+    return TrainingTarget(given, baselines, problem.fold_ratio, problem.perfect)
 
 
 def holds_no_answer(
-    estimator: Any, X: Any, y: Any, scores: FoldScores, *, scorer: Any, cv_splits: list, random_state: Any
+    problem: Problem, params: dict[str, Any], scores: FoldScores, random_state: Any
 ) -> tuple[bool, FoldScores]:
     """Whether an estimator does no better on the labels than on shuffled ones.
 
     Parameters
     ----------
-    estimator : estimator
-        Its scores are `scores`.
-    X, y : array-like
-        The rows and their labels, which are shuffled here.
+    problem : Problem
+        With the labels as they are.
+    params : dict
+        Of the estimator whose scores are `scores`, relative to the problem's.
     scores : FoldScores
         On the labels as they are.
-    scorer, cv_splits
-        As of the search.
     random_state : int, RandomState instance or None
         Shuffles.
 
@@ -240,9 +147,9 @@ def holds_no_answer(
         On the shuffled labels.
 
     """
-    labels = np.asarray(y)
+    labels = np.asarray(problem.y)
     order = check_random_state(random_state).permutation(len(labels))
-    shuffled = score_folds(clone(estimator), X, labels[order], scorer, cv_splits)
+    shuffled = problem.score(clone(problem.estimator).set_params(**params), labels[order])
     pairs = ((scores.train, shuffled.train), (scores.test, shuffled.test))
-    ahead = [paired_difference(*pair, fold_ratio(cv_splits)).exceeds(SIGNAL) for pair in pairs]
+    ahead = [paired_difference(*pair, problem.fold_ratio).exceeds(SIGNAL) for pair in pairs]
     return shuffled.complete and not any(ahead), shuffled

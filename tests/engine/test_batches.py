@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sk_dlsteps.engine import batches
-from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, epoch_shape, to_tensors
+from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, count_batches, to_tensors
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.step1_cost.choice import choose_cost
 
@@ -29,7 +29,7 @@ def fleet_data(rows, batch_size, seeds=None):
     n = 1 + max(int(own.max()) for own in rows)
     n_rows = np.full(len(rows), min(map(len, rows)))
     return FleetData(
-        *numbered_rows(n), rows, generators, n_rows, np.full(len(rows), epoch_shape(n_rows[0], batch_size))
+        *numbered_rows(n), rows, generators, n_rows, np.full(len(rows), count_batches(n_rows[0], batch_size))
     )
 
 

@@ -93,6 +93,17 @@ def test_a_torch_optimizers_state_moves_with_its_network_and_stopped_ones_stand_
     assert torch.equal(networks[2], before)
 
 
+def test_no_two_networks_share_a_state_after_one_of_them_was_reset():
+    networks = [nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    sgd = torch.optim.SGD([{"params": [p], "network": k} for k, p in enumerate(networks)], lr=1.0, momentum=0.5)
+    for k, p in enumerate(networks):
+        p.grad = torch.full((2,), float(k + 1))
+    sgd.step()
+    optimizers.reset(sgd, [2])
+    optimizers.reorder(sgd, [1, 2, 0], 2)
+    assert [float(sgd.state[p]["momentum_buffer"][0]) if p in sgd.state else None for p in networks] == [2.0, None, 1.0]
+
+
 def test_a_cleared_optimizer_starts_afresh():
     weight, bias = random_stacks()
     adam = FleetAdam([weight, bias], lr=0.1)

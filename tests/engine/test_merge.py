@@ -9,7 +9,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from sk_dlsteps.engine.batches import Rows, epoch_shape
+from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS
@@ -49,7 +49,7 @@ def nets_and_tables(fleets, candidates, validated, common):
             [fleets.train[k][:n_rows] for k in networks], [fleets.valid[k] for k in networks] if validated else None
         )
         out.append((net, Table(fleets.Z, fleets.target.values, rows), own["weight_decay"]))
-    return sorted(out, key=lambda own: -epoch_shape(own[1].n_rows, own[0].batch_size))
+    return sorted(out, key=lambda own: -count_batches(own[1].n_rows, own[0].batch_size))
 
 
 def fit_merged(nets, tables, decays, optimizer):
@@ -69,6 +69,11 @@ def fit_merged(nets, tables, decays, optimizer):
     ).run()
     split(merged, modules)
     return merged
+
+
+def test_a_merged_fleet_stays_on_the_device_of_its_parts(small_fleets):
+    parts = [small_fleets().builder([k])().to("meta") for k in (0, 1)]
+    assert {tensor.device.type for tensor in merge(parts).state_dict().values()} == {"meta"}
 
 
 def assert_equal_to_fits_alone(fleets, candidates, *, validated=True, optimizer="adam", **common):

@@ -23,6 +23,7 @@ from skorch.callbacks import (
 from torch import nn
 from torch.optim.lr_scheduler import ExponentialLR
 
+from sk_dlsteps.engine import net as net_module
 from sk_dlsteps.step3_training.schedules import CosineRestarts
 from sk_dlsteps.step4_validation.early_stopping import Patience
 
@@ -286,3 +287,12 @@ def test_without_rows_every_network_trains_on_all(small_fleets):
     net = fleets.net([0, 1], max_epochs=2)
     net.fit(fleets.Z, fleets.target.values)
     assert len(net.history) == 2
+
+
+def test_between_chunks_of_predictions_gradients_are_on_as_before(small_fleets, monkeypatch):
+    monkeypatch.setattr(net_module, "_PREDICT_CHUNK", 1)
+    fleets = small_fleets()
+    net = fleets.fit(max_epochs=1)
+    with torch.enable_grad():
+        switched_on = [torch.is_grad_enabled() for _ in net.forward_iter(fleets.Z)]
+    assert switched_on == [True] * len(fleets.Z)

@@ -9,11 +9,14 @@ from functools import partial
 import joblib
 import numpy as np
 import pytest
+import torch
 from joblib.parallel import ThreadingBackend
 from scipy.stats import loguniform
+from sklearn.base import clone
 from sklearn.exceptions import FitFailedWarning
 from sklearn.linear_model import Ridge
 from sklearn.model_selection import RandomizedSearchCV
+from torch import nn
 
 from sk_dlsteps import StepwiseRegressor, StepwiseSearchCV, StepwiseWarning
 from sk_dlsteps.step4_validation import workers
@@ -192,3 +195,21 @@ def test_other_estimators_are_sent_in_batches_too(data):
     with joblib.parallel_config(backend="threading", n_jobs=2):
         ours = StepwiseSearchCV(Ridge(), {"alpha": loguniform(1e-3, 1e3)}, strategy="random", **SEARCH).fit(*data)
     assert_same_results(ours, theirs)
+
+
+def dropping(n_inputs, n_outputs):
+    """A network that takes its randomness from torch's global generator."""
+    return nn.Sequential(nn.Linear(n_inputs, 6), nn.Dropout(0.5), nn.Linear(6, n_outputs))
+
+
+def test_own_modules_train_in_threads_as_alone_and_leave_torchs_generator_as_it_was(data):
+    X, y = data
+    model = clone(MODEL).set_params(module=dropping, max_epochs=10)
+    space = {"learning_rate": [0.001, 0.003, 0.01, 0.03]}
+    options = {"strategy": "random", "n_iter": 4, "cv": 2, "random_state": 0, "refit": False}
+    one = StepwiseSearchCV(model, space, **options).fit(X, y)
+    before = torch.get_rng_state()
+    with joblib.parallel_config(backend="threading", n_jobs=4):
+        many = StepwiseSearchCV(model, space, **options).fit(X, y)
+    assert torch.equal(torch.get_rng_state(), before)
+    np.testing.assert_array_equal(one.cv_results_["mean_test_score"], many.cv_results_["mean_test_score"])

@@ -12,6 +12,7 @@ from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.step4_validation.ladder import climb
+from sk_dlsteps.step4_validation.problem import Problem
 
 K = 5
 RNG = np.random.default_rng(0)
@@ -32,6 +33,11 @@ class World:
     def tried(self):
         return [params for call in self.calls for params in call]
 
+    def problem(self, y):
+        prefix = "" if isinstance(self.model, StepwiseRegressor) else f"{self.model.steps[-1][0]}__"
+        splits = list(KFold(K).split(X))
+        return Problem(self.model, X, y, splits, check_scoring(self.model, "r2"), "regression", prefix, "R2")
+
     def settings(self, params):
         given = {**self.model.get_params(), **params}
         return {name.rpartition("__")[2]: value for name, value in given.items()}
@@ -49,12 +55,10 @@ class World:
 def ladders(world, y=Y, **settings):
     settings = {
         **{"n_iter": None, "max_seconds": None, "training_target": "auto", "param_distributions": None},
-        **{"prefix": "", "task": "regression", "random_state": 0, "score_name": "R2"},
+        **{"random_state": 0},
         **settings,
     }
-    splits = list(KFold(K).split(X))
-    scorer = check_scoring(world.model, "r2")
-    return list(climb(world.evaluate, world.model, X, y, scorer=scorer, cv_splits=splits, **settings))
+    return list(climb(world.evaluate, world.problem(y), **settings))
 
 
 def final(world, **settings):
@@ -320,7 +324,7 @@ def test_no_random_state_leaves_numpys_global_one_alone():
 def test_in_a_pipeline_names_carry_the_prefix():
     model = make_pipeline(StandardScaler(), StepwiseRegressor())
     world = World(likes_dropout, model=model)
-    ladder = final(world, prefix="stepwiseregressor__")
+    ladder = final(world)
     assert ladder.params == {"stepwiseregressor__dropout": 0.375}
     assert {name for params in world.calls[-1] for name in params} > {"stepwiseregressor__dropout"}
 
@@ -342,22 +346,9 @@ def test_an_interruption_passes_through_and_the_rungs_before_are_kept():
         return inner(candidates)
 
     seen = []
-    scorer = check_scoring(world.model, "r2")
-    splits = list(KFold(K).split(X))
     settings = {"n_iter": 30, "max_seconds": None, "training_target": "auto", "param_distributions": None}
     with pytest.raises(KeyboardInterrupt):
-        for ladder in climb(
-            evaluate,
-            world.model,
-            X,
-            Y,
-            scorer=scorer,
-            cv_splits=splits,
-            prefix="",
-            task="regression",
-            random_state=0,
-            **settings,
-        ):
+        for ladder in climb(evaluate, world.problem(Y), random_state=0, **settings):
             seen.append(ladder)
     assert [rung.name for rung in seen[-1]] == ["start", "dropout"]
     assert seen[-1].params == {"dropout": 0.375}
@@ -384,8 +375,8 @@ def searching(model, rows, target, **settings):
         **{"n_iter": 8, "max_seconds": None, "training_target": "auto", "param_distributions": None},
         **settings,
     }
-    problem = {"prefix": "", "task": "regression", "scorer": check_scoring(model), "cv_splits": splits}
-    *_, ladder = climb(evaluate, model, rows, target, random_state=0, **problem, **settings)
+    problem = Problem(model, rows, target, splits, check_scoring(model), "regression")
+    *_, ladder = climb(evaluate, problem, random_state=0, **settings)
     return ladder
 
 
@@ -443,9 +434,9 @@ def test_units_are_tried_around_the_width_that_the_estimator_really_has(prefix, 
         return np.full((len(candidates), 2), 0.5), np.full((len(candidates), 2), 0.9)
 
     settings = {"n_iter": None, "max_seconds": None, "training_target": 0.8, "param_distributions": None}
-    problem = {"prefix": prefix, "scorer": check_scoring(model), "cv_splits": splits, "random_state": 0}
     task = "classification" if "classifier" in prefix else "regression"
-    *_, ladder = climb(evaluate, model, MANY, target, task=task, **problem, **settings)
+    problem = Problem(model, MANY, target, splits, check_scoring(model), task, prefix)
+    *_, ladder = climb(evaluate, problem, random_state=0, **settings)
     sizes = next(rung for rung in ladder if rung.name == "layer sizes")
     assert [change[f"{prefix}hidden_units"] for change in sizes.changes] == [max(round(width / 2), 8), width * 2]
 

@@ -10,6 +10,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
+from scipy.stats import loguniform
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import LRScheduler
 from torch import nn
 
@@ -18,7 +21,13 @@ from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step3_training.lr_finder import SWEEPS
-from sk_dlsteps.step4_validation.spaces import Dropout, LogUniform, LogUniformInteger, distributions
+from sk_dlsteps.step4_validation.spaces import (
+    Dropout,
+    LogUniform,
+    LogUniformInteger,
+    check_distributions,
+    distributions,
+)
 
 STEP3 = {"learning_rate", "lr_schedule", "hidden_units", "batch_size", "n_hidden_layers"}
 STEP4 = {"dropout", "weight_decay", "batch_norm", "hidden_units", "n_hidden_layers"}
@@ -315,3 +324,31 @@ def test_every_candidate_fits_breast_cancer(seed, step, cancer):
     model = StepwiseClassifier(max_epochs=2, n_estimators=2, learning_rate=0.02, random_state=0)
     model.set_params(**draw(model.param_distributions(step), np.random.RandomState(seed)))
     assert np.isfinite(model.fit(X, y).predict_proba(X_test)).all()
+
+
+@pytest.mark.parametrize(
+    ("space", "error", "message"),
+    [
+        ([{}, {}], ValueError, r"`param_distributions` must be one dict for strategy='ladder'.*got 2 of them"),
+        ({"droput": [0.1]}, ValueError, r"'droput', which is no parameter.*did you mean 'dropout'\?"),
+        ({"xyz": [0.1]}, ValueError, r"'xyz', which is no parameter.*`estimator.get_params\(\)`"),
+        ({"dropout": 0.3}, TypeError, r"dropout"),
+        ({"dropout": []}, ValueError, r"at least one value for 'dropout', got \[\]"),
+        ({"activation": "tanh"}, TypeError, r"for 'activation', got 'tanh'; for a single value give \['tanh'\]"),
+    ],
+)
+def test_a_space_that_cannot_be_searched_is_refused(space, error, message):
+    with pytest.raises(error, match=message):
+        check_distributions(space, StepwiseClassifier().get_params())
+
+
+def test_a_name_without_its_prefix_gets_it_in_the_error():
+    names = make_pipeline(StandardScaler(), StepwiseClassifier()).get_params()
+    with pytest.raises(ValueError, match="did you mean 'stepwiseclassifier__dropout'"):
+        check_distributions({"dropout": [0.1]}, names)
+
+
+def test_spaces_of_lists_arrays_and_distributions_pass():
+    space = {"dropout": np.linspace(0, 0.5, 3), "hidden_units": [(8, 4), 16], "learning_rate": loguniform(1e-3, 1e-1)}
+    assert check_distributions(space, StepwiseClassifier().get_params()) is None
+    assert check_distributions(None, ()) is None

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
+import torch
 from scipy.stats import loguniform
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
@@ -11,7 +11,6 @@ from sk_dlsteps.step4_validation.techniques import (
     RUNG_SIZE,
     TECHNIQUES,
     Situation,
-    check_distributions,
     choose_techniques,
 )
 
@@ -159,29 +158,9 @@ def test_units_given_by_the_user_are_tried_in_both_steps():
     assert [(technique.step, technique.name) for technique in techniques] == [(3, "units"), (4, "layer sizes")]
 
 
-@pytest.mark.parametrize(
-    ("space", "error", "message"),
-    [
-        ([{}, {}], ValueError, r"`param_distributions` must be one dict for strategy='ladder'.*got 2 of them"),
-        ({"droput": [0.1]}, ValueError, r"'droput', which is no parameter.*did you mean 'dropout'\?"),
-        ({"xyz": [0.1]}, ValueError, r"'xyz', which is no parameter.*`estimator.get_params\(\)`"),
-        ({"dropout": 0.3}, TypeError, r"dropout"),
-        ({"dropout": []}, ValueError, r"at least one value for 'dropout', got \[\]"),
-        ({"activation": "tanh"}, TypeError, r"for 'activation', got 'tanh'; for a single value give \['tanh'\]"),
-    ],
-)
-def test_a_space_that_cannot_be_searched_is_refused(space, error, message):
-    with pytest.raises(error, match=message):
-        check_distributions(space, StepwiseClassifier().get_params())
-
-
-def test_a_name_without_its_prefix_gets_it_in_the_error():
-    names = make_pipeline(StandardScaler(), StepwiseClassifier()).get_params()
-    with pytest.raises(ValueError, match="did you mean 'stepwiseclassifier__dropout'"):
-        check_distributions({"dropout": [0.1]}, names)
-
-
-def test_spaces_of_lists_arrays_and_distributions_pass():
-    space = {"dropout": np.linspace(0, 0.5, 3), "hidden_units": [(8, 4), 16], "learning_rate": loguniform(1e-3, 1e-1)}
-    assert check_distributions(space, StepwiseClassifier().get_params()) is None
-    assert check_distributions(None, ()) is None
+def test_rungs_that_would_do_nothing_have_no_candidates():
+    assert proposals("weight decay", optimizer=torch.optim.Rprop) == []
+    assert proposals("weight decay", optimizer=torch.optim.RMSprop) != []
+    for name in ("cosine decay", "restarts"):
+        assert proposals(name, lr_schedule="constant", callbacks=[LRScheduler]) == []
+        assert proposals(name, lr_schedule="constant", callbacks=None) != []

@@ -9,15 +9,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from sk_dlsteps import StepwiseRegressor
-from sk_dlsteps.step4_validation.training_target import (
-    FoldScores,
-    TrainingTarget,
-    fold_ratio,
-    holds_no_answer,
-    perfect_score,
-    score_folds,
-    set_target,
-)
+from sk_dlsteps.step4_validation.problem import FoldScores, Problem, perfect_score
+from sk_dlsteps.step4_validation.training_target import TrainingTarget, holds_no_answer, set_target
 
 SPREAD = np.array([0.0, 0.01, -0.01, 0.02, -0.02])
 
@@ -104,8 +97,7 @@ def test_without_a_constant_guess_nothing_is_known_of_the_fit():
 
 def search(X, y, model=None, task="regression", scorer="r2"):
     splits = list(KFold(4, shuffle=True, random_state=0).split(X))
-    settings = {"prefix": "", "task": task, "scorer": get_scorer(scorer), "cv_splits": splits}
-    return set_target("auto", model, X, y, **settings), splits
+    return set_target("auto", Problem(model, X, y, splits, get_scorer(scorer), task)), splits
 
 
 def test_baselines_are_scored_on_the_folds_of_the_search():
@@ -129,8 +121,8 @@ def test_baselines_take_the_place_of_the_network_in_a_pipeline():
     y = np.repeat([0.0, 1.0, 5.0], 20)
     model = make_pipeline(OneHotEncoder(sparse_output=False), StepwiseRegressor())
     splits = list(KFold(4, shuffle=True, random_state=0).split(X))
-    settings = {"task": "regression", "scorer": get_scorer("r2"), "cv_splits": splits}
-    target = set_target("auto", model, X, y, prefix="stepwiseregressor__", **settings)
+    problem = Problem(model, X, y, splits, get_scorer("r2"), "regression", "stepwiseregressor__")
+    target = set_target("auto", problem)
     assert target.baselines["linear"].test.mean() > 0.99
     assert isinstance(model[-1], StepwiseRegressor)
 
@@ -144,15 +136,16 @@ def test_shuffled_labels_tell_an_answer_from_none():
     rng = np.random.default_rng(0)
     X = rng.normal(size=(100, 3))
     splits = list(KFold(4).split(X))
-    settings = {"scorer": check_scoring(LinearRegression()), "cv_splits": splits}
     for y, expected in ((X[:, 0] + rng.normal(size=100), False), (rng.normal(size=100), True)):
         labels = y.copy()
-        scores = score_folds(LinearRegression(), X, y, **settings)
-        no_answer, shuffled = holds_no_answer(LinearRegression(), X, y, scores, random_state=0, **settings)
+        model = LinearRegression()
+        problem = Problem(model, X, y, splits, check_scoring(model), "regression")
+        no_answer, shuffled = holds_no_answer(problem, {}, problem.score(model), 0)
         assert no_answer is expected
         assert shuffled.test.mean() < 0.1
         assert np.array_equal(y, labels)
 
 
 def test_the_ratio_is_of_all_test_to_all_training_rows():
-    assert fold_ratio([(np.arange(30), np.arange(10)), (np.arange(20), np.arange(5))]) == 0.3
+    splits = [(np.arange(30), np.arange(10)), (np.arange(20), np.arange(5))]
+    assert Problem(LinearRegression(), None, None, splits, None, "regression").fold_ratio == 0.3

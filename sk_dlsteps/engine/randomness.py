@@ -1,0 +1,19 @@
+"""Torch's global generators, lent to one network at a time."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+
+# They belong to the whole process, and a search may train in several of its threads.
+_LOCK = threading.RLock()
+
+
+@contextmanager
+def borrowed_generators(gpu: torch.device | None = None) -> Iterator[None]:
+    """Have torch's global generators, and that of a GPU, to oneself inside; afterwards they are as before."""
+    with _LOCK, torch.random.fork_rng(devices=[] if gpu is None else [gpu]):
+        yield

@@ -1,0 +1,166 @@
+"""What a ladder searches, and how well any model does on it."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
+
+from sk_dlsteps.step4_validation.candidates import Trial, evaluate
+from sk_dlsteps.step4_validation.techniques import Situation
+
+
+@dataclass(frozen=True)
+class FoldScores:
+    """Scores of one model in every fold, higher is better.
+
+    Attributes
+    ----------
+    test, train : ndarray of shape (n_splits,)
+        On the rows held out, and on those fitted; NaN where it failed.
+
+    """
+
+    test: np.ndarray
+    train: np.ndarray
+
+    @property
+    def complete(self) -> bool:
+        """Whether no fold failed."""
+        return bool(np.isfinite(self.test).all() and np.isfinite(self.train).all())
+
+
+@dataclass(frozen=True)
+class Problem:
+    """An estimator on rows, folds, and the score that counts.
+
+    Attributes
+    ----------
+    estimator : estimator
+        Ours, or a pipeline around it; not fitted here.
+    X, y : array-like
+        The rows to search on.
+    splits : list of (train, test)
+        Row numbers of the folds.
+    scorer : callable
+        ``scorer(estimator, X, y)``, higher is better.
+    task : {"regression", "classification"}
+        What is to be done.
+    prefix : str
+        Of our parameters, "stepwiseregressor__" in a pipeline, "" otherwise.
+    score_name : str
+        Of the score, for verdicts.
+    score_params : dict
+        What was routed to the scorer.
+    compared : callable
+        The score that counts, of what the scorer gives.
+
+    """
+
+    estimator: Any
+    X: Any
+    y: Any
+    splits: list
+    scorer: Any
+    task: str
+    prefix: str = ""
+    score_name: str = "score"
+    score_params: dict[str, Any] = field(default_factory=dict)
+    compared: Callable[[Any], float] = float
+
+    @property
+    def perfect(self) -> float:
+        """The score of a model without errors."""
+        return perfect_score(self.scorer, self.score_name)
+
+    @property
+    def fold_ratio(self) -> float:
+        """n_test/n_train of the folds, for the noise."""
+        return sum(len(test) for _, test in self.splits) / sum(len(train) for train, _ in self.splits)
+
+    @property
+    def parameters(self) -> dict[str, Any]:
+        """Our own parameters, names without the prefix."""
+        own = self._own(self.estimator.get_params())
+        return {name: value for name, value in own.items() if "__" not in name}
+
+    def situation(self, params: Mapping[str, Any]) -> Situation:
+        """The problem seen from parameters that were kept."""
+        return Situation({**self.parameters, **self._own(params)}, *self.sizes)
+
+    def _own(self, params: Mapping[str, Any]) -> dict[str, Any]:
+        """Parameters of ours, names without the prefix."""
+        return {name.removeprefix(self.prefix): v for name, v in params.items() if name.startswith(self.prefix)}
+
+    @cached_property
+    def sizes(self) -> tuple[int, int, int]:
+        """Rows, inputs and outputs of one network at the start.
+
+        They are those of the estimator's own plan on a fold, since neither the columns that leave a
+        pipeline, nor the ramps of step 2, nor the rows that are held out are seen in the table.
+        What could change them on the way is tried in the last rung.
+        """
+        for train, _ in self.splits:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                try:
+                    plan = _plan(clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train))
+                except Exception:  # a fold that cannot be fitted, which its scores have told already
+                    continue
+            return plan.n_rows, plan.n_inputs, plan.n_outputs
+        shape = np.shape(self.X)
+        return min(len(train) for train, _ in self.splits), shape[1] if len(shape) > 1 else 1, 1
+
+    def in_place(self, model: Any) -> Any:
+        """Another model where ours stands: behind the same transformers, if there are any."""
+        if not self.prefix:
+            return model
+        return clone(self.estimator).set_params(**{self.prefix.removesuffix("__"): model})
+
+    def score(self, model: Any, y: Any = None) -> FoldScores:
+        """Scores of a model in every fold, on other labels if given; NaN where it fails, without its warnings."""
+        trial = Trial(model, self.scorer, self.splits, {}, self.score_params, np.nan, True)
+        test, train = np.full((2, len(self.splits)), np.nan)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            for _, fold, result in evaluate(trial, self.X, self.y if y is None else y, [{}]):
+                test[fold], train[fold] = (self.compared(result[key]) for key in ("test_scores", "train_scores"))
+        return FoldScores(test, train)
+
+
+def _plan(estimator: Any, X: Any, y: Any) -> Any:
+    """The plan of our estimator for the rows that reach it."""
+    while isinstance(estimator, Pipeline):
+        if len(estimator) > 1:
+            X = estimator[:-1].fit_transform(X, y)
+        estimator = estimator.steps[-1][1]
+    return estimator._plan(X, y)
+
+
+def perfect_score(scorer: Any, name: str) -> float:
+    """The score of a model without errors: 0 for negated losses, 1 for R squared, accuracy and their kind.
+
+    Parameters
+    ----------
+    scorer : callable
+        As scikit-learn's `check_scoring` gives it; a metric turned round says so itself.
+    name : str
+        Of the metric: which one counts, where there are several, and "neg_..." where the scorer says nothing.
+
+    Examples
+    --------
+    >>> from sklearn.metrics import get_scorer
+    >>> perfect_score(get_scorer("neg_log_loss"), "score"), perfect_score(get_scorer("r2"), "score")
+    (0.0, 1.0)
+
+    """
+    own = getattr(scorer, "_scorers", {}).get(name, scorer)
+    sign = getattr(own, "_sign", -1 if name.startswith("neg_") else 1)
+    return 0.0 if sign < 0 else 1.0
