@@ -112,9 +112,9 @@ def _by_statistics(
     with np.errstate(over="ignore"):
         Z = scaler.transform(X)
     center, factor = network_statistics(X, scaler, rows, dtype)
+    _check_reach(Z, center, factor, parameter)
     if not robust:
         return ScaledInputs(scaler, Z, center, factor, True, "standardised")
-    _check_reach(Z, center, factor)
     decision = "median 0 and quartile range 1, each network by its own training rows"
     constant = int((factor == 0).all(0).sum())
     evidence = {"columns": X.shape[1], "constant columns": constant}
@@ -149,7 +149,9 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
         """Fit a clone and give its output for the rows it was fitted to, as a Pipeline does."""
         with _naming_scaler(self.transformer):
             inner = clone(self.transformer)
-            out = inner.fit_transform(X, y) if hasattr(inner, "fit_transform") else inner.fit(X, y).transform(X)
+            # A transformer may work in place, and the table is the user's and that of other fits.
+            own = X.copy()
+            out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)
             out = _as_table(out, len(X))
         self.transformer_ = inner
         return out
@@ -158,7 +160,7 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
         """Its output, checked."""
         check_is_fitted(self)
         with _naming_scaler(self.transformer):
-            return _as_table(self.transformer_.transform(X), len(X))
+            return _as_table(self.transformer_.transform(X.copy()), len(X))
 
 
 @contextmanager
@@ -232,14 +234,16 @@ def _check_representable(Z: np.ndarray, dtype: torch.dtype, what: str) -> None:
         )
 
 
-def _check_reach(Z: np.ndarray, center: Tensor, factor: Tensor) -> None:
-    """Raise if a value lies so far out, beside the quartile range, that its square is lost in float32."""
+def _check_reach(Z: np.ndarray, center: Tensor, factor: Tensor, parameter: str) -> None:
+    """Raise if a value lies so far out, for a network that did not train on it, that its square is lost in float32."""
     low, high = torch.from_numpy(Z.min(0)), torch.from_numpy(Z.max(0))
     reach = (torch.maximum(high - center, center - low) * factor).amax((0, 1)).numpy()
     if not (reach < FARTHEST).all():
+        units = "quartile ranges from its median" if parameter == "robust" else "standard deviations from its mean"
         raise ValueError(
-            f"Column {int(np.argmin(reach < FARTHEST))} of X has values more than {FARTHEST:g} quartile ranges from "
-            "its median, too far for scaler='robust'; use scaler='standard', or rescale the column."
+            f"Column {int(np.argmin(reach < FARTHEST))} of X has values more than {FARTHEST:g} {units}, too far for "
+            f"scaler={parameter!r}; drop those rows if the values stand for something missing, or rescale the column, "
+            "for example by its logarithm."
         )
 
 

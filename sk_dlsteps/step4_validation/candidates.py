@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -185,6 +186,10 @@ class _Fit:
         """The part that trains, on X and y."""
         return last_step(self.estimator)
 
+    def table(self, X: Any) -> Any:
+        """A table of the fold, of this fit's own where a step before the last may write into it."""
+        return copy.deepcopy(X) if any(self.leading) else X
+
     def whole(self) -> Any:
         """The estimator that predicts, once the last part is trained."""
         for pipeline, leading in zip(_below(self.estimator), self.leading, strict=False):
@@ -260,7 +265,8 @@ class _Batch:
             return trial.failed(error, _num_samples(rows.X_test))
         started = time.perf_counter()
         estimator = fit.whole()
-        scores = _score(estimator, rows.X_test, rows.y_test, trial.scorer, rows.score_params_test, trial.error_score)
+        X_test = fit.table(rows.X_test)
+        scores = _score(estimator, X_test, rows.y_test, trial.scorer, rows.score_params_test, trial.error_score)
         result = {
             "fit_error": None,
             "test_scores": scores,
@@ -269,9 +275,8 @@ class _Batch:
             "score_time": time.perf_counter() - started,
         }
         if trial.return_train_score:
-            result["train_scores"] = _score(
-                estimator, rows.X, rows.y, trial.scorer, rows.score_params, trial.error_score
-            )
+            X = fit.table(rows.X)
+            result["train_scores"] = _score(estimator, X, rows.y, trial.scorer, rows.score_params, trial.error_score)
         return result
 
 
@@ -302,7 +307,8 @@ def _transform(estimator: Any, rows: _Fold) -> tuple[list[list], Any, Exception 
         for pipeline in _below(clone(estimator))[:-1]:
             transformers = pipeline[:-1]
             if transformers.steps:
-                Z = transformers.fit_transform(Z, rows.y)
+                # A transformer may work in place, and other candidates need the fold's rows as they are.
+                Z = transformers.fit_transform(copy.deepcopy(Z) if Z is rows.X else Z, rows.y)
             leading.append(transformers.steps)
     except Exception as error:
         return leading, None, error

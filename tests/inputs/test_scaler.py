@@ -96,12 +96,25 @@ def test_robust_inputs_are_little_moved_by_a_wild_row(diabetes):
         assert ((least <= spread) & (spread <= most)).all()
 
 
-def test_robust_refuses_a_value_whose_square_float32_cannot_hold(diabetes):
+@pytest.mark.parametrize(("scaler", "value"), [("robust", 1e20), ("standard", 1e20), ("standard", 1e41)])
+def test_a_value_is_refused_if_its_square_is_too_large_for_a_network_that_holds_it_out(scaler, value, diabetes):
     X, _, y, _ = diabetes
     X = X.copy()
-    X[5, 4] = 1e20
-    with pytest.raises(ValueError, match=r"^Column 4 of X .* quartile ranges .* use scaler='standard'"):
-        regressor(scaler="robust").fit(X, y)
+    X[5, 4] = value
+    with pytest.raises(ValueError, match=rf"^Column 4 of X .* too far for scaler='{scaler}'; drop those rows"):
+        regressor(scaler=scaler).fit(X, y)
+
+
+@pytest.mark.parametrize("transformer", [StandardScaler(copy=False), FunctionTransformer(lambda X: np.abs(X, out=X))])
+def test_a_transformer_that_works_in_place_leaves_the_users_table_as_it_is(transformer, diabetes):
+    X, X_test, y, _ = (part.copy() for part in diabetes)
+    before, before_test = X.copy(), X_test.copy()
+    model = regressor(scaler=transformer).fit(X, y)
+    first = model.predict(X_test)
+    np.testing.assert_array_equal(model.predict(X_test), first)
+    model.param_distributions(4, X, y)
+    np.testing.assert_array_equal(X, before)
+    np.testing.assert_array_equal(X_test, before_test)
 
 
 def test_the_record_says_what_was_scaled(diabetes):
