@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from skorch.dataset import Dataset
 from torch import Tensor
+from torch.nn.functional import one_hot
 
 from sk_dlsteps.engine.fleet import Fleet
 
@@ -120,6 +121,7 @@ class FleetData:
         self.n_rows, self.n_batches = np.asarray(n_rows), np.asarray(n_batches)
         self.augmentation = augmentation
         self.noise = [_torch_generator(g, X.device) for g in self.generators] if augmentation else []
+        self.n_classes = int(y.max()) + 1 if augmentation and not y.is_floating_point() else None
         i = np.arange(int(self.n_batches.max()) + 1)[:, None]
         ends = self.n_rows * np.minimum(i, self.n_batches) // self.n_batches
         self.sizes = np.diff(ends, axis=0)
@@ -179,32 +181,52 @@ class FleetData:
         """The minibatch after every network's own augmentation."""
         assert self.augmentation is not None
         x, target = batch.x.clone(), []
+        n_outputs = 0 if self.n_classes is None else fleet.cost.n_outputs(self.n_classes)
         for k, (inputs, values) in enumerate(zip(batch.x, batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
-            x[k, :size], changed = _checked(
-                self.augmentation(inputs[:size], values[:size], self.noise[k]), inputs[:size]
-            )
+            result = self.augmentation(inputs[:size], values[:size], self.noise[k])
+            x[k, :size], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs)
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
+        if len({own.dtype for own in target}) > 1:
+            target = [own if own.is_floating_point() else _soft(own, n_outputs, x.dtype) for own in target]
         return Batch(fleet.encode(x), torch.stack(target), batch.sizes)
 
 
-def _checked(result: Any, inputs: Tensor) -> tuple[Tensor, Tensor]:
-    """What an augmentation gave, if it is inputs of the same shape and as many targets, all of them finite."""
+def _checked(
+    result: Any, inputs: Tensor, values: Tensor, n_classes: int | None, n_outputs: int
+) -> tuple[Tensor, Tensor]:
+    """What an augmentation gave, if it is inputs and targets that can take the place of these, all of them finite."""
     try:
         x, y = result
-        shapes = tuple(x.shape), len(y)
+        shapes = tuple(x.shape), tuple(y.shape)
         finite = bool(torch.isfinite(x).all() and torch.isfinite(y).all())
     except (TypeError, ValueError, AttributeError) as error:
         kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
         raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
-    if shapes != (tuple(inputs.shape), len(inputs)):
+    soft = n_classes is not None and y.is_floating_point()
+    shape = (len(inputs), n_outputs) if soft and n_outputs != 1 else tuple(values.shape)
+    if shapes != (tuple(inputs.shape), shape):
+        what = f"of {'soft labels' if soft else 'y'}, {shape}"
         raise ValueError(
-            f"`augmentation` must keep the shape of X, {tuple(inputs.shape)}, and its number of rows in y; it returned "
-            f"X of shape {shapes[0]} and {shapes[1]} targets"
+            f"`augmentation` must keep the shape of X, {tuple(inputs.shape)}, and {what}; it returned shapes "
+            f"{shapes[0]} and {shapes[1]}"
         )
     if not finite:
         raise ValueError("`augmentation` returned numbers that are not finite")
-    return x, y
+    highest = 1 if soft else n_classes and n_classes - 1
+    # A mixture may miss its bounds by rounding.
+    slack = 1e-5 if soft else 0
+    if highest is not None and not bool(((y >= -slack) & (y <= highest + slack)).all()):
+        what = "soft labels, floats from 0 to 1" if soft else f"class codes, integers from 0 to {highest}"
+        raise ValueError(
+            f"`augmentation` must return {what}; it returned values from {float(y.min()):g} to {float(y.max()):g}"
+        )
+    return x, y.to(inputs.dtype if soft else values.dtype)
+
+
+def _soft(codes: Tensor, n_outputs: int, dtype: torch.dtype) -> Tensor:
+    """Class codes as certain soft labels."""
+    return (codes if n_outputs == 1 else one_hot(codes, n_outputs)).to(dtype)
 
 
 def _torch_generator(generator: np.random.Generator, device: torch.device) -> torch.Generator:

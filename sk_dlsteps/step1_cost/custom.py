@@ -36,7 +36,7 @@ class CustomCost(Cost):
         rows = raw.shape[:-1]
         flat = target.reshape(-1, *target.shape[len(rows) :])
         output = raw.reshape(-1, raw.shape[-1])
-        losses = self.function(output, flat)
+        losses = self._losses(output, flat)
         if losses.shape == output.shape:
             losses = losses.mean(-1)
         if losses.shape != (rows.numel(),):
@@ -45,6 +45,18 @@ class CustomCost(Cost):
                 f"got shape {tuple(losses.shape)}; with a torch function use reduction='none'"
             )
         return losses.reshape(rows)
+
+    def _losses(self, output: Tensor, target: Tensor) -> Tensor:
+        """What the function gives; an error that says so if it cannot take soft labels."""
+        try:
+            return self.function(output, target)
+        except (RuntimeError, ValueError, IndexError, TypeError) as error:
+            if self.target_scaling == "codes" and target.dim() > 1 and target.shape[-1] > 1:
+                raise ValueError(
+                    f"`loss={self.name}` cannot take the soft labels that `augmentation` makes of class codes "
+                    f"({error}); use loss='auto', or an augmentation that leaves labels as they are"
+                ) from error
+            raise
 
     def link(self, raw: Tensor) -> Tensor:
         """Softmax for classes, the value itself for regression."""

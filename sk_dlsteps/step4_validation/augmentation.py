@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from numbers import Real
 from typing import Any
 
 import torch
@@ -47,7 +48,7 @@ class GaussianNoise:
     std: float = NOISE_STD
 
     def __post_init__(self) -> None:
-        if not 0 <= self.std < math.inf:
+        if not (isinstance(self.std, Real) and 0 <= self.std < math.inf):
             raise ValueError(f"`std` must be a number of at least 0, got {self.std!r}")
 
     def __call__(self, X: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -92,7 +93,7 @@ class SwapNoise:
     share: float = SWAP_SHARE
 
     def __post_init__(self) -> None:
-        if not 0 <= self.share <= 1:
+        if not (isinstance(self.share, Real) and 0 <= self.share <= 1):
             raise ValueError(f"`share` must be a number from 0 to 1, got {self.share!r}")
 
     def __call__(self, X: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
@@ -100,7 +101,8 @@ class SwapNoise:
         n_rows = len(X)
         if n_rows < 2:
             return X, y
-        swap = torch.rand(X.shape, generator=generator, device=X.device) < self.share
+        # The dtype by its name: torch's default may be another one tomorrow, and draw other numbers.
+        swap = torch.rand(X.shape, generator=generator, dtype=torch.float32, device=X.device) < self.share
         # A step of 1 to n_rows - 1 rows, round the end, never leads back to the row itself.
         step = torch.randint(1, n_rows, X.shape, generator=generator, device=X.device)
         other = (torch.arange(n_rows, device=X.device)[:, None] + step) % n_rows
@@ -150,7 +152,7 @@ class Mixup:
     n_outputs: int | None = None
 
     def __post_init__(self) -> None:
-        if not 0 < self.alpha < math.inf:
+        if not (isinstance(self.alpha, Real) and 0 < self.alpha < math.inf):
             raise ValueError(f"`alpha` must be a number above 0, got {self.alpha!r}")
 
     def __call__(self, X: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:

@@ -87,6 +87,19 @@ def test_noise_is_gaussian_of_the_given_size(std):
     assert stats.kstest(noise.numpy(), stats.norm(scale=std).cdf).pvalue > 0.01
 
 
+@pytest.mark.parametrize("augmentation", AUGMENTATIONS.values(), ids=AUGMENTATIONS)
+def test_what_is_drawn_does_not_depend_on_torchs_default_dtype(augmentation):
+    X, y = torch.randn(40, 3, generator=torch.Generator().manual_seed(0)), torch.zeros(40, 1)
+    drawn = []
+    for dtype in (torch.float32, torch.float64):
+        torch.set_default_dtype(dtype)
+        try:
+            drawn.append(augmentation(X, y, torch.Generator().manual_seed(1))[0])
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert torch.equal(*drawn)
+
+
 def test_swapped_entries_come_from_the_same_column_of_another_row():
     n_rows, share = 500, 0.3
     X = torch.arange(n_rows * 4.0).reshape(n_rows, 4)
@@ -200,9 +213,9 @@ def test_augmentations_are_values(augmentation):
 @pytest.mark.parametrize(
     ("kind", "name", "values"),
     [
-        (GaussianNoise, "std", (-0.1, float("nan"), float("inf"))),
-        (SwapNoise, "share", (-0.1, 1.1, float("nan"))),
-        (Mixup, "alpha", (0, -1, float("nan"), float("inf"))),
+        (GaussianNoise, "std", (-0.1, float("nan"), float("inf"), "a")),
+        (SwapNoise, "share", (-0.1, 1.1, float("nan"), None)),
+        (Mixup, "alpha", (0, -1, float("nan"), float("inf"), "x")),
     ],
 )
 def test_strengths_that_make_no_sense_are_refused(kind, name, values):
