@@ -47,25 +47,35 @@ class FleetOptimizer(torch.optim.Optimizer):
 
     def expect(self, n_steps: Sequence[int]) -> None:
         """Begin to count the steps of networks, which each take so many in an epoch; the numbers do not rise."""
-        self.n_steps = np.asarray(n_steps)
-        # Networks that take equally many have taken equally many.
-        self.counts = {n: torch.zeros((), device=self.device) for n in np.unique(self.n_steps).tolist()}
+        self.counts: list[Tensor] = []
+        # Networks that take equally many have taken equally many, unless one begins anew.
+        self.count_of = self._new_counts(np.asarray(n_steps))
         self.find_runs()
 
+    def _new_counts(self, kinds: np.ndarray) -> np.ndarray:
+        """The number of a count that stands at zero for each network; those of one kind share one."""
+        distinct, kind = np.unique(kinds, return_inverse=True)
+        first = len(self.counts)
+        self.counts += [torch.zeros((), device=self.device) for _ in distinct]
+        return first + kind
+
     def find_runs(self) -> None:
-        """Note where each run of active networks with equally many steps ends, and that number."""
+        """Note where each run of active networks that share a count ends, and that count's number."""
         self.n_moving = self.n_active
-        n_steps = self.n_steps[: self.n_active].tolist()
-        last = len(n_steps) - 1
-        self.runs = [(k + 1, n) for k, n in enumerate(n_steps) if k == last or n != n_steps[k + 1]]
+        of = self.count_of[: self.n_active].tolist()
+        last = len(of) - 1
+        self.runs = [(k + 1, n) for k, n in enumerate(of) if k == last or n != of[k + 1]]
 
     def step(self, closure=None):
         """Move the first `n_moving` networks along their gradients: all active ones, unless somebody says otherwise."""
         start = 0
+        counted = set()
         for end, n in self.runs:
             if end > self.n_moving:
                 break
-            self.counts[n] += 1
+            if n not in counted:
+                self.counts[n] += 1
+                counted.add(n)
             for i, group in enumerate(self.param_groups):
                 self._move_run(i, group, start, end, self.counts[n])
             start = end
@@ -136,10 +146,12 @@ class FleetOptimizer(torch.optim.Optimizer):
         return state[name]
 
     def reset(self, which: Sequence[int]) -> None:
-        """Forget the moments of some networks."""
+        """Let some networks begin anew, without moments and steps."""
         for state in self.state.values():
             for tensor in state.values():
                 tensor[list(which)] = 0
+        self.count_of[list(which)] = self._new_counts(self.count_of[list(which)])
+        self.find_runs()
 
     def forget_slices(self) -> None:
         """Choose and slice the stacks anew."""
@@ -308,7 +320,7 @@ def reorder(optimizer: torch.optim.Optimizer, order: Sequence[int], n_active: in
         for state in optimizer.state.values():
             for tensor in state.values():
                 tensor.copy_(tensor[index])
-        optimizer.n_steps = optimizer.n_steps[np.asarray(order)]
+        optimizer.count_of = optimizer.count_of[np.asarray(order)]
         for group in optimizer.param_groups:
             if isinstance(group["weight_decay"], np.ndarray):
                 group["weight_decay"] = group["weight_decay"][np.asarray(order)]

@@ -226,6 +226,30 @@ def test_what_was_gathered_of_a_networks_gradients_can_be_forgotten(kind):
     assert [bool(state()) for state in states] == [True, False, True]
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_network_that_begins_anew_moves_as_under_a_new_optimizer(kind):
+    fleet_kind, torch_kind, options = KINDS[kind]
+    weight, bias = random_stacks(3)
+    fleet = fleet_kind([weight, bias], lr=0.1, **options)
+    generator = torch.Generator().manual_seed(1)
+    alone = [(nn.Parameter(weight[k].detach().clone()), nn.Parameter(bias[k].detach().clone())) for k in range(3)]
+    singles = [torch_kind(own, lr=0.1, weight_decay=0.0, **options) for own in alone]
+    for step in range(9):
+        if step in (3, 6):
+            optimizers.reset(fleet, [1])
+            singles[1] = torch_kind(alone[1], lr=0.1, weight_decay=0.0, **options)
+        fleet.forget_slices()
+        gradients = random_gradients((weight, bias), generator)
+        optimizers.step_first(fleet, 3)
+        for k, own in enumerate(alone):
+            for p, gradient in zip(own, gradients, strict=True):
+                p.grad = gradient[k].clone()
+            singles[k].step()
+    for k, own in enumerate(alone):
+        torch.testing.assert_close(weight[k], own[0], rtol=1e-12, atol=1e-12)
+        torch.testing.assert_close(bias[k], own[1], rtol=1e-12, atol=1e-12)
+
+
 def test_factors_multiply_the_rates_that_somebody_else_sets():
     networks = [nn.Parameter(torch.zeros(1)) for _ in range(3)]
     sgd = torch.optim.SGD([{"params": [p], "network": k} for k, p in enumerate(networks)], lr=1.0)
