@@ -244,7 +244,8 @@ class StepwiseEstimator(BaseEstimator):
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
         scores = score_fit(net.network_predictions, prepared.Z, prepared.data.target, prepared.rows)
-        step3 = training_record(plan, curve, net.history, net.best_epochs_, net.best_losses_, net.rescues_)
+        outcome = net.best_epochs_, net.best_losses_, net.rescues_, net.signals_
+        step3 = training_record(plan, curve, len(net.history), *outcome)
         self._publish(
             {
                 **names,

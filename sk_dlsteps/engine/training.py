@@ -130,6 +130,7 @@ class Training:
                 self._finish()
         for member in self.members:
             self._tell_of_rescues(member)
+            self._tell_of_the_unvalidated(member)
 
     def _is_over(self) -> bool:
         """Whether nobody trains on, or a callback wants to end it."""
@@ -238,10 +239,12 @@ class Training:
                 self.dead_units = np.full(len(self.order), np.nan)
             self.dead_units[self.active] = dead.cpu().numpy()
         for m in self.training_members:
-            for layer, of_layer in enumerate(self.gradient_norms, start=1):
-                m.signals[f"gradient_norm_{layer}"] = _finite_mean(of_layer[m.own])
-            if self.dead_units is not None:
-                m.signals["dead_units"] = _finite_mean(self.dead_units[m.own])
+            m.signals = {name: _finite_mean(values[m.own]) for name, values in self._signals().items()}
+
+    def _signals(self) -> dict[str, np.ndarray]:
+        """What the last looks at each network saw, by its name in the history."""
+        signals = {f"gradient_norm_{layer}": norms for layer, norms in enumerate(self.gradient_norms, start=1)}
+        return signals if self.dead_units is None else {**signals, "dead_units": self.dead_units}
 
     def _validate(self) -> None:
         """Measure the active networks on their validation rows and remember those at their best."""
@@ -254,10 +257,11 @@ class Training:
             losses, raw = self.validation.evaluate(self.fleet)
             values = losses.cpu().numpy().astype(float)
             self.valid_losses[active] = values
-            improved = values < self.best_losses[active]
+            # A network that never had a finite validation loss is kept as it is now, rather than untrained.
+            improved = (values < self.best_losses[active]) | np.isinf(self.best_losses[active])
             if improved.any():
                 self.fleet.remember(torch.from_numpy(improved).to(raw.device))
-                self.best_losses[active[improved]] = values[improved]
+                self.best_losses[active[improved]] = np.where(np.isnan(values), np.inf, values)[improved]
                 self.best_epochs[active[improved]] = self.epoch
             if self.events.of_batches:
                 self.events.show_validation(self.validation, raw, values, self.order)
@@ -350,6 +354,7 @@ class Training:
             m.net.best_epochs_ = self.best_epochs[m.own]
             m.net.best_losses_ = (self.best_losses if validated else self.train_losses)[m.own]
             m.net.rescues_ = self.rescues[m.own]
+            m.net.signals_ = {name: values[m.own] for name, values in self._signals().items()}
         optimizers.clear(self.optimizer)
 
     def _tell_of_rescues(self, member: Member) -> None:
@@ -368,6 +373,19 @@ class Training:
             words += f"Of these, {lost} exploded {MAX_RESCUES + 1} times and stopped in the best state. "
         words += "Use a smaller `learning_rate`, set `max_grad_norm`, or look for outliers in the data."
         warnings.warn(words, StepwiseWarning, stacklevel=2)
+
+    def _tell_of_the_unvalidated(self, member: Member) -> None:
+        """Warn of networks whose validation loss was never finite although nothing exploded."""
+        lost = ~np.isfinite(self.best_losses[member.own]) & (member.net.rescues_ == 0)
+        if self.validation is None or not lost.any():
+            return
+        warnings.warn(
+            f"The validation loss of {_networks(np.flatnonzero(lost))} was not finite after any epoch, so that no best "
+            "epoch could be found and the last one was kept. Look for extreme values in the validation rows, such as "
+            "numbers that stand for something missing.",
+            StepwiseWarning,
+            stacklevel=2,
+        )
 
 
 def _networks(numbers: np.ndarray) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -19,10 +19,11 @@ VANISHED, MANY_DEAD = 1e-3, 0.5
 def training_record(
     plan: Plan,
     curve: LRCurve | None,
-    history: Sequence[Mapping[str, Any]],
+    n_epochs: int,
     best_epochs: np.ndarray,
     best_losses: np.ndarray,
     rescues: np.ndarray,
+    signals: Mapping[str, np.ndarray],
 ) -> StepRecord:
     """What was decided for training, and how it went.
 
@@ -32,13 +33,15 @@ def training_record(
         The decisions.
     curve : LRCurve or None
         What the range test saw; None if the rate was given.
-    history : sequence of dict
-        One row per epoch that was run.
+    n_epochs : int
+        Epochs that were run.
     best_epochs, best_losses : ndarray of shape (K,)
         The epoch each network was kept from and its loss then: on validation
         rows where there are such, else on training rows.
     rescues : int ndarray of shape (K,)
         How often each network had to be put back to a finite state.
+    signals : dict of ndarray of shape (K,)
+        What the last look at each network saw: "gradient_norm_1" and so on, layer by layer, and "dead_units".
 
     """
     decision = (
@@ -49,12 +52,16 @@ def training_record(
         "learning_rate": plan.learning_rate,
         "alternatives": {} if curve is None else curve.alternatives,
         "networks": plan.n_networks,
-        "epochs": len(history),
+        "epochs": n_epochs,
         "best_epochs": best_epochs.tolist(),
         "mean_best_loss": float(best_losses.mean()),
     }
     because = "the rate was chosen by you" if curve is None else f"rate: {curve.reason}"
-    troubles = [*_exploded(rescues, evidence), *_vanished(history, evidence)]
+    troubles = [
+        *_exploded(rescues, evidence),
+        *_unvalidated(best_losses, rescues),
+        *_vanished(signals, best_losses, evidence),
+    ]
     return StepRecord(3, "training", decision, "; ".join([because, *troubles]), evidence)
 
 
@@ -68,16 +75,37 @@ def _exploded(rescues: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:
         )
 
 
-def _vanished(history: Sequence[Mapping[str, Any]], evidence: dict[str, Any]) -> Iterator[str]:
-    """Tell of vanishing gradients and dead units, if there are many."""
-    last = history[-1] if len(history) else {}
-    norms = [value for name, value in last.items() if name.startswith("gradient_norm_")]
-    if len(norms) > 1 and norms[0] < VANISHED * norms[-1]:
-        evidence["gradient_norms"] = norms
+def _unvalidated(best_losses: np.ndarray, rescues: np.ndarray) -> Iterator[str]:
+    """Tell of networks whose validation loss was never finite although nothing exploded."""
+    lost = ~np.isfinite(best_losses) & (rescues == 0)
+    if lost.any():
+        yield f"no validation loss of {_share(lost)} was finite: there may be extreme values in the validation rows"
+
+
+def _vanished(signals: Mapping[str, np.ndarray], best_losses: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:
+    """Tell of networks whose gradients have vanished, or many of whose units are dead."""
+    norms = np.array([values for name, values in signals.items() if name.startswith("gradient_norm_")])
+    # Where there is no loss there is no gradient either, and nothing is wrong.
+    still = (norms == 0).all(0) & (best_losses > 0) if len(norms) else np.zeros(len(best_losses), dtype=bool)
+    if still.any():
+        yield f"no gradient is left in {_share(still)}, which learn nothing more; a smaller learning rate may help"
+    vanished = norms[0] < VANISHED * norms[-1] if len(norms) > 1 else np.zeros_like(still)
+    if vanished.any():
         yield (
-            "the first layer's gradient has nearly vanished; fewer layers, relu, or batch_norm=True let it learn again"
+            f"the first layer's gradient has nearly vanished in {_share(vanished)}; fewer layers, relu, or "
+            "batch_norm=True let it learn again"
         )
-    dead = last.get("dead_units", 0.0)
-    if dead > MANY_DEAD:
-        evidence["dead_units"] = dead
-        yield f"{dead:.0%} of the units no longer answer to any row; a smaller learning rate or batch_norm=True helps"
+    if (still | vanished).any():
+        evidence["gradient_norms"] = norms.tolist()
+    dead = signals.get("dead_units", np.zeros(0))
+    if (dead > MANY_DEAD).any():
+        evidence["dead_units"] = dead.tolist()
+        yield (
+            f"most units of {_share(dead > MANY_DEAD)} no longer answer to any row; a smaller learning rate or "
+            "batch_norm=True helps"
+        )
+
+
+def _share(mask: np.ndarray) -> str:
+    """How many of the networks."""
+    return f"{int(mask.sum())} of {len(mask)} networks"
