@@ -56,6 +56,13 @@ def _is_subclass(value: Any, parent: type) -> bool:
     return inspect.isclass(value) and issubclass(value, parent)
 
 
+def _is_sequence(value: Any) -> bool:
+    """Whether a value is a list, a tuple or an array of one dimension, and not empty."""
+    if isinstance(value, np.ndarray):
+        return value.ndim == 1 and len(value) > 0
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 0
+
+
 def _is_random_state(value: Any) -> bool:
     """Whether numpy's RandomState can be made from a value."""
     seed = _is(Integral, value) and 0 <= value < 2**32
@@ -68,19 +75,12 @@ _BOOL = (_is_bool, "True or False")
 _CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
 _AUGMENTATION = (_CALLABLE[0], "a callable (X, y, generator) -> (X, y)")
 _UNITS = (
-    lambda v: (
-        isinstance(v, Sequence | np.ndarray)
-        and not isinstance(v, str | bytes)
-        and len(v) > 0
-        and all(map(_integer(1)[0], v))
-    ),
+    lambda v: _is_sequence(v) and all(map(_integer(1)[0], v)),
     "a non-empty sequence of integers of at least 1",
 )
 _RATE = _real(0, 1)
 _RATES = (
-    lambda v: (
-        isinstance(v, Sequence | np.ndarray) and not isinstance(v, str | bytes) and len(v) > 0 and all(map(_RATE[0], v))
-    ),
+    lambda v: _is_sequence(v) and all(map(_RATE[0], v)),
     "a non-empty sequence of such numbers",
 )
 _TRANSFORMER = (
@@ -136,10 +136,15 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise a ValueError that names the first parameter that is not what it may be."""
-    for name, (test, text) in TABLE.items():
-        value = parameters[name]
-        if not test(value):
-            raise ValueError(f"`{name}` must be {text}, got {value!r}{_suggestion(value, text)}")
+    for name in TABLE:
+        check_parameter(name, parameters[name])
+
+
+def check_parameter(name: str, value: Any) -> None:
+    """Raise a ValueError if a parameter of that name is not what it may be."""
+    test, text = TABLE[name]
+    if not test(value):
+        raise ValueError(f"`{name}` must be {text}, got {value!r}{_suggestion(value, text)}")
 
 
 def _suggestion(value: Any, text: str) -> str:

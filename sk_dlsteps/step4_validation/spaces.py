@@ -216,6 +216,9 @@ def searched_parameters(step: int | None, parameters: dict[str, Any]) -> tuple[s
         raise ValueError(f"`step` must be 3, 4 or None for both, got {step!r}; the other steps have nothing to search")
     names = dict.fromkeys([*SEARCHED[3], *SEARCHED[4]] if step is None else SEARCHED[step])
     without = parameters_without_effect(parameters)
+    if np.size(parameters["dropout"]) > 2 and "dropout" not in names:
+        # Given layer by layer, it fits its own number of layers only.
+        without.add("n_hidden_layers")
     return tuple(name for name in names if name not in without)
 
 

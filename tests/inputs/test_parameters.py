@@ -134,7 +134,7 @@ def test_widths_may_be_any_sequence(value):
     check_parameters({**DEFAULTS, "hidden_units": value})
 
 
-@pytest.mark.parametrize("value", [(64, 0), [64, 1.5], ("a",), np.ones((2, 2), int), (True,)])
+@pytest.mark.parametrize("value", [(64, 0), [64, 1.5], ("a",), np.ones((2, 2), int), (True,), np.array(5.0)])
 def test_widths_are_positive_integers(value):
     with pytest.raises(ValueError, match="`hidden_units` must be "):
         check_parameters({**DEFAULTS, "hidden_units": value})

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import stats
 from scipy.stats import loguniform
+from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import LRScheduler
@@ -203,6 +204,16 @@ def test_what_has_no_effect_is_left_out():
 def test_what_is_set_is_searched_all_the_same():
     model = StepwiseRegressor(hidden_units=(8, 4), dropout=0.1, learning_rate=1e-3)
     assert model.param_distributions() == StepwiseRegressor().param_distributions()
+
+
+def test_dropout_layer_by_layer_keeps_the_number_of_layers(diabetes):
+    X, _, y, _ = diabetes
+    model = StepwiseRegressor(n_hidden_layers=3, dropout=(0.1, 0.2, 0.3), max_epochs=2, n_estimators=1, random_state=0)
+    space = model.param_distributions(3)
+    assert space.keys() == STEP3 - {"n_hidden_layers"}
+    RandomizedSearchCV(model, space, n_iter=3, cv=2, random_state=0, refit=False).fit(X, y)
+    assert model.param_distributions().keys() == STEP3 | STEP4
+    assert StepwiseRegressor(dropout=(0.1, 0.2)).param_distributions(3).keys() == STEP3
 
 
 @pytest.mark.parametrize("step", [1, 2, 5, "4", "search"])
