@@ -67,7 +67,9 @@ def judge_more_rows(
 
     Per fold and exponent c, the scores are regressed on the law score = a - b n**-c, sizes weighted by the
     inverse variance of their scores' distance from the largest size's, within folds. The gain is the mean over
-    folds, its noise that over folds. Exponents are averaged by their likelihood. More rows help if
+    folds, its noise that over folds, times Birge's ratio where no exponent explains the scores to their noise.
+    Exponents are averaged by their likelihood. As gains shrink, a last step that rose less than the law says, beyond
+    noise, extends the interval to what the step promises. More rows help if
     the gain is positive beyond its interval and takes away `LEAST_SHARE` of what is missing to the best score.
     They hardly help if it is below that and the interval ends below twice that. Else the scores cannot tell.
 
@@ -92,6 +94,8 @@ def judge_more_rows(
     References
     ----------
     J. Hestness et al.: Deep Learning Scaling is Predictable, Empirically (2017). arXiv:1712.00409.
+
+    R. T. Birge: The Calculation of Errors by the Method of Least Squares. Physical Review 40 (1932).
 
     T. Viering, M. Loog: The Shape of Learning Curves: a Review. IEEE TPAMI (2022).
 
@@ -174,9 +178,18 @@ def _extrapolate(sizes: np.ndarray, scores: np.ndarray, test_share: float) -> tu
     misfit = lack / (max(noise, rounding) * (1 / n_folds + test_share))
     likelihood = np.exp(-0.5 * (misfit - misfit.min()))
     likelihood /= likelihood.sum()
+    # What the best of the laws leaves unexplained is noise as well, if there are more sizes than its three unknowns.
+    if n_sizes > MIN_SIZES:
+        error = error * np.sqrt(max(1.0, n_sizes * misfit.min() / (n_sizes - MIN_SIZES)))
     points = t.ppf((np.arange(_N_POINTS) + 0.5) / _N_POINTS, n_folds - 1)
     low, high = _quantiles(mean[:, None] + error[:, None] * points, likelihood)
-    return float(likelihood @ mean), low, high
+    gain = float(likelihood @ mean)
+    doublings = np.log2(sizes[-1] / sizes[-2])
+    step = paired_difference(scores[-1] / doublings, scores[-2] / doublings, test_share)
+    reach = step.error * t.ppf((1 + LEVEL) / 2, n_folds - 1)
+    if step.mean + reach < gain:
+        low = min(low, step.mean - reach)
+    return gain, low, high
 
 
 def _quantiles(values: np.ndarray, weights: np.ndarray) -> tuple[float, float]:
@@ -192,7 +205,7 @@ def _sentence(verdict: bool | None, n_rows: float, gain: tuple[float, float, flo
     """The verdict in the scorer's units."""
     mean, low, high = gain
     scale = max((high - low) / 2, abs(mean) / 10)
-    decimals = 3 if scale == 0 else max(0, int(-np.floor(np.log10(scale))))
+    decimals = 3 if scale == 0 else min(max(0, int(-np.floor(np.log10(scale)))), 6)
     about, low_, high_ = (f"{round(value, decimals) + 0.0:.{decimals}f}" for value in gain)
     sign = "" if about.startswith("-") else "+"
     sentence = f"twice the rows ({2 * n_rows:g} for {n_rows:g}) would bring about {sign}{about} {score_name}"

@@ -305,10 +305,16 @@ def test_an_interruption_passes_through():
         learning_curve(NeedsTwoClasses(KeyboardInterrupt), np.zeros((60, 2)), np.tile([0, 1], 30), train_sizes=[1, 20])
 
 
-@pytest.mark.parametrize("train_sizes", [(0.5, 1.5), (0.0, 1.0), (100, 354), (0, 100), (), ("half",), (0.5, np.nan)])
+@pytest.mark.parametrize("train_sizes", [(0.5, 1.5), (0.0, 1.0), (100, 354), (0, 100), (), ("half",), (0.5, np.nan), 5])
 def test_sizes_that_are_no_numbers_of_training_rows_are_refused(train_sizes):
-    with pytest.raises(ValueError, match=r"`train_sizes` must be .* from 1 to 353, .*got \("):
+    with pytest.raises(ValueError, match=r"`train_sizes` must be .* from 1 to 353, .*got [(5]"):
         learning_curve(LinearRegression(), X, y, train_sizes=train_sizes)
+
+
+@pytest.mark.parametrize("random_state", ["a", -1, np.random.default_rng(0)])
+def test_a_random_state_that_is_none_is_named(random_state):
+    with pytest.raises(ValueError, match="`random_state` must be None, an integer"):
+        learning_curve(LinearRegression(), X, y, random_state=random_state)
 
 
 def test_too_few_rows_for_the_folds_are_refused_by_name():

@@ -65,6 +65,16 @@ def test_pure_noise_is_seldom_taken_for_a_gain():
     assert sum(verdict is True for verdict in verdicts) <= 10
 
 
+@pytest.mark.parametrize("means", [[0.5, 0.8, 0.93, 0.92, 0.91], [0.5, 0.7, 0.85, 0.9, 0.9], [0.8, 0.7, 0.7, 0.8, 0.9]])
+def test_a_curve_that_no_power_law_explains_promises_nothing(means):
+    verdicts = [judge_more_rows(SIZES, noisy(means, 0.003, seed)) for seed in range(20)]
+    assert sum(verdict.help is True for verdict in verdicts) <= 1
+
+
+def test_the_sentence_of_a_constant_score_is_short():
+    assert "+0.000000 score (0.000000 to 0.000000)" in judge_more_rows(SIZES, noisy(np.full(5, 0.4), 1e-12)).because
+
+
 def test_noise_widens_the_interval():
     widths = [
         np.ptp(judge_more_rows(SIZES, noisy(0.9 - 4 * SIZES**-0.5, size, seed=3)).interval)
