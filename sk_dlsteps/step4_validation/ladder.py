@@ -86,6 +86,7 @@ def climb(
     for technique in techniques:
         if technique.step == 4 and climber.attempt(technique, target, rng):
             yield climber.so_far()
+    climber.judge_end(target, rng)
     yield climber.ladder(climber.summary())
 
 
@@ -103,7 +104,7 @@ class _Climber:
         self.params: dict[str, Any] = {}
         self.rungs: list[Rung] = []
         self.seen: set[str] = set()
-        self.training_target = self.stopped = ""
+        self.training_target = self.stopped = self.no_answer = self.remark = ""
 
     def begin(self) -> None:
         """Climb the first rung: the estimator as it is."""
@@ -129,7 +130,7 @@ class _Climber:
         """Whether the start has no score at all, so that what is wrong is not for a technique to cure."""
         failed = not np.isfinite([self.start.test, self.start.train]).any()
         if failed:
-            self.stopped = "the start failed in every fold, which has to be put right first"
+            self.stopped = "the start has no score in any fold, which has to be put right first"
         return failed
 
     def end_if_perfect(self, target: TrainingTarget) -> None:
@@ -195,14 +196,32 @@ class _Climber:
                 effort = "no rung of step 3 helped"
             self.training_target = f"{reason}, and {effort}: taken for the noise floor"
         if target.fits_nothing(self.scores):
-            self.announce("shuffled labels")
-            hopeless, shuffled = holds_no_answer(self.problem, self.params, self.scores, rng)
-            if hopeless:
-                self.stopped = (
-                    f"the inputs may not hold the answer (validation {_mean(self.scores.test)}, and "
-                    f"{_mean(shuffled.test)} on shuffled labels; training {_mean(self.scores.train)} and "
-                    f"{_mean(shuffled.train)}), so that step 4 has nothing to improve"
-                )
+            self._look_for_an_answer(rng)
+            if self.no_answer:
+                self.stopped = f"{self.no_answer}, so that step 4 has nothing to improve"
+
+    def judge_end(self, target: TrainingTarget, rng: Any) -> None:
+        """After the last rung: how the baselines do, and what it means if a constant guess does as well."""
+        if not self.scores.complete:
+            return
+        self.remark = target.compared(self.scores)
+        if target.predicts_nothing(self.scores) and not self.no_answer:
+            self._look_for_an_answer(rng)
+            reason = f": {self.no_answer}" if self.no_answer else ""
+            self.remark += f" The end is not beyond noise ahead of a constant guess{reason}."
+
+    def _look_for_an_answer(self, rng: Any) -> None:
+        """Note it if shuffled labels are learnt as well, so that the inputs may not hold the answer."""
+        if not self.budget.has_time():
+            return
+        self.announce("shuffled labels")
+        hopeless, shuffled = holds_no_answer(self.problem, self.params, self.scores, rng)
+        if hopeless:
+            self.no_answer = (
+                f"the inputs may not hold the answer (validation {_mean(self.scores.test)}, and "
+                f"{_mean(shuffled.test)} on shuffled labels; training {_mean(self.scores.train)} and "
+                f"{_mean(shuffled.train)})"
+            )
 
     def summary(self) -> str:
         """How it went, and why it ended."""
@@ -219,7 +238,7 @@ class _Climber:
         return (
             f"{end} Rungs kept: {len(kept)} of {len(self.rungs) - 1}{' (' + ', '.join(kept) + ')' if kept else ''}. "
             f"Validation {self.problem.score_name} {_mean(self.start.test)} at the start and "
-            f"{_mean(self.scores.test)} at the end, gap to training {gaps[0]} and {gaps[1]}."
+            f"{_mean(self.scores.test)} at the end, gap to training {gaps[0]} and {gaps[1]}.{self.remark}"
         )
 
     def so_far(self) -> Ladder:

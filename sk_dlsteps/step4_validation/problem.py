@@ -57,8 +57,8 @@ class Problem:
         Of our parameters, "stepwiseregressor__" in a pipeline, "" otherwise.
     score_name : str
         Of the score, for verdicts.
-    score_params : dict
-        What was routed to the scorer.
+    fit_params, score_params : dict
+        What was routed to the estimator's `fit` and to the scorer.
     compared : callable
         The score that counts, of what the scorer gives.
 
@@ -72,6 +72,7 @@ class Problem:
     task: str
     prefix: str = ""
     score_name: str = "score"
+    fit_params: dict[str, Any] = field(default_factory=dict)
     score_params: dict[str, Any] = field(default_factory=dict)
     compared: Callable[[Any], float] = float
 
@@ -124,9 +125,9 @@ class Problem:
             return model
         return clone(self.estimator).set_params(**{self.prefix.removesuffix("__"): model})
 
-    def score(self, model: Any, y: Any = None) -> FoldScores:
+    def score(self, model: Any, y: Any = None, fit_params: Mapping[str, Any] | None = None) -> FoldScores:
         """Scores of a model in every fold, on other labels if given; NaN where it fails, without its warnings."""
-        trial = Trial(model, self.scorer, self.splits, {}, self.score_params, np.nan, True)
+        trial = Trial(model, self.scorer, self.splits, dict(fit_params or {}), self.score_params, np.nan, True)
         test, train = np.full((2, len(self.splits)), np.nan)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")

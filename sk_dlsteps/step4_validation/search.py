@@ -236,6 +236,9 @@ class StepwiseSearchCV(BaseSearchCV):
         """Raise if a parameter is not what it may be."""
         self._validate_params()
         if self.strategy == "ladder":
+            target = self.training_target
+            if target != "auto" and (isinstance(target, bool) or not np.isfinite(target)):
+                raise ValueError(f"`training_target` must be 'auto' or a score, a finite number, got {target!r}")
             if isinstance(self.scoring, (list, tuple, dict)):
                 self._check_one_counts()
             return
@@ -260,9 +263,17 @@ class StepwiseSearchCV(BaseSearchCV):
         while isinstance(estimator, Pipeline):
             name, estimator = estimator.steps[-1]
             prefix += f"{name}__"
+        # A search has an attribute of that name too, which is no method.
+        offers = callable(getattr(estimator, "param_distributions", None))
+        if self.strategy == "ladder" and not offers:
+            raise ValueError(
+                "`strategy='ladder'` climbs the parameters of a StepwiseRegressor or StepwiseClassifier, or of a "
+                f"pipeline that ends with one, got {type(estimator).__name__}; use strategy='random' with "
+                "`param_distributions`"
+            )
         if self.param_distributions is not None:
             return self.param_distributions, prefix
-        if not hasattr(estimator, "param_distributions"):
+        if not offers:
             raise ValueError(
                 f"`param_distributions` must be given, as {type(estimator).__name__} offers none of its own, got None"
             )
@@ -302,7 +313,11 @@ class StepwiseSearchCV(BaseSearchCV):
 
         def evaluate_rung(candidates: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
             first = len(tried.candidates)
-            self._try(trial, X, y, candidates, tried)
+            with warnings.catch_warnings():
+                if first:
+                    # The start has told of it, or the rate to be found is an idea of the ladder's own.
+                    warnings.filterwarnings("ignore", "No learning rate could be found", StepwiseWarning)
+                self._try(trial, X, y, candidates, tried)
             rows = range(first, len(tried.candidates))
             return tried.scores(rows, "test_scores"), tried.scores(rows, "train_scores")
 
@@ -315,6 +330,7 @@ class StepwiseSearchCV(BaseSearchCV):
             task="classification" if is_classifier(self.estimator) else "regression",
             prefix=prefix,
             score_name=self._score_name(),
+            fit_params=trial.fit_params,
             score_params=trial.score_params,
             compared=self._compared,
         )

@@ -46,6 +46,11 @@ class SearchBudget:
         self.seconds += self.clock() - began
         return scores
 
+    def has_time(self) -> bool:
+        """Whether one more candidate would end within the seconds, by the time of those before."""
+        spent = self.clock() - self.began
+        return spent + self.seconds / max(self.n_tried, 1) <= self.max_seconds
+
     def room(self) -> int:
         """Candidates that still fit."""
         room = self.n_iter - self.n_tried

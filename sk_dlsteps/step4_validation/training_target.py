@@ -76,14 +76,32 @@ class TrainingTarget:
         return bool((np.abs(scores - self.perfect) < EXACT).all())
 
     def fits_nothing(self, scores: FoldScores) -> bool:
-        """Whether training or validation are not beyond noise ahead of a constant guess, nor is the linear model."""
+        """Whether not even the training rows are fitted beyond noise better than by a constant guess."""
+        return self._is_guess(scores, "train")
+
+    def predicts_nothing(self, scores: FoldScores) -> bool:
+        """Whether the rows held out are not predicted beyond noise better than by a constant guess."""
+        return self._is_guess(scores, "test")
+
+    def compared(self, scores: FoldScores) -> str:
+        """Validation scores of the baselines, as a sentence that follows those of the network; "" without any."""
+        if not self.baselines:
+            return ""
+        names = {"linear": "the linear model", "dummy": "a constant guess"}
+        own = [f"{names[name]} {float(scored.test.mean()):.4f}" for name, scored in self.baselines.items()]
+        best = max(self.baselines, key=lambda name: self.baselines[name].test.mean())
+        ahead = self.baselines[best].test.mean() > scores.test.mean()
+        better = f": {names[best]} validates better, and is simpler" if ahead else ""
+        return f" On the same rows, {' and '.join(own)}{better}."
+
+    def _is_guess(self, scores: FoldScores, rows: str) -> bool:
+        """Whether these scores are within noise of a constant guess's, and so is the linear model's validation."""
         dummy, linear = self.baselines.get("dummy"), self.baselines.get("linear")
         if dummy is None or not scores.complete:
             return False
         if linear is not None and self._over(linear.test, dummy.test).beyond_noise:
             return False
-        ahead = (self._over(scores.train, dummy.train), self._over(scores.test, dummy.test))
-        return not all(difference.beyond_noise for difference in ahead)
+        return not self._over(getattr(scores, rows), getattr(dummy, rows)).beyond_noise
 
     def _over(self, scores: np.ndarray, reference: np.ndarray) -> Difference:
         """The paired difference of two models."""
@@ -149,7 +167,7 @@ def holds_no_answer(
     """
     labels = np.asarray(problem.y)
     order = check_random_state(random_state).permutation(len(labels))
-    shuffled = problem.score(clone(problem.estimator).set_params(**params), labels[order])
+    shuffled = problem.score(clone(problem.estimator).set_params(**params), labels[order], problem.fit_params)
     pairs = ((scores.train, shuffled.train), (scores.test, shuffled.test))
     ahead = [paired_difference(*pair, problem.fold_ratio).exceeds(SIGNAL) for pair in pairs]
     return shuffled.complete and not any(ahead), shuffled

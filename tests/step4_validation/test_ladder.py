@@ -257,7 +257,7 @@ def test_a_start_that_fails_in_every_fold_ends_the_ladder():
     ladder = final(world)
     assert world.tried == [{}]
     assert len(ladder) == 1
-    assert ladder.verdict.startswith("The ladder ended because the start failed in every fold")
+    assert ladder.verdict.startswith("The ladder ended because the start has no score in any fold")
 
 
 def test_a_perfect_score_on_a_target_without_variation_is_no_lack_of_an_answer():
@@ -400,7 +400,27 @@ def test_labels_that_inputs_cannot_predict_are_recognised_by_shuffling_them(sign
     model = StepwiseRegressor(max_epochs=30, n_estimators=1, learning_rate=0.02, random_state=0)
     ladder = searching(model, rows, target, param_distributions={"n_hidden_layers": [1, 2], "dropout": [0.5]})
     assert ("the inputs may not hold the answer" in ladder.verdict) == hopeless
-    assert ("dropout" in [rung.name for rung in ladder]) != hopeless
+    assert "On the same rows, the linear model" in ladder.verdict
+    hurried = searching(model, rows, target, max_seconds=1e-9)
+    assert ("The end is not beyond noise ahead of a constant guess." in hurried.verdict) == hopeless
+
+
+def test_where_not_even_the_training_rows_can_be_fitted_step_4_has_nothing_to_improve():
+    rows = np.zeros((80, 2))
+    model = StepwiseRegressor(max_epochs=5, n_estimators=1, learning_rate=0.02, random_state=0)
+    ladder = searching(model, rows, RNG.normal(size=80), param_distributions={"dropout": [0.5], "batch_size": [16]})
+    assert [rung.name for rung in ladder] == ["start", "minibatch"]
+    assert "the inputs may not hold the answer" in ladder.verdict
+    assert "so that step 4 has nothing to improve" in ladder.verdict
+
+
+def test_an_overfit_is_cured_by_step_4_before_an_answer_is_doubted():
+    world = World(lambda p: 0.5 if p["dropout"] else -0.5, train=0.9)
+    ladder = final(world, y=np.random.default_rng(5).normal(size=60))
+    assert ladder.training_target.startswith("good enough")
+    assert "dropout" in [rung.name for rung in ladder if rung.kept]
+    assert "constant guess" in ladder.verdict
+    assert "not beyond noise ahead" not in ladder.verdict
 
 
 MANY = np.random.default_rng(1).normal(size=(800, 4))

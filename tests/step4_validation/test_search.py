@@ -18,7 +18,7 @@ from sklearn.linear_model import Ridge
 from sklearn.metrics import make_scorer, mean_absolute_error, r2_score
 from sklearn.model_selection import GroupKFold, KFold, RandomizedSearchCV, ShuffleSplit
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, StepwiseWarning
 from sk_dlsteps.step4_validation import candidates
@@ -247,6 +247,24 @@ def test_a_pipeline_fits_its_transformers_once_for_each_fold_and_setting(diabete
     assert Counting.fits == 2 * 3
 
 
+IN_PLACE = FunctionTransformer(lambda X: np.log1p(np.abs(X), out=X))
+
+
+@pytest.mark.parametrize(
+    ("estimator", "prefix"),
+    [
+        (make_pipeline(IN_PLACE, clone(REGRESSOR).set_params(scaler=None)), "stepwiseregressor__"),
+        (make_pipeline(make_pipeline(StandardScaler(copy=False), REGRESSOR)), "pipeline__stepwiseregressor__"),
+        (clone(REGRESSOR).set_params(scaler=StandardScaler(copy=False)), ""),
+    ],
+)
+def test_transformers_that_work_in_place_spoil_no_other_candidate(estimator, prefix, diabetes):
+    X, _, y, _ = diabetes
+    X, before = 100 * X + 500, 100 * X + 500
+    assert_alike(*both(X, y, estimator, {f"{prefix}hidden_units": [4, 8, 16]}, n_iter=3, refit=False))
+    np.testing.assert_array_equal(X, before)
+
+
 def test_tables_beyond_the_budget_are_trained_in_turns_with_the_same_results(diabetes, monkeypatch):
     X, _, y, _ = diabetes
     pipeline = make_pipeline(StandardScaler(), Constant())
@@ -472,6 +490,9 @@ def test_a_wrong_name_is_an_error_before_anything_is_fitted(diabetes):
     assert len(Constant.calls) == n_calls
 
 
+INNER = RandomizedSearchCV(REGRESSOR, {"dropout": [0.0, 0.1]}, n_iter=2)
+
+
 @pytest.mark.parametrize(
     ("wrong", "words"),
     [
@@ -482,7 +503,12 @@ def test_a_wrong_name_is_an_error_before_anything_is_fitted(diabetes):
         ({"training_target": "good"}, "'training_target' parameter"),
         ({"training_target": 0.9}, "`training_target` belongs to strategy='ladder', got 0.9"),
         ({"space": 3}, "'param_distributions' parameter"),
+        ({"training_target": np.nan, "strategy": "ladder"}, "`training_target` must be 'auto' or a score, .* got nan"),
+        ({"training_target": True, "strategy": "ladder"}, "`training_target` must be 'auto' or a score, .* got True"),
         ({"estimator": Ridge(), "space": None}, "must be given, as Ridge offers none"),
+        ({"estimator": INNER, "space": None}, "must be given, as RandomizedSearchCV offers none"),
+        ({"estimator": INNER, "strategy": "ladder"}, "`strategy='ladder'` climbs .* got RandomizedSearchCV; use"),
+        ({"estimator": Ridge(), "strategy": "ladder"}, "`strategy='ladder'` climbs .* got Ridge; use"),
         ({"cv": []}, "nothing to fit|at least one"),
     ],
 )
@@ -519,8 +545,10 @@ def test_nothing_of_the_held_out_rows_reaches_a_fit(strategy, diabetes):
             return 0.5 * (len(kept) % 2)
 
         cv = [(train, test), (train, test[::-1])]
-        search(model, None, strategy=strategy, n_iter=5, cv=cv, scoring=blind, refit=False).fit(X, y)
-        return [estimator for estimator in kept if isinstance(estimator, StepwiseRegressor)]
+        found = search(model, None, strategy=strategy, n_iter=5, cv=cv, scoring=blind, refit=False).fit(X, y)
+        # Scored once or twice on each of two folds. After those the ladder trains on shuffled labels, anybody's.
+        n_scored = len(found.cv_results_["params"]) * len(cv) * (2 if strategy == "ladder" else 1)
+        return [estimator for estimator in kept if isinstance(estimator, StepwiseRegressor)][:n_scored]
 
     clean, poisoned = fitted_on(X, y), fitted_on(bad_X, bad_y)
     assert len(clean) == len(poisoned) >= 6
@@ -590,7 +618,6 @@ def test_a_fitted_search_pickles_and_keeps_names_of_columns(diabetes):
     assert model.refit_time_ > 0
 
 
-@pytest.mark.filterwarnings("ignore:No learning rate could be found:sk_dlsteps.StepwiseWarning")
 def test_the_ladder_gives_its_candidates_as_results(diabetes):
     X, _, y, _ = diabetes
     model = search(make_pipeline(StandardScaler(), REGRESSOR), None, strategy="ladder", n_iter=8).fit(X, y)
@@ -616,6 +643,24 @@ def test_an_interrupted_ladder_keeps_its_rungs(diabetes):
     assert [rung.name for rung in model.ladder_] == ["start", "dropout"]
     assert list(model.cv_results_["rung"][:4]) == ["start", "dropout", "dropout", "dropout"]
     assert model.best_params_ == model.ladder_.params == model.cv_results_["params"][model.best_index_]
+
+
+def test_the_ladder_looks_for_an_answer_with_the_parameters_of_fit(diabetes):
+    class Watching(StepwiseRegressor):
+        """Notes with which validation rows it was fitted."""
+
+        given: list = []  # noqa: RUF012
+
+        def fit(self, X, y, X_val=None, y_val=None):
+            Watching.given.append(X_val is not None)
+            return super().fit(X, y, X_val=X_val, y_val=y_val)
+
+    X, _, y, _ = diabetes
+    model = search(Watching(**QUICK), {"dropout": [0.1]}, strategy="ladder", n_iter=2, refit=False)
+    model.fit(0 * X, y, X_val=X[:20], y_val=y[:20])
+    assert "may not hold the answer" in model.ladder_.verdict
+    assert len(model.cv_results_["params"]) == 1
+    assert len(Watching.given) == 2 * 3 and all(Watching.given)
 
 
 @pytest.mark.parametrize("scoring", [["r2", "neg_max_error"], two_metrics])

@@ -83,16 +83,33 @@ def test_the_scorer_says_what_is_perfect(scorer, name, perfect):
 def test_nothing_is_fitted_where_a_constant_guess_does_as_well():
     noise = TrainingTarget(None, {**BASELINES, "linear": folds(-0.05, 0.01)}, 0.25)
     assert noise.fits_nothing(folds(0.2, 0.01))
-    assert noise.fits_nothing(folds(-0.05, 0.9))
     assert not noise.fits_nothing(folds(0.2, 0.3))
+
+
+def test_an_overfit_fits_something_and_predicts_nothing():
+    noise = TrainingTarget(None, {**BASELINES, "linear": folds(-0.05, 0.01)}, 0.25)
+    assert not noise.fits_nothing(folds(-0.05, 0.9))
+    assert noise.predicts_nothing(folds(-0.05, 0.9))
+    assert not noise.predicts_nothing(folds(0.2, 0.01))
 
 
 def test_an_answer_that_a_linear_model_finds_is_one():
     assert not AUTO.fits_nothing(folds(-0.05, 0.01))
+    assert not AUTO.predicts_nothing(folds(-0.05, 0.01))
 
 
 def test_without_a_constant_guess_nothing_is_known_of_the_fit():
-    assert not TrainingTarget(None, {}, 0.25).fits_nothing(folds(0.0, 0.0))
+    target = TrainingTarget(None, {}, 0.25)
+    assert not target.fits_nothing(folds(0.0, 0.0))
+    assert not target.predicts_nothing(folds(0.0, 0.0))
+    assert target.compared(folds(0.0, 0.0)) == ""
+
+
+def test_baselines_stand_beside_the_validation_score():
+    linear, dummy = (AUTO.baselines[name].test.mean() for name in ("linear", "dummy"))
+    said = f" On the same rows, the linear model {linear:.4f} and a constant guess {dummy:.4f}"
+    assert AUTO.compared(folds(linear + 0.1, 0.9)) == f"{said}."
+    assert AUTO.compared(folds(linear - 0.1, 0.9)) == f"{said}: the linear model validates better, and is simpler."
 
 
 def search(X, y, model=None, task="regression", scorer="r2"):
