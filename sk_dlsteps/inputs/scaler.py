@@ -22,8 +22,10 @@ from sk_dlsteps.plan import StepRecord
 
 # Numbers of a sparse table that are written out as a dense one: 1 GB in float64.
 MAX_DENSE = 2**27
-# Scaled values whose squares float32 still holds, with room for the clip.
-FARTHEST = 1e18
+# How far out a scaled value may lie. A quartile range knows nothing of outliers, which then reach every network:
+# float32 must hold their squares, with room for the clip. A standard deviation grows with them, so that one reaches
+# only networks that do not train on it: the number itself must be one.
+FARTHEST = {"robust": 1e18, "standard": 1e38}
 
 
 @dataclass(frozen=True)
@@ -235,13 +237,14 @@ def _check_representable(Z: np.ndarray, dtype: torch.dtype, what: str) -> None:
 
 
 def _check_reach(Z: np.ndarray, center: Tensor, factor: Tensor, parameter: str) -> None:
-    """Raise if a value lies so far out, for a network that did not train on it, that its square is lost in float32."""
+    """Raise if a value lies too far out, for a network that may not have trained on it, for float32."""
     low, high = torch.from_numpy(Z.min(0)), torch.from_numpy(Z.max(0))
     reach = (torch.maximum(high - center, center - low) * factor).amax((0, 1)).numpy()
-    if not (reach < FARTHEST).all():
+    near = reach < FARTHEST[parameter]
+    if not near.all():
         units = "quartile ranges from its median" if parameter == "robust" else "standard deviations from its mean"
         raise ValueError(
-            f"Column {int(np.argmin(reach < FARTHEST))} of X has values more than {FARTHEST:g} {units}, too far for "
+            f"Column {int(np.argmin(near))} of X has values more than {FARTHEST[parameter]:g} {units}, too far for "
             f"scaler={parameter!r}; drop those rows if the values stand for something missing, or rescale the column, "
             "for example by its logarithm."
         )
