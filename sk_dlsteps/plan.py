@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 
@@ -79,6 +80,12 @@ class Plan:
     stopping: Any
     device: str
     n_threads: int
+
+    @property
+    def flops(self) -> float:
+        """Operations of a training step, all networks together; of a network of one's own, those of its ends."""
+        layers = (self.n_inputs, *self.hidden_units, self.n_outputs)
+        return 6 * self.n_networks * self.batch_size * sum(a * b for a, b in pairwise(layers))
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
 from numbers import Real
 from typing import Any, TypeVar, cast
 
@@ -34,11 +33,10 @@ from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import choose_batch_size, choose_max_epochs
 from sk_dlsteps.step3_training.lr_finder import (
-    OTHER_SWEEP,
-    SWEEPS,
     LRCurve,
     choose_rate,
     range_test,
+    sweep_of,
     sweep_rates,
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
@@ -83,6 +81,7 @@ class Prepared:
     scaler: Any
     Z: np.ndarray
     input_clip: float | None
+    auto_threads: bool
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
     seeds: tuple[int, ...]
@@ -145,6 +144,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         inputs.scaler,
         inputs.Z,
         inputs.stages["input_clip"],
+        p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
         _network_seeds(network_seed, n_networks),
@@ -217,8 +217,7 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
         batch_size = max(batch_size, 2)
     max_epochs = choose_max_epochs(p["max_epochs"], count_batches(n_rows, batch_size))
     schedule = _choose_schedule(p, max_epochs)
-    flops = 6 * n_networks * batch_size * sum(a * b for a, b in pairwise(layers))
-    return Plan(
+    plan = Plan(
         task=data.target.task,
         loss=cost.name,
         n_inputs=layers[0],
@@ -240,8 +239,9 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
         augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"]),
-        n_threads=choose_threads(flops) if p["n_threads"] == "auto" else int(p["n_threads"]),
+        n_threads=1,
     )
+    return replace(plan, n_threads=choose_threads(plan.flops) if p["n_threads"] == "auto" else int(p["n_threads"]))
 
 
 def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
@@ -284,7 +284,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = SWEEPS.get(plan.optimizer, OTHER_SWEEP)
+    sweep = sweep_of(plan.optimizer)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]
@@ -313,10 +313,16 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
         n_rows = losses.shape[1] if batch.sizes is None else batch.sizes
         return losses.sum(1).cpu().numpy() / n_rows
 
-    with threads(max(own.plan.n_threads for own in group)), torch.no_grad():
+    with threads(threads_together(group)), torch.no_grad():
         losses = range_test(take_step, rates)
     ends = np.cumsum(n_networks)[:-1]
     return [choose_rate(rates, own, sweep.default, sweep.ceiling) for own in np.split(losses, ends, axis=1)]
+
+
+def threads_together(group: Sequence[Prepared]) -> int:
+    """Threads for several fits side by side, which agree in `n_threads`: by what a step of all of them computes."""
+    first = group[0]
+    return choose_threads(sum(own.plan.flops for own in group)) if first.auto_threads else first.plan.n_threads
 
 
 def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int = 0) -> FleetNet:

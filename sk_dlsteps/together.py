@@ -5,14 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from sk_dlsteps.engine.device import choose_threads
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
@@ -20,7 +18,7 @@ from sk_dlsteps.engine.training import Training
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
-from sk_dlsteps.preparation import Data, Prepared, find_rates, make_net, prepare, train
+from sk_dlsteps.preparation import Data, Prepared, find_rates, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 
 if TYPE_CHECKING:
@@ -46,9 +44,7 @@ class _Fit:
     @property
     def flops(self) -> float:
         """Operations of a step, all networks together."""
-        plan = self.prepared.plan
-        layers = (plan.n_inputs, *plan.hidden_units, plan.n_outputs)
-        return 6 * plan.n_networks * plan.batch_size * sum(a * b for a, b in pairwise(layers))
+        return self.prepared.plan.flops
 
     @property
     def numbers(self) -> int:
@@ -79,30 +75,52 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
     received: dict[tuple, tuple[Data, dict[str, Any]]] = {}
     fits: list[_Fit] = []
     unreliable: list[LRCurve] = []
-    for i, (estimator, (X, y)) in enumerate(zip(estimators, tables, strict=True)):
+    held = _Held()
+    for i in range(len(estimators)):
         try:
-            parameters = estimator.get_params(deep=False)
-            check_parameters(parameters)
-            key = (type(estimator), id(X), id(y))
-            if key not in received:
-                received[key] = estimator._receive(X, y, None, None)
-            data, names = received[key]
-            fits.append(_Fit(i, estimator, prepare(parameters, data), names))
+            fits.append(_begin(i, estimators[i], tables[i], received))
+            held.add(fits[-1].prepared)
         except Exception as error:
             yield i, error
-        if _held_bytes(fits) > MOST_BYTES:
+        if held.n_bytes > MOST_BYTES:
             yield from _fit_in_fleets(fits, unreliable)
+            held = _Held()
             for data, _ in received.values():
                 data.shared.clear()
     yield from _fit_in_fleets(fits, unreliable)
     _warn_of_defaults(unreliable, len(estimators))
 
 
-def _held_bytes(fits: list[_Fit]) -> int:
+def _begin(
+    i: int, estimator: StepwiseEstimator, table: tuple, received: dict[tuple, tuple[Data, dict[str, Any]]]
+) -> _Fit:
+    """Let an estimator and its table in, and decide what is decided before the rate."""
+    parameters = estimator.get_params(deep=False)
+    check_parameters(parameters)
+    X, y = table
+    key = (type(estimator), id(X), id(y))
+    if key not in received:
+        received[key] = estimator._receive(X, y, None, None)
+    data, names = received[key]
+    return _Fit(i, estimator, prepare(parameters, data), names)
+
+
+class _Held:
     """Bytes of the scaled tables beyond the first of each table received, which a search cannot do without."""
-    tables = {id(fit.prepared.Z): fit.prepared for fit in fits}.values()
-    needed = {id(prepared.data): prepared for prepared in tables}.values()
-    return sum(prepared.Z.nbytes for prepared in tables) - sum(prepared.Z.nbytes for prepared in needed)
+
+    def __init__(self) -> None:
+        self.n_bytes = 0
+        self._tables: set[int] = set()
+        self._received: set[int] = set()
+
+    def add(self, prepared: Prepared) -> None:
+        """Count a fit's scaled table, if it is not one of those before."""
+        if id(prepared.Z) in self._tables:
+            return
+        self._tables.add(id(prepared.Z))
+        if id(prepared.data) in self._received:
+            self.n_bytes += prepared.Z.nbytes
+        self._received.add(id(prepared.data))
 
 
 def _fit_in_fleets(fits: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:
@@ -110,26 +128,34 @@ def _fit_in_fleets(fits: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
     fleets = _fleets(fits)
     fits.clear()
     while fleets:
-        # Taken off the list, so that nobody but the caller holds what is fitted.
         yield from _fit_and_note(fleets.pop(0), unreliable)
 
 
 def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tuple[int, Any]]:
     """Fit a fleet, or each alone if that fails, and note the curves that said nothing."""
-    failure = _try_to_fit(fleet)
-    alone = failure is not None and len(fleet) > 1
-    errors = []
-    for fit in fleet:
-        errors.append(_try_to_fit([fit]) if alone else failure)
-        curve = None if errors[-1] is not None else fit.estimator.lr_curve_
+    n_fits, error = len(fleet), _try_to_fit(fleet)
+    failure = ""
+    if error is not None and n_fits > 1:
+        # In words: the error itself holds all that the fleet had in memory, which may have run out.
+        failure, error = f"{type(error).__name__}: {error}", None
+    n_failed = 0
+    # Taken off the list one by one, so that nobody but the caller holds what is fitted.
+    while fleet:
+        fit = fleet.pop(0)
+        if failure:
+            error = _try_to_fit([fit])
+        n_failed += error is not None
+        curve = None if error is not None else fit.estimator.lr_curve_
         if curve is not None and not curve.reliable:
             unreliable.append(curve)
-        yield fit.i, errors[-1]
-    if alone and not any(errors):
+        i = fit.i
+        del fit
+        yield i, error
+        error = None
+    if failure and not n_failed:
         warnings.warn(
-            f"{len(fleet)} fits failed as one fleet, with {type(failure).__name__}: {failure}. They were fitted one by "
-            "one instead, to the same result but more slowly. If memory ran out, use a smaller `n_jobs`; otherwise "
-            "please report this.",
+            f"{n_fits} fits failed as one fleet, with {failure}. They were fitted one by one instead, to the same "
+            "result but more slowly. If memory ran out, use a smaller `n_jobs`; otherwise please report this.",
             StepwiseWarning,
             stacklevel=4,
         )
@@ -274,8 +300,7 @@ def _train_merged(nets: list[FleetNet], fleet: list[_Fit], plans: list[Plan]) ->
     decay = np.repeat([plan.weight_decay for plan in plans], [plan.n_networks for plan in plans])
     choice = fleet[0].prepared.optimizer
     optimizer = replace(choice, weight_decay=decay if decay.any() else 0.0)(merged, 1.0)
-    if fleet[0].estimator.n_threads == "auto":
-        nets[0].n_threads = choose_threads(sum(fit.flops for fit in fleet))
+    n_threads = threads_together([fit.prepared for fit in fleet])
     tables = [Table(fit.prepared.Z, fit.prepared.data.target.values, fit.prepared.rows) for fit in fleet]
-    Training(merged, optimizer, nets, tables, [plan.max_epochs for plan in plans]).run()
+    Training(merged, optimizer, nets, tables, [plan.max_epochs for plan in plans], n_threads).run()
     split(merged, modules)

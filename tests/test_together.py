@@ -1,5 +1,6 @@
 """Many estimators fitted together: each equals itself fitted alone."""
 
+import weakref
 from dataclasses import dataclass
 
 import numpy as np
@@ -249,18 +250,30 @@ def test_an_error_in_training_is_that_of_each_fit_of_the_fleet(float64):
 
 
 def test_a_fit_that_breaks_its_fleet_does_not_break_the_others(float64, monkeypatch):
-    merge = together.merge
+    merge, before = together.merge, []
 
     def too_wide(modules):
-        """There is no room for one of them."""
+        """There is no room for one of them, nor for a second fleet beside the first."""
+        assert not any(fleet() for fleet in before)
+        merged = merge(modules)
+        before.append(weakref.ref(merged))
         if any(module.units[0, 0] == 5 for module in modules):
             raise MemoryError("too much at a time")
-        return merge(modules)
+        return merged
 
     monkeypatch.setattr(together, "merge", too_wide)
     estimators = [StepwiseRegressor(**{**QUICK, "hidden_units": n}) for n in (4, 5, 6)]
     with pytest.warns(StepwiseWarning, match="3 fits failed as one fleet, with MemoryError: too much at a time"):
         assert_equal_to_alone(estimators, [(X, Y)] * 3)
+
+
+def test_what_was_fitted_is_held_by_the_caller_only():
+    estimators = [StepwiseRegressor(**{**QUICK, "hidden_units": n}) for n in (4, 5, 6)]
+    alive = [weakref.ref(estimator) for estimator in estimators]
+    for i, error in fit_together(estimators, [(X, Y)] * 3):
+        assert error is None
+        estimators[i] = None
+        assert [own() is None for own in alive] == [own is None for own in estimators]
 
 
 class Shift:

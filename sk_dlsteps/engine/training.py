@@ -50,6 +50,8 @@ class Training:
         Each net's rows; equal arrays are held once.
     n_epochs : sequence of int
         Epochs planned for each.
+    n_threads : int or None, default=None
+        Threads that train; None for those of the first net.
 
     """
 
@@ -60,7 +62,9 @@ class Training:
         nets: Sequence[FleetNet],
         tables: Sequence[Table],
         n_epochs: Sequence[int],
+        n_threads: int | None = None,
     ) -> None:
+        self.n_threads = nets[0].n_threads if n_threads is None else n_threads
         self.fleet, self.optimizer, self.net = fleet, optimizer, nets[0]
         ends = np.cumsum([net.module_.n_networks for net in nets]).tolist()
         self.members = [Member(*m) for m in zip(nets, tables, n_epochs, [0, *ends[:-1]], ends, strict=True)]
@@ -113,7 +117,7 @@ class Training:
     def run(self) -> None:
         """Train until every network has stopped; each ends in its best state."""
         datasets = self._datasets()
-        with threads(self.net.n_threads), torch.no_grad():
+        with threads(self.n_threads), torch.no_grad():
             try:
                 while not self._is_over():
                     self.epoch += 1
@@ -138,7 +142,7 @@ class Training:
 
     def _datasets(self) -> dict[str, Dataset | None]:
         """What a single net's callbacks are told of the rows."""
-        if len(self.members) > 1:
+        if len(self.members) > 1 or not self.net.callbacks:
             return {}
         X, y, rows = self.members[0].table
         return {"dataset_train": Dataset(X, y), "dataset_valid": rows.validation_set(X, y)}
@@ -188,7 +192,7 @@ class Training:
         known: dict[tuple, list[float]] = {}
         for m in self.members:
             n = m.n_batches
-            key = (id(m.net.schedule), m.n_epochs, n)
+            key = (m.net.schedule if _is_hashable(m.net.schedule) else id(m.net.schedule), m.n_epochs, n)
             if key not in known:
                 start, whole = (self.epoch - 1) * n, m.n_epochs * n
                 known[key] = [m.factor(min((start + i) / whole, 1.0)) for i in range(n)]
@@ -391,6 +395,15 @@ class Training:
 def _networks(numbers: np.ndarray) -> str:
     """Networks by their numbers."""
     return f"network{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _is_hashable(value: object) -> bool:
+    """Whether equal ones can be told by their hash, as those of frozen dataclasses can."""
+    try:
+        hash(value)
+    except TypeError:
+        return False
+    return True
 
 
 class _OfNetworks:

@@ -169,7 +169,8 @@ def piecewise_linear(
     if n_bins < MIN_BINS:
         return None
     levels = np.linspace(0, 1, n_bins + 1)
-    edges = {id(own): np.quantile(Z[own[:: max(1, len(own) // QUANTILE_ROWS)]], levels, axis=0).T for own in rows}
+    distinct = {id(own): own for own in rows}.values()
+    edges = {id(own): np.quantile(Z[own[:: max(1, len(own) // QUANTILE_ROWS)]], levels, axis=0).T for own in distinct}
     e = (np.stack([edges[id(own)] for own in rows]) - _columns(center)) * _columns(factor)
     width = np.diff(e)
     live = width > 1e-6

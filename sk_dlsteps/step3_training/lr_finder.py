@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
@@ -73,6 +73,11 @@ class LRCurve:
     alternatives: dict[str, float] = field(default_factory=dict)
 
 
+def sweep_of(optimizer: Any) -> Sweep:
+    """The sweep for an optimizer, given by its name or as a class of the user's own."""
+    return SWEEPS.get(optimizer, OTHER_SWEEP)
+
+
 def sweep_rates(optimizer: str, n_fit_steps: int) -> np.ndarray:
     """Rates of a sweep for a fit of so many steps; empty if the fit is too short for one.
 
@@ -91,7 +96,7 @@ def sweep_rates(optimizer: str, n_fit_steps: int) -> np.ndarray:
     """
     if n_fit_steps < MIN_STEPS:
         return np.empty(0)
-    sweep = SWEEPS.get(optimizer, OTHER_SWEEP)
+    sweep = sweep_of(optimizer)
     n_steps = int(np.clip(SWEEP_SHARE * n_fit_steps, MIN_STEPS, MAX_STEPS))
     return np.geomspace(sweep.low, sweep.high, n_steps)
 

@@ -193,9 +193,12 @@ def test_a_fit_leaves_the_thread_count_alone_also_when_it_fails(small_fleets):
     assert torch.get_num_threads() == before
 
 
-def test_small_steps_get_one_thread_and_none_more_than_torch_has():
-    assert choose_threads(1.0) == 1
-    assert choose_threads(1e15) == torch.get_num_threads()
+def test_small_steps_get_one_thread_and_none_more_than_torch_has(monkeypatch):
+    for allowed in (1, 2, 8):
+        monkeypatch.setattr(torch, "get_num_threads", lambda allowed=allowed: allowed)
+        assert choose_threads(1e8) == 1
+        assert choose_threads(4.1e8) == min(2, allowed)
+        assert choose_threads(1e15) == allowed
 
 
 def test_a_device_is_resolved_or_refused():
