@@ -2,6 +2,7 @@
 
     python docs/benchmarks/search.py            # ratios, about half an hour
     python docs/benchmarks/search.py --memory 30   # peak memory on 100,000 x 50
+    python docs/benchmarks/search.py --fleets   # other bounds of a fleet than those in together.py
 
 Thirty candidates on five folds, one thread. "same estimator" draws what a search for the validation set would:
 the rate, units, dropout and weight decay of networks that stop early. "whole space" is
@@ -29,7 +30,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, StandardScaler
 from skorch import NeuralNetClassifier, NeuralNetRegressor
 
-from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, together
 
 N_CANDIDATES, N_FOLDS, BATCH, UNITS = 30, 5, 64, [32, 64, 128]
 RATES, DECAYS = loguniform(0.002, 0.05), loguniform(1e-6, 1e-2)
@@ -119,12 +120,17 @@ def searches(estimator, space):
     )
 
 
+def spaces(model, X, y):
+    """What a search for the validation set would draw, and the article's whole space."""
+    whole = model.param_distributions(X=X, y=y)
+    typical = {"learning_rate": RATES, "hidden_units": UNITS, **{k: whole[k] for k in ("dropout", "weight_decay")}}
+    return {"same estimator": typical, "same estimator, whole space": whole}
+
+
 def against_scikit_learn(name, X, y, regression):
     """Print how much faster the batched search is on the same estimator."""
     model = (StepwiseRegressor if regression else StepwiseClassifier)(n_estimators=1, random_state=0)
-    whole = model.param_distributions(X=X, y=y)
-    typical = {"learning_rate": RATES, "hidden_units": UNITS, **{k: whole[k] for k in ("dropout", "weight_decay")}}
-    for title, space in {"same estimator": typical, "same estimator, whole space": whole}.items():
+    for title, space in spaces(model, X, y).items():
         ours, theirs = searches(model, space)
         first, other, second = seconds(ours, X, y), seconds(theirs, X, y), seconds(ours, X, y)
         difference = ours.cv_results_["mean_test_score"] - theirs.cv_results_["mean_test_score"]
@@ -166,9 +172,27 @@ def memory(candidates):
     print(f"{(after - before) / 1024:.0f} MB above the data's {X.nbytes / 2**20:.0f} MB and what was loaded before")
 
 
+def fleets():
+    """Print seconds with other bounds of a fleet, by those with the present ones."""
+    bounds = [
+        (together.FLEET_NUMBERS * a, together.STEP_FLOPS * b) for a, b in ((1, 1), (1 / 8, 1), (8, 1), (1, 0), (1, 8))
+    ]
+    print("| set | space | numbers | operations | seconds by those of the present bounds |\n|---|---|---:|---:|---:|")
+    for name, (X, y), regression, _ in tables()[::2]:
+        model = (StepwiseRegressor if regression else StepwiseClassifier)(n_estimators=1, random_state=0)
+        for title, space in spaces(model, X, y).items():
+            found = []
+            for together.FLEET_NUMBERS, together.STEP_FLOPS in [*bounds, bounds[0]]:
+                found.append(seconds(searches(model, space)[0], X, y))
+            present = (found[0] + found[-1]) / 2
+            for (numbers, flops), own in zip(bounds[1:], found[1:], strict=False):
+                print(f"| {name} | {title} | {numbers:.2g} | {flops:.2g} | {own / present:.2f} |", flush=True)
+
+
 def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--fleets", action="store_true", help="measure other bounds of a fleet")
     parser.add_argument("--memory", type=int, metavar="N", help="measure memory of N candidates instead of time")
     arguments = parser.parse_args()
     if arguments.memory:
@@ -176,6 +200,9 @@ def main():
         return
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
+    if arguments.fleets:
+        fleets()
+        return
     print("| set | search space | times faster | mean difference of scores | largest |\n|---|---|---:|---:|---:|")
     for name, (X, y), regression, _ in tables():
         against_scikit_learn(name, X, y, regression)

@@ -6,7 +6,7 @@ import copy
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import joblib
@@ -18,8 +18,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
-# Transformed tables that wait for their fleets at any time; a pipeline whose candidates also vary the
-# transformers would otherwise hold one table for each of their settings and folds.
+# Rows of folds that are cut out at any time, and transformed tables that wait for their fleets: many repeated folds,
+# or a pipeline whose candidates also vary the transformers, would otherwise fill the memory.
 MOST_BYTES = 256_000_000
 
 # Number of a candidate, number of a fold, and what scikit-learn's `_fit_and_score` returns for the two.
@@ -96,6 +96,27 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
 
     """
     estimators = [trial.with_parameters(params) for params in candidates]
+    for first, splits in _parts(trial.splits, getattr(X, "nbytes", 8 * np.size(X)) / _num_samples(X)):
+        for number, fold, result in _evaluate_part(replace(trial, splits=splits), X, y, candidates, estimators):
+            yield number, first + fold, result
+
+
+def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:
+    """Splits whose rows may stand in memory together, each time with the number of the first."""
+    first, held = 0, 0.0
+    for i, split in enumerate(splits):
+        size = row_bytes * sum(map(len, split))
+        if i > first and held + size > MOST_BYTES:
+            yield first, splits[first:i]
+            first, held = i, 0.0
+        held += size
+    yield first, splits[first:]
+
+
+def _evaluate_part(
+    trial: Trial, X, y, candidates: list[dict[str, Any]], estimators: list[Any]
+) -> Generator[Scored, None, None]:
+    """The candidates on some of the folds: those that can be trained together first, then the others."""
     batches: dict[Callable, list[int]] = {}
     alone = []
     for number, estimator in enumerate(estimators):
@@ -111,9 +132,13 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
             yield number, fold, _one_by_one(trial, X, y, candidates[number], fold)
 
 
-def last_step(estimator: Any) -> Any:
-    """The estimator itself, or the last one of a pipeline, however deep."""
-    return last_step(estimator.steps[-1][1]) if isinstance(estimator, Pipeline) else estimator
+def last_step(estimator: Any) -> tuple[Any, str]:
+    """The estimator itself, or the last one of a pipeline, however deep, and the prefix of its parameters."""
+    prefix = ""
+    while isinstance(estimator, Pipeline):
+        name, estimator = estimator.steps[-1]
+        prefix += f"{name}__"
+    return estimator, prefix
 
 
 def _hook(estimator: Any) -> Callable | None:
@@ -184,7 +209,7 @@ class _Fit:
     @property
     def last(self) -> Any:
         """The part that trains, on X and y."""
-        return last_step(self.estimator)
+        return last_step(self.estimator)[0]
 
     def table(self, X: Any) -> Any:
         """A table of the fold, of this fit's own where a step before the last may write into it."""
@@ -211,10 +236,12 @@ class _Batch:
         """Transform where a pipeline says so, train, score."""
         self.folds = [self._cut(*split) for split in self.trial.splits]
         fits: list[_Fit] = []
-        held = 0
+        held, spent = 0, 0.0
         for same in _by_transformers(numbers, estimators, candidates):
             for fold, rows in enumerate(self.folds):
+                started = time.perf_counter()
                 leading, Z, error = _transform(estimators[same[0]], rows)
+                spent += time.perf_counter() - started
                 if error is not None:
                     for number in same:
                         yield number, fold, self.trial.failed(error, _num_samples(rows.X_test))
@@ -222,10 +249,10 @@ class _Batch:
                 fits += [_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading) for number in same]
                 held += 0 if Z is rows.X else getattr(Z, "nbytes", 8 * np.size(Z))
             if held > MOST_BYTES:
-                yield from self._train(fits)
-                fits, held = [], 0
+                yield from self._train(fits, spent)
+                fits, held, spent = [], 0, 0.0
         if fits:
-            yield from self._train(fits)
+            yield from self._train(fits, spent)
 
     def _cut(self, train, test) -> _Fold:
         """The rows of a fold."""
@@ -237,12 +264,12 @@ class _Batch:
             X_train, y_train, X_test, y_test, params_train, _check_method_params(X, params=params, indices=test)
         )
 
-    def _train(self, fits: list[_Fit]) -> Iterator[Scored]:
-        """Hand the fits over, and score each as soon as it is ready; `fits` is used up."""
+    def _train(self, fits: list[_Fit], spent: float) -> Iterator[Scored]:
+        """Hand the fits over, which took `spent` seconds before, and score each when it is ready; `fits` is used up."""
         # Candidate by candidate, so that an interruption finds as many complete ones as possible.
         fits.sort(key=lambda fit: (fit.number, fit.fold))
         parts, tables = [fit.last for fit in fits], [(fit.X, fit.y) for fit in fits]
-        done, spent, started = [], 0.0, time.perf_counter()
+        done, started = [], time.perf_counter()
         try:
             for i, error in self.hook(parts, tables):
                 spent += time.perf_counter() - started
@@ -252,7 +279,7 @@ class _Batch:
                 parts[i] = fits[i] = None  # type: ignore[call-overload]
                 done.append(result)
                 yield fit.number, fit.fold, result
-                del fit
+                del fit, error
                 started = time.perf_counter()
         finally:
             for result in done:

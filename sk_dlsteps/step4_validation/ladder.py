@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -264,12 +265,11 @@ class _Climber:
 
     def _key(self, params: Mapping[str, Any]) -> str:
         """Parameters as text that is the same for equal settings."""
-        start = {f"{self.problem.prefix}{name}": value for name, value in self.problem.parameters.items()}
-        merged = {**start, **params}
+        merged = {**self.problem.estimator.get_params(), **params}
         schedule = f"{self.problem.prefix}lr_schedule"
         if merged.get(schedule) == "auto":
             merged[schedule] = "cosine_restarts"
-        return repr(sorted((name, repr(value)) for name, value in merged.items()))
+        return repr(sorted((name, _plain(value)) for name, value in merged.items()))
 
     def _score(self, name: str, candidates: list[dict[str, Any]]) -> tuple[list[FoldScores], int]:
         """Fold scores of each candidate, and the number of the first."""
@@ -283,6 +283,17 @@ class _Climber:
     def _over(self, scores: FoldScores, reference: FoldScores) -> Difference:
         """How much better candidates validate."""
         return paired_difference(scores.test, reference.test, self.problem.fold_ratio)
+
+
+def _plain(value: Any) -> str:
+    """A value as text that is the same for equal numbers and sequences, whatever their types."""
+    if isinstance(value, bool | np.bool_):
+        return repr(bool(value))
+    if isinstance(value, Real):
+        return repr(float(value))
+    if isinstance(value, list | tuple | np.ndarray):
+        return f"[{', '.join(map(_plain, value))}]"
+    return repr(value)
 
 
 def _means(scores: list[FoldScores]) -> dict[str, tuple[float, ...]]:

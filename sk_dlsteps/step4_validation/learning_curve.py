@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import textwrap
 import warnings
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,12 +13,11 @@ from sklearn.metrics import check_scoring
 from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import _num_samples
 
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.parameters import check_parameter
 from sk_dlsteps.plan import StepRecord
-from sk_dlsteps.step4_validation.candidates import MOST_BYTES, Trial, evaluate
+from sk_dlsteps.step4_validation.candidates import Trial, evaluate
 from sk_dlsteps.step4_validation.more_rows import judge_more_rows
 
 # Shares of a fold's training rows: nearly doubling, as the law is one of ratios.
@@ -164,13 +162,11 @@ def learning_curve(
     splits = [(order[:n], test) for n in sizes for order, (_, test) in zip(orders, folds, strict=True)]
     train_scores, test_scores = np.full((2, len(splits)), np.nan)
     failures = {}
-    row_bytes = getattr(X, "nbytes", 8 * np.size(X)) / _num_samples(X)
-    for first, part in _parts(splits, row_bytes):
-        trial = Trial(estimator, scorer, part, {}, {}, error_score, return_train_score=True)
-        for _, i, result in evaluate(trial, X, y, [{}]):
-            train_scores[first + i], test_scores[first + i] = result["train_scores"], result["test_scores"]
-            if result["fit_error"]:
-                failures[first + i] = result["fit_error"]
+    trial = Trial(estimator, scorer, splits, {}, {}, error_score, return_train_score=True)
+    for _, i, result in evaluate(trial, X, y, [{}]):
+        train_scores[i], test_scores[i] = result["train_scores"], result["test_scores"]
+        if result["fit_error"]:
+            failures[i] = result["fit_error"]
     _report_failures(failures, splits)
 
     train_scores, test_scores = (scores.reshape(len(sizes), -1) for scores in (train_scores, test_scores))
@@ -224,18 +220,6 @@ def _growing(train: np.ndarray, classes: np.ndarray | None, rng: np.random.Rando
         members = np.flatnonzero(classes[order] == label)
         place[members] = np.arange(len(members)) / len(members)
     return order[np.argsort(place, kind="stable")]
-
-
-def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:
-    """Splits whose tables may stand in memory together, each with the number of the first."""
-    first, held = 0, 0.0
-    for i, split in enumerate(splits):
-        size = row_bytes * sum(map(len, split))
-        if i > first and held + size > MOST_BYTES:
-            yield first, splits[first:i]
-            first, held = i, 0.0
-        held += size
-    yield first, splits[first:]
 
 
 def _mean(scores: np.ndarray) -> float:

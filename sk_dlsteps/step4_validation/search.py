@@ -14,13 +14,12 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import ParameterSampler, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
-from sklearn.pipeline import Pipeline
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
-from sk_dlsteps.step4_validation.candidates import Trial, evaluate
+from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
 from sk_dlsteps.step4_validation.problem import Problem
 from sk_dlsteps.step4_validation.tried import Tried
@@ -235,6 +234,11 @@ class StepwiseSearchCV(BaseSearchCV):
     def _check_parameters(self) -> None:
         """Raise if a parameter is not what it may be."""
         self._validate_params()
+        if getattr(self, "_skl_callbacks", None):
+            raise ValueError(
+                "`set_callbacks` has given callbacks to this search, which calls none while many candidates train "
+                "together; take them away with `set_callbacks()`, and see how far it is with `verbose=1`"
+            )
         if self.strategy == "ladder":
             target = self.training_target
             if target != "auto" and (isinstance(target, bool) or not np.isfinite(target)):
@@ -259,10 +263,7 @@ class StepwiseSearchCV(BaseSearchCV):
 
     def _space(self) -> tuple[Any, str]:
         """The distributions given, or those that the estimator offers, and the prefix of its parameters."""
-        estimator, prefix = self.estimator, ""
-        while isinstance(estimator, Pipeline):
-            name, estimator = estimator.steps[-1]
-            prefix += f"{name}__"
+        estimator, prefix = last_step(self.estimator)
         # A search has an attribute of that name too, which is no method.
         offers = callable(getattr(estimator, "param_distributions", None))
         if self.strategy == "ladder" and not offers:
@@ -296,8 +297,6 @@ class StepwiseSearchCV(BaseSearchCV):
 
     def _try(self, trial: Trial, X, y, candidates: list[dict[str, Any]], tried: Tried) -> None:
         """Fit and score candidates on all folds, and note each result as it comes in."""
-        for params in candidates:
-            trial.with_parameters(params)  # a wrong name is an error at once, not that of one candidate
         first = tried.add(candidates)
         scored = (
             evaluate_on_workers(trial, X, y, candidates, self.n_jobs)
@@ -334,7 +333,6 @@ class StepwiseSearchCV(BaseSearchCV):
             score_params=trial.score_params,
             compared=self._compared,
         )
-        rng = np.random.RandomState() if self.random_state is None else self.random_state
         for ladder in climb(
             evaluate_rung,
             problem,
@@ -342,7 +340,7 @@ class StepwiseSearchCV(BaseSearchCV):
             max_seconds=self.max_seconds,
             training_target=self.training_target,
             param_distributions=space,
-            random_state=rng,
+            random_state=self.random_state,
             announce=tried.begin,
         ):
             tried.ladder = ladder

@@ -14,8 +14,7 @@ from sklearn.model_selection import ParameterSampler
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.step2_architecture.hidden_units import CEILING, FLOOR
 from sk_dlsteps.step3_training.budget import leaves_enough_batches
-from sk_dlsteps.step3_training.lr_finder import OTHER_SWEEP, SWEEPS
-from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+from sk_dlsteps.step3_training.lr_finder import sweep_of
 from sk_dlsteps.step4_validation.effects import parameters_without_effect
 
 # What the article turns in each step, in its order. Units and layers belong to both: more of them to
@@ -261,7 +260,7 @@ def distributions(names: tuple[str, ...], optimizer: Any, plan: Plan | None = No
 def _rates(optimizer: Any, plan: Plan | None) -> LogUniform:
     """Around the rate found, or further around the optimizer's default."""
     if plan is None:
-        rate, factor = SWEEPS.get(OptimizerChoice(optimizer).name, OTHER_SWEEP).default, DEFAULT_FACTOR
+        rate, factor = sweep_of(optimizer).default, DEFAULT_FACTOR
     else:
         rate, factor = plan.learning_rate, FOUND_FACTOR
     return LogUniform(rate / factor, rate * factor)

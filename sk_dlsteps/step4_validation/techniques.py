@@ -12,7 +12,7 @@ from sklearn.model_selection import ParameterSampler
 
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step3_training.budget import choose_batch_size, leaves_enough_batches
-from sk_dlsteps.step3_training.lr_finder import OTHER_SWEEP, SWEEPS
+from sk_dlsteps.step3_training.lr_finder import sweep_of
 from sk_dlsteps.step4_validation.effects import OF_THE_MLP, parameters_without_effect
 
 # Candidates of a rung at the most; values drawn from a user's distributions.
@@ -165,7 +165,7 @@ def _rate(situation: Situation) -> list[Change]:
     p = situation.parameters
     rate = p["learning_rate"]
     if rate == "auto":
-        default = (SWEEPS.get(p["optimizer"], OTHER_SWEEP) if isinstance(p["optimizer"], str) else OTHER_SWEEP).default
+        default = sweep_of(p["optimizer"]).default
         return [{"learning_rate": _round(default * factor)} for factor in (1.0, *RATE_FACTORS)]
     return [{"learning_rate": _round(rate * factor)} for factor in RATE_FACTORS] + [{"learning_rate": "auto"}]
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import BrokenExecutor
 from typing import Any
 
+import numpy as np
 from joblib import effective_n_jobs
 from joblib.parallel import get_active_backend
 from sklearn.utils.parallel import Parallel, delayed
@@ -18,8 +19,8 @@ from sk_dlsteps.step4_validation.candidates import Scored, Trial, evaluate, last
 MOST_CANDIDATES = 15
 # How often missing batches are run again before each candidate is tried by itself.
 MAX_RESTARTS = 2
-# Candidates that agree in these can share a fleet.
-SHAPE = ("module", "n_hidden_layers", "batch_size", "activation", "batch_norm", "optimizer", "max_epochs")
+# Candidates that agree in these and in the number of layers can share a fleet.
+SHAPE = ("module", "batch_size", "activation", "batch_norm", "augmentation", "optimizer", "momentum")
 
 
 def has_workers(n_jobs: int | None) -> bool:
@@ -142,5 +143,7 @@ def _deal(trial: Trial, candidates: list[dict[str, Any]], numbers: list[int], n_
 
 def _shape(trial: Trial, params: dict[str, Any]) -> tuple[str, ...]:
     """Equal for candidates that can share a fleet."""
-    last = last_step(trial.with_parameters(params)).get_params(deep=False)
-    return tuple(str(last.get(name)) for name in SHAPE)
+    last = last_step(trial.with_parameters(params))[0].get_params(deep=False)
+    units = last.get("hidden_units")
+    n_layers = len(units) if isinstance(units, Sequence | np.ndarray) and not isinstance(units, str) else None
+    return (str(n_layers or last.get("n_hidden_layers")), *(str(last.get(name)) for name in SHAPE))

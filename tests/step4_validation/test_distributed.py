@@ -180,6 +180,12 @@ def test_batches_keep_candidates_of_one_shape_together_and_lose_none():
     assert [len(batch) for batch in batches] == [2] * 4 + [1] * 4
 
 
+def test_candidates_that_differ_in_epochs_or_widths_only_share_a_batch_by_their_depth():
+    trial = Trial(MODEL, None, [], {}, {}, np.nan, False)
+    alike = [{"max_epochs": 5, "hidden_units": (8, 4)}, {"max_epochs": 9, "hidden_units": 6, "n_hidden_layers": 2}]
+    assert workers._deal(trial, [*alike, {"hidden_units": [8]}], [0, 1, 2], 1) == [[0, 1], [2]]
+
+
 @pytest.mark.parametrize(
     ("n_alike", "n_workers", "lengths"),
     [(30, 2, [15, 15]), (31, 2, [11, 10, 10]), (3, 8, [1, 1, 1]), (8, 3, [3, 3, 2])],

@@ -148,7 +148,7 @@ def test_gradient_descent_gives_way_to_adam_and_decay_and_restarts():
 
 @pytest.mark.parametrize("seed", range(3))
 def test_the_result_is_never_worse_than_the_start_in_the_scores_seen(seed):
-    world = World(lambda p: 0.5 + seed, noise=0.05)
+    world = World(flat, noise=0.05, seed=seed)
     ladder = final(world)
     means = [world.score(params).mean() for params in world.tried]
     assert means[ladder.best_index] >= means[0]
@@ -209,7 +209,15 @@ def test_no_candidate_is_tried_twice():
 
 def test_values_of_the_start_are_not_tried_again_under_another_name():
     world = World(flat, train=0.3)
-    final(world, param_distributions={"lr_schedule": ["cosine_restarts", "auto"], "dropout": [0.0]})
+    same = {"dropout": [0, np.float32(0.0)], "batch_norm": [np.False_], "n_hidden_layers": np.array([1])}
+    final(world, param_distributions={"lr_schedule": ["cosine_restarts", "auto"], **same})
+    assert world.tried == [{}]
+    pipeline = make_pipeline(PolynomialFeatures(2), StepwiseRegressor(n_estimators=1, hidden_units=(8, 4)))
+    world = World(flat, train=0.3, model=pipeline)
+    final(
+        world,
+        param_distributions={"stepwiseregressor__hidden_units": [[8, 4]], "polynomialfeatures__degree": [np.int64(2)]},
+    )
     assert world.tried == [{}]
 
 

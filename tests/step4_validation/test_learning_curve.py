@@ -1,5 +1,4 @@
 import warnings
-from importlib import import_module
 from typing import ClassVar
 
 import numpy as np
@@ -16,9 +15,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseWarning, learning_curve
+from sk_dlsteps.step4_validation import candidates
 
-# The package's attribute of this name is the function.
-module = import_module("sk_dlsteps.step4_validation.learning_curve")
 X, y = load_diabetes(return_X_y=True)
 quick = {"max_epochs": 3, "n_estimators": 1, "learning_rate": 0.01, "random_state": 0}
 
@@ -293,7 +291,7 @@ def test_large_tables_are_trained_in_turns_with_the_same_scores(monkeypatch):
 
     once = learning_curve(Watched(**quick), X, y, train_sizes=[60, 120], cv=3, random_state=0)
     sizes.clear()
-    monkeypatch.setattr(module, "MOST_BYTES", 3 * (60 + 148) * 80)
+    monkeypatch.setattr(candidates, "MOST_BYTES", 3 * (60 + 148) * 80)
     in_turns = learning_curve(Watched(**quick), X, y, train_sizes=[60, 120], cv=3, random_state=0)
     assert sizes == [[60] * 3, [120] * 2, [120]]
     np.testing.assert_allclose(in_turns.test_scores, once.test_scores, rtol=1e-4)

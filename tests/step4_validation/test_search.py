@@ -265,6 +265,69 @@ def test_transformers_that_work_in_place_spoil_no_other_candidate(estimator, pre
     np.testing.assert_array_equal(X, before)
 
 
+def test_folds_beyond_the_budget_are_cut_in_turns_with_the_same_results(diabetes, monkeypatch):
+    X, _, y, _ = diabetes
+    once = search().fit(X, y)
+    n_calls = len(Constant.calls)
+    monkeypatch.setattr(candidates, "MOST_BYTES", 2 * X.nbytes)
+    assert_alike(search().fit(X, y), once)
+    search(Constant(), {"shift": [1.0, 2.0]}, n_iter=2, refit=False).fit(X, y)
+    assert [len(tables) for tables in Constant.calls[n_calls:]] == [4, 2]
+
+
+def test_the_time_of_a_fit_contains_that_of_transformers(diabetes, monkeypatch):
+    class Clock:
+        """Moves when a transformer is fitted only."""
+
+        now = 0.0
+
+        def perf_counter(self):
+            return self.now
+
+    clock = Clock()
+
+    class Slow(Counting):
+        """Takes its time."""
+
+        def fit(self, X, y=None):
+            clock.now += 12.0
+            return super().fit(X, y)
+
+    X, _, y, _ = diabetes
+    monkeypatch.setattr(candidates, "time", clock)
+    model = search(make_pipeline(Slow(), Constant()), {"constant__shift": [1.0, 2.0]}, n_iter=2, refit=False)
+    # Twelve seconds in each of three folds, shared by two candidates.
+    assert model.fit(X, y).cv_results_["mean_fit_time"].tolist() == [6.0, 6.0]
+
+
+@pytest.mark.parametrize("strategy", ["random", "ladder"])
+def test_targets_may_be_a_series_or_several_columns(strategy, diabetes):
+    pd = pytest.importorskip("pandas")
+    X, _, y, _ = diabetes
+    space = {"hidden_units": [4, 8]}
+    series = pd.Series(y, index=np.random.default_rng(0).permutation(len(y)))
+    of_array, of_series = (search(space=space, n_iter=2, strategy=strategy).fit(X, own) for own in (y, series))
+    assert_alike(of_series, of_array)
+    both_columns = np.c_[y, -2 * y]
+    ours = search(space=space, n_iter=2, strategy=strategy).fit(X, both_columns)
+    assert ours.predict(X).shape == (len(X), 2)
+    if strategy == "random":
+        assert_alike(*both(X, both_columns, space=space, n_iter=2))
+    else:
+        assert "a constant guess" in ours.ladder_.verdict
+
+
+@pytest.mark.skipif(not hasattr(RandomizedSearchCV, "set_callbacks"), reason="this scikit-learn has no callbacks")
+def test_callbacks_of_scikit_learn_are_refused(diabetes):
+    from sklearn.callback import ScoringMonitor
+
+    X, _, y, _ = diabetes
+    model = search(n_iter=2).set_callbacks(ScoringMonitor(scoring="r2"))
+    with pytest.raises(ValueError, match=r"`set_callbacks` has given callbacks .* `verbose=1`"):
+        model.fit(X, y)
+    assert model.set_callbacks().fit(X, y).best_params_
+
+
 def test_tables_beyond_the_budget_are_trained_in_turns_with_the_same_results(diabetes, monkeypatch):
     X, _, y, _ = diabetes
     pipeline = make_pipeline(StandardScaler(), Constant())
@@ -273,7 +336,7 @@ def test_tables_beyond_the_budget_are_trained_in_turns_with_the_same_results(dia
     n_calls = len(Constant.calls)
     monkeypatch.setattr(candidates, "MOST_BYTES", 1)
     assert_alike(search(pipeline, space).fit(X, y), once)
-    assert len(Constant.calls) == n_calls + 2  # one for each setting of the scaler
+    assert len(Constant.calls) == n_calls + 2 * 3  # one for each setting of the scaler in each fold
 
 
 @pytest.mark.filterwarnings("ignore:One or more of the test scores are non-finite:UserWarning")
