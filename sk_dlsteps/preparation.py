@@ -168,7 +168,7 @@ class _Inputs:
 def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> _Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
     key = _key(("scaled", id(rows)), p, "scaler", "random_state")
-    scaled = data.once(key, lambda: scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE))
+    scaled = data.once(key, lambda: scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE, data.once))
     wanted = p["numeric_encoding"]
     if wanted == "auto":
         wanted = "piecewise_linear" if data.target.task == "regression" and p["module"] == "mlp" else None

@@ -17,6 +17,7 @@ from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, preparation, together
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs import scaler as scaler_module
 from sk_dlsteps.step4_validation.augmentation import Mixup
 from sk_dlsteps.together import fit_together
 
@@ -274,6 +275,18 @@ def test_what_was_fitted_is_held_by_the_caller_only():
         assert error is None
         estimators[i] = None
         assert [own() is None for own in alive] == [own is None for own in estimators]
+
+
+@pytest.mark.parametrize("scaler", ["standard", "robust"])
+def test_a_table_is_scaled_once_whatever_the_random_state(scaler, monkeypatch):
+    name, fits = {"standard": "fit_scaler", "robust": "fit_robust_scaler"}[scaler], []
+    fit = getattr(scaler_module, name)
+    monkeypatch.setattr(scaler_module, name, lambda *args: fits.append(args) or fit(*args))
+    settings = {**QUICK, "n_estimators": 2, "random_state": None, "scaler": scaler}
+    estimators = [StepwiseRegressor(**settings) for _ in range(3)]
+    assert [error for _, error in fit_together(estimators, [(X, Y)] * 3)] == [None] * 3
+    assert len(fits) == 1
+    assert not np.array_equal(estimators[0].predict(X), estimators[1].predict(X))
 
 
 class Shift:

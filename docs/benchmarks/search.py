@@ -4,11 +4,10 @@
     python docs/benchmarks/search.py --memory 30   # peak memory on 100,000 x 50
     python docs/benchmarks/search.py --fleets   # other bounds of a fleet than those in together.py
 
-Thirty candidates on five folds, one thread. "same estimator" draws what a search for the validation set would:
-the rate, units, dropout and weight decay of networks that stop early. "whole space" is
-`model.param_distributions(X=X, y=y)`, whose candidates differ in depth, minibatch and batch norm too, so that
-fewer of them are alike. Against others, candidates differ in rate, units and decay, and everybody trains the
-same number of epochs on the same minibatches.
+Thirty candidates on five folds, one thread. "Networks that are alike" draws what a search for the validation set
+would: the rate, units, dropout and weight decay of networks that stop early. "Whole space" is
+`model.param_distributions(X=X, y=y)`, whose candidates differ in depth, minibatch and batch norm too. Against others,
+candidates differ in rate, units and decay, and everybody trains the same number of epochs on the same minibatches.
 """
 
 import os
@@ -124,7 +123,7 @@ def spaces(model, X, y):
     """What a search for the validation set would draw, and the article's whole space."""
     whole = model.param_distributions(X=X, y=y)
     typical = {"learning_rate": RATES, "hidden_units": UNITS, **{k: whole[k] for k in ("dropout", "weight_decay")}}
-    return {"same estimator": typical, "same estimator, whole space": whole}
+    return {"networks that are alike": typical, "whole space": whole}
 
 
 def against_scikit_learn(name, X, y, regression):

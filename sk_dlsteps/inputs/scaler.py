@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -65,6 +65,7 @@ def scale_inputs(
     rows: Sequence[np.ndarray],
     seed: int,
     dtype: torch.dtype,
+    once: Callable[[Hashable, Callable[[], Any]], Any] = lambda key, make: make(),
 ) -> ScaledInputs:
     """Fit the scaler to the rows that train any network, and scale the table.
 
@@ -82,11 +83,13 @@ def scale_inputs(
         For parts of a transformer that have no `random_state` yet.
     dtype : torch dtype
         Of the networks.
+    once : callable
+        ``(key, make) -> value``, which may keep a value for other fits on the same table.
 
     """
     used = np.unique(np.concatenate(list({id(own): own for own in rows}.values())))
     if isinstance(parameter, str):
-        return _by_statistics(parameter, X, rows, used, dtype)
+        return _by_statistics(parameter, X, rows, used, dtype, once)
     if parameter is None:
         scaler: Any = FunctionTransformer().set_output(transform="default").fit(X)
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
@@ -106,13 +109,24 @@ def scale_inputs(
 
 
 def _by_statistics(
-    parameter: str, X: np.ndarray, rows: Sequence[np.ndarray], used: np.ndarray, dtype: torch.dtype
+    parameter: str,
+    X: np.ndarray,
+    rows: Sequence[np.ndarray],
+    used: np.ndarray,
+    dtype: torch.dtype,
+    once: Callable[[Hashable, Callable[[], Any]], Any],
 ) -> ScaledInputs:
     """Scale by a middle and a width of each column, with those of each network's own rows."""
     robust = parameter == "robust"
-    scaler = (fit_robust_scaler if robust else fit_scaler)(X, used if len(used) < len(X) else None)
-    with np.errstate(over="ignore"):
-        Z = scaler.transform(X)
+    whole = len(used) == len(X)
+
+    def scale() -> tuple[Any, np.ndarray]:
+        scaler = (fit_robust_scaler if robust else fit_scaler)(X, None if whole else used)
+        with np.errstate(over="ignore"):
+            return scaler, scaler.transform(X)
+
+    # Of all rows they do not depend on the folds, and so not on anybody's random state.
+    scaler, Z = once(("whole table", parameter) if whole else None, scale)
     center, factor = network_statistics(X, scaler, rows, dtype)
     _check_reach(Z, center, factor, parameter)
     if not robust:
