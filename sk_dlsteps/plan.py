@@ -83,7 +83,7 @@ class Plan:
 
     @property
     def flops(self) -> float:
-        """Operations of a training step, all networks together; of a network of one's own, those of its ends."""
+        """Operations of a training step of all networks; of a user's module only inputs and outputs are known."""
         layers = (self.n_inputs, *self.hidden_units, self.n_outputs)
         return 6 * self.n_networks * self.batch_size * sum(a * b for a, b in pairwise(layers))
 
