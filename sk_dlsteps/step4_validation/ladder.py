@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from numbers import Real
 from typing import Any
 
@@ -87,6 +88,7 @@ def climb(
     for technique in techniques:
         if technique.step == 4 and climber.attempt(technique, target, rng):
             yield climber.so_far()
+    climber.confirm(rng)
     climber.judge_end(target, rng)
     yield climber.ladder(climber.summary())
 
@@ -105,12 +107,12 @@ class _Climber:
         self.params: dict[str, Any] = {}
         self.rungs: list[Rung] = []
         self.seen: set[str] = set()
-        self.training_target = self.stopped = self.no_answer = self.remark = ""
+        self.training_target = self.stopped = self.no_answer = self.confirmation = self.remark = ""
 
     def begin(self) -> None:
         """Climb the first rung: the estimator as it is."""
         ((self.scores,), self.index) = self._score("start", [self.params])
-        self.start = self.scores
+        self.start = self.top = self.scores
         self.rungs.append(
             Rung(
                 step=3,
@@ -163,6 +165,7 @@ class _Climber:
         verdict = _verdict(changes, differences, best, kept, self.problem.score_name)
         if best is not None and kept:
             self.params, self.scores, self.index = candidates[best], scores[best], first + best
+            self.top = self.scores
             self.end_if_perfect(target)
         self.rungs.append(
             Rung(
@@ -201,6 +204,21 @@ class _Climber:
             if self.no_answer:
                 self.stopped = f"{self.no_answer}, so that step 4 has nothing to improve"
 
+    def confirm(self, rng: Any) -> None:
+        """Compare the end with the start on folds that chose nothing; go back to the start if it is no better."""
+        climbed = any(rung.kept for rung in self.rungs[1:]) and self.start.complete
+        if self.problem.reshuffled is None or not climbed or not self.budget.has_time(2):
+            return
+        self.announce("other folds")
+        other = replace(self.problem, splits=self.problem.reshuffled(rng))
+        start, end = (other.score_candidate(params) for params in ({}, self.params))
+        difference = paired_difference(end.test, start.test, other.fold_ratio)
+        if difference.mean > 0:
+            self.confirmation = f" On other folds the end is ahead of the start by {difference}."
+        elif difference.mean <= 0:
+            self.confirmation = f" On other folds the end is not ahead of the start ({difference}): the start is taken."
+            self.params, self.scores, self.index = {}, self.start, 0
+
     def judge_end(self, target: TrainingTarget, rng: Any) -> None:
         """After the last rung: how the baselines do, and what it means if a constant guess does as well."""
         if not self.scores.complete:
@@ -235,11 +253,12 @@ class _Climber:
                 "rows, like a log loss where a class is missing."
             )
         kept = [rung.name for rung in self.rungs[1:] if rung.kept]
-        gaps = [_mean(scores.train - scores.test) for scores in (self.start, self.scores)]
+        gaps = [_mean(scores.train - scores.test) for scores in (self.start, self.top)]
         return (
             f"{end} Rungs kept: {len(kept)} of {len(self.rungs) - 1}{' (' + ', '.join(kept) + ')' if kept else ''}. "
             f"Validation {self.problem.score_name} {_mean(self.start.test)} at the start and "
-            f"{_mean(self.scores.test)} at the end, gap to training {gaps[0]} and {gaps[1]}.{self.remark}"
+            f"{_mean(self.top.test)} at the end, gap to training {gaps[0]} and {gaps[1]}."
+            f"{self.confirmation}{self.remark}"
         )
 
     def so_far(self) -> Ladder:

@@ -61,6 +61,8 @@ class Problem:
         What was routed to the estimator's `fit` and to the scorer.
     compared : callable
         The score that counts, of what the scorer gives.
+    reshuffled : callable or None
+        A RandomState to other folds of the same kind; None if there are none.
 
     """
 
@@ -75,6 +77,7 @@ class Problem:
     fit_params: dict[str, Any] = field(default_factory=dict)
     score_params: dict[str, Any] = field(default_factory=dict)
     compared: Callable[[Any], float] = float
+    reshuffled: Callable[[np.random.RandomState], list] | None = None
 
     @property
     def perfect(self) -> float:
@@ -124,6 +127,10 @@ class Problem:
         if not self.prefix:
             return model
         return clone(self.estimator).set_params(**{self.prefix.removesuffix("__"): model})
+
+    def score_candidate(self, params: Mapping[str, Any], y: Any = None) -> FoldScores:
+        """Scores of the estimator with other parameters, fitted as candidates are, on other labels if given."""
+        return self.score(clone(self.estimator).set_params(**params), y, self.fit_params)
 
     def score(self, model: Any, y: Any = None, fit_params: Mapping[str, Any] | None = None) -> FoldScores:
         """Scores of a model in every fold, on other labels if given; NaN where it fails, without its warnings."""

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from numbers import Integral, Real
 from typing import Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
-from sklearn.model_selection import ParameterSampler, check_cv
+from sklearn.model_selection import KFold, ParameterSampler, StratifiedKFold, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import indexable
@@ -46,7 +46,8 @@ class StepwiseSearchCV(BaseSearchCV):
         ``RandomizedSearchCV`` with the same integer `random_state`.
         "ladder" goes through the article's techniques one after the other, first those that fit the
         training set, then those that close the gap to the validation set, and keeps what improves
-        the score beyond its noise.
+        the score beyond its noise. In the end it compares what it kept with the start on other
+        folds, if `cv` is a number or shuffles, and takes the start if that is as good.
     n_iter : int, default=30
         Candidates, each of which is fitted once per fold. The ladder may stop before.
     max_seconds : float, default=None
@@ -295,6 +296,19 @@ class StepwiseSearchCV(BaseSearchCV):
             raise ValueError(f"`cv` says that it makes {n_splits} splits, and made {len(splits)}")
         return splits
 
+    def _reshuffled(self, X, y) -> Callable[[np.random.RandomState], list] | None:
+        """What makes other folds of rows in a random order, if theirs does not matter: that of a splitter may."""
+        cv = check_cv(self.cv, y, classifier=is_classifier(self.estimator))
+        by_number = self.cv is None or isinstance(self.cv, Integral)
+        if type(cv) not in (KFold, StratifiedKFold) or not (by_number or cv.shuffle):
+            return None
+
+        def reshuffled(rng: np.random.RandomState) -> list:
+            # A seed that is drawn: `random_state` itself may be that of `cv`, and give its folds again.
+            return list(type(cv)(cv.n_splits, shuffle=True, random_state=rng.randint(2**31 - 1)).split(X, y))
+
+        return reshuffled
+
     def _try(self, trial: Trial, X, y, candidates: list[dict[str, Any]], tried: Tried) -> None:
         """Fit and score candidates on all folds, and note each result as it comes in."""
         first = tried.add(candidates)
@@ -332,6 +346,7 @@ class StepwiseSearchCV(BaseSearchCV):
             fit_params=trial.fit_params,
             score_params=trial.score_params,
             compared=self._compared,
+            reshuffled=self._reshuffled(X, y),
         )
         for ladder in climb(
             evaluate_rung,

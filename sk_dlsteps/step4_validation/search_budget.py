@@ -46,10 +46,10 @@ class SearchBudget:
         self.seconds += self.clock() - began
         return scores
 
-    def has_time(self) -> bool:
-        """Whether one more candidate would end within the seconds, by the time of those before."""
+    def has_time(self, n_candidates: int = 1) -> bool:
+        """Whether so many more candidates would end within the seconds, by the time of those before."""
         spent = self.clock() - self.began
-        return spent + self.seconds / max(self.n_tried, 1) <= self.max_seconds
+        return spent + n_candidates * self.seconds / max(self.n_tried, 1) <= self.max_seconds
 
     def room(self) -> int:
         """Candidates that still fit."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from sk_dlsteps.step4_validation.baselines import baseline_models
@@ -167,7 +166,7 @@ def holds_no_answer(
     """
     labels = np.asarray(problem.y)
     order = check_random_state(random_state).permutation(len(labels))
-    shuffled = problem.score(clone(problem.estimator).set_params(**params), labels[order], problem.fit_params)
+    shuffled = problem.score_candidate(params, labels[order])
     pairs = ((scores.train, shuffled.train), (scores.test, shuffled.test))
     ahead = [paired_difference(*pair, problem.fold_ratio).exceeds(SIGNAL) for pair in pairs]
     return shuffled.complete and not any(ahead), shuffled

@@ -697,6 +697,39 @@ def test_the_ladder_gives_its_candidates_as_results(diabetes):
     np.testing.assert_array_equal(model.predict(X), expected.predict(X))
 
 
+@pytest.mark.parametrize(
+    ("elsewhere", "cv", "words", "params"),
+    [
+        (-0.1, 3, "On other folds the end is not ahead of the start (-0.1", {}),
+        (0.1, 3, "On other folds the end is ahead of the start by +0.1", {"dropout": 0.1}),
+        (-0.1, KFold(3, shuffle=True, random_state=0), "not ahead", {}),
+        (-0.1, KFold(3), "", {"dropout": 0.1}),
+        (-0.1, ShuffleSplit(3, random_state=0), "", {"dropout": 0.1}),
+    ],
+)
+def test_the_end_of_a_ladder_is_confirmed_on_other_folds_where_rows_may_be_shuffled(
+    elsewhere, cv, words, params, diabetes
+):
+    X, _, y, _ = diabetes
+    known = []
+
+    def lucky(estimator, X, y):
+        """Likes dropout on the first folds that it sees, and otherwise as told."""
+        rows = frozenset(X[:, 2])
+        if len(known) < 6 and rows not in known:
+            known.append(rows)
+        gain = 0.1 if rows in known else elsewhere
+        return 0.5 + gain * bool(estimator.dropout) if hasattr(estimator, "dropout") else 0.3
+
+    model = search(space={"dropout": [0.1]}, strategy="ladder", n_iter=2, cv=cv, scoring=lucky).fit(X, y)
+    assert model.ladder_[-1].kept
+    assert model.best_params_ == model.ladder_.params == params
+    assert model.best_index_ == model.ladder_.best_index == len(params)
+    assert model.best_estimator_.dropout == params.get("dropout", 0.0)
+    assert words in model.ladder_.verdict
+    assert ("On other folds" in model.ladder_.verdict) == bool(words)
+
+
 def test_an_interrupted_ladder_keeps_its_rungs(diabetes):
     X, _, y, _ = diabetes
     space = {"dropout": [0.1, 0.2, 0.3], "weight_decay": [0.001, 0.01]}
