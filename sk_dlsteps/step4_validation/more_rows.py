@@ -18,7 +18,7 @@ EXPONENTS = tuple(np.geomspace(0.1, 2.0, 40).round(4).tolist())
 # Twice the rows must take away this share of what is missing to the best score, or they hardly help:
 # 1 - 2**-0.07, the flattest curve of Hestness et al.
 LEAST_SHARE = 0.05
-# Of the interval of the gain. On 672 curves (14 models, 80 to 3,200 rows; docs/benchmarks/more_rows.py) 90 % of
+# Of the interval of the gain. On 672 curves (14 models, 80 to 3,200 rows; docs/benchmarks/more_rows.py) 95 % of
 # the intervals held what really twice the rows brought: the noise over folds is estimated on the safe side.
 LEVEL = 0.8
 # A law with three unknowns asks for as many sizes.
