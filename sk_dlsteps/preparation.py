@@ -9,6 +9,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
@@ -23,8 +24,8 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
-from sk_dlsteps.inputs.scaler import scale_inputs
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
+from sk_dlsteps.inputs.weights import CountedRows, class_weights
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
@@ -53,12 +54,15 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Data:
-    """A checked table: float inputs, a target, and validation data of their own if given."""
+    """A checked table: inputs, a target, what its rows count, and validation data of their own if given."""
 
-    X: np.ndarray
-    target: RegressionTarget | ClassTarget
-    X_valid: np.ndarray | None = None
+    X: Any
+    target: Any
+    X_valid: Any = None
     y_valid: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    weight_valid: np.ndarray | None = None
+    counted: CountedRows | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -78,15 +82,23 @@ class Prepared:
     plan: Plan
     cost: Cost
     rows: Rows
-    scaler: Any
-    Z: np.ndarray
-    input_clip: float | None
+    inputs: Inputs
     auto_threads: bool
     optimizer: OptimizerChoice
     build: Callable[[tuple[int, ...]], Callable[[], Fleet]]
     seeds: tuple[int, ...]
     finder_seeds: tuple[int, ...]
     records: tuple[StepRecord, ...]
+
+    @property
+    def Z(self) -> Any:
+        """The table that the networks are trained on."""
+        return self.inputs.scaled.Z
+
+    @property
+    def table(self) -> Table:
+        """That table with its target and the rows of each network."""
+        return Table(self.Z, self.data.target.values, self.rows)
 
     @property
     def n_batches(self) -> int:
@@ -108,7 +120,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
         lambda: choose_rows(
             n_networks,
-            len(data.X),
+            data.X.shape[0],
             target.classes,
             np.random.default_rng(fold_seed),
             hold_rows_out=p["early_stopping"],
@@ -122,13 +134,15 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     target.check(cost)
     inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
-        rows = replace(rows, X_valid=inputs.scaler.transform(rows.X_valid))
+        rows = replace(rows, X_valid=inputs.scaled.as_table(rows.X_valid))
+    loss_weight = _loss_weight(p.get("class_weight"), data)
+    rows = replace(rows, weight=loss_weight, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
-    widths, step2 = _choose_architecture(p, min(len(own) for own in rows.train), inputs.n_inputs, n_outputs)
+    widths, step2 = _choose_architecture(p, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs)
     plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
 
-    stages = {"cost": cost, **inputs.stages, **target.statistics(cost, rows.train)}
-    bias = target.output_bias(cost, rows.train, _DTYPE)
+    stages = {"cost": cost, **inputs.stages, **target.statistics(cost, rows.train, data.weight)}
+    bias = target.output_bias(cost, rows.train, _DTYPE, loss_weight)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
@@ -141,9 +155,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         plan,
         cost,
         rows,
-        inputs.scaler,
-        inputs.Z,
-        inputs.stages["input_clip"],
+        inputs,
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
@@ -153,30 +165,59 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     )
 
 
-@dataclass(frozen=True)
-class _Inputs:
-    """The table as the networks get it: the scaler and its output, and the fleet's first stage."""
+def _n_counted(rows: Rows, weight: np.ndarray | None) -> int:
+    """N_s of the width rule: the rows that train a network, each as often as it counts."""
+    return min(len(own) if weight is None else max(1, round(weight[own].sum())) for own in rows.train)
 
-    scaler: Any
-    Z: np.ndarray
+
+def _loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
+    """What each row counts in losses: its own weight times that of its class."""
+    if class_weight is None:
+        return data.weight
+    target = data.target
+    of_class = class_weights(class_weight, target.labels, target.values, data.weight)
+    return of_class if data.weight is None else of_class * data.weight
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The table as the networks get it, and the fleet's first stage."""
+
+    scaled: ScaledInputs
     stages: dict[str, Any]
     n_inputs: int
     power: float
     records: tuple[StepRecord, ...]
 
 
-def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> _Inputs:
+def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
     key = _key(("scaled", id(rows)), p, "scaler", "random_state")
-    scaled = data.once(key, lambda: scale_inputs(p["scaler"], data.X, data.target, rows.train, seed, _DTYPE, data.once))
+    scaled = data.once(
+        key,
+        lambda: scale_inputs(
+            p["scaler"],
+            data.X,
+            data.X.shape[1],
+            data.target,
+            rows.train,
+            data.weight,
+            seed,
+            _DTYPE,
+            data.once,
+            # A callback may save the net or ask it for predictions while its statistics are not the final ones.
+            direct=not p["callbacks"],
+        ),
+    )
     wanted = p["numeric_encoding"]
     if wanted == "auto":
-        wanted = "piecewise_linear" if data.target.task == "regression" and p["module"] == "mlp" else None
+        smooth = data.target.task == "regression" and p["module"] == "mlp" and not sparse.issparse(scaled.Z)
+        wanted = "piecewise_linear" if smooth else None
     encoding = None
     if wanted:
         encoding = data.once(
             None if key is None else ("encoding", *key),
-            lambda: piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor),
+            lambda: piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor, data.weight),
         )
     n_added = 0 if encoding is None else encoding.n_added
     stages = {
@@ -185,10 +226,10 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> _In
         "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
         "input_encoding": encoding,
     }
-    n_columns = scaled.Z.shape[1]
+    n_columns = scaled.n_plain
     records = (*scaled.records, *encoding_record(p["numeric_encoding"], wanted, n_columns, n_added, scaled.kind))
     power = n_columns + n_added * RAMP_STD**2
-    return _Inputs(scaled.scaler, scaled.Z, stages, n_columns + n_added, power, records)
+    return Inputs(scaled, stages, n_columns + n_added, power, records)
 
 
 def _choose_architecture(
@@ -289,7 +330,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]
     fleet = fleets[0] if len(group) == 1 else merge(cast(list[MLPFleet], fleets))
-    tables = [Table(own.Z, own.data.target.values, own.rows) for own in group]
+    tables = [own.table for own in group]
     seeds = [seed for own in group for seed in own.finder_seeds]
     batch_sizes = [own.plan.batch_size for own in group]
     data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE)
@@ -352,4 +393,13 @@ def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipel
     """Train the fleet and put it behind its scaler."""
     net = make_net(prepared, plan, callbacks, verbose)
     net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows)
-    return Pipeline([("scaler", prepared.scaler), ("net", net)])
+    return as_pipeline(prepared, net)
+
+
+def as_pipeline(prepared: Prepared, net: FleetNet) -> Pipeline:
+    """A trained net behind its scaler, whose output it takes from now on."""
+    scaled = prepared.inputs.scaled
+    if scaled.direct:
+        for buffer, final in (("input_center", scaled.final_center), ("input_factor", scaled.final_factor)):
+            getattr(net.module_, buffer).copy_(final)
+    return Pipeline([("scaler", scaled.scaler), ("net", net)])

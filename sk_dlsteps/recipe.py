@@ -13,6 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.inputs.weights import CountedRows, check_weight
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
@@ -97,7 +98,7 @@ class StepwiseEstimator(BaseEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    def fit(self, X, y, *, X_val=None, y_val=None):
+    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Walk through steps 1 to 3 and train.
 
         Parameters
@@ -106,9 +107,15 @@ class StepwiseEstimator(BaseEstimator):
             Finite numbers.
         y : array-like of shape (n_samples,)
             The target; a regressor also takes (n_samples, n_outputs).
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts, in the training and validation losses, the statistics of the
+            inputs and the target, the scores and N_s of the width rule: as much as so many
+            copies. Rows of weight 0 have no effect. None: each counts 1.
         X_val, y_val : array-like, optional
             Validation data that decide on each network's best epoch; all rows
             of `X` then train all networks.
+        sample_weight_val : array-like, optional
+            What each row of `X_val` counts.
 
         Returns
         -------
@@ -124,7 +131,7 @@ class StepwiseEstimator(BaseEstimator):
         """
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
-        data, names = self._receive(X, y, X_val, y_val)
+        data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
 
         prepared = prepare(parameters, data)
         rate, curve = self._learning_rate(prepared)
@@ -220,7 +227,7 @@ class StepwiseEstimator(BaseEstimator):
             raise ValueError(f"`{missing}` is missing: `X` and `y` belong together; give both, or leave out `{given}`")
         if X is None:
             return distributions(names, self.optimizer, prefix=prefix)
-        data, _ = self._receive(X, y, None, None)
+        data, _ = self._receive(X, y)
         prepared = prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data)
         plan = prepared.plan
         if "learning_rate" in names:
@@ -235,7 +242,7 @@ class StepwiseEstimator(BaseEstimator):
         """What `fit` would decide on these rows, but for the learning rate; nothing is trained or changed."""
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
-        data, _ = self._receive(X, y, None, None)
+        data, _ = self._receive(X, y)
         return prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data).plan
 
     def _conclude(
@@ -243,7 +250,16 @@ class StepwiseEstimator(BaseEstimator):
     ) -> None:
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
-        scores = score_fit(net.network_predictions, prepared.Z, prepared.data.target, prepared.rows)
+        data, as_scaled = prepared.data, prepared.inputs.scaled.as_scaled
+        scores = score_fit(
+            lambda Z: net.network_predictions(as_scaled(Z)),
+            prepared.Z,
+            data.target,
+            prepared.rows,
+            data.weight,
+            data.weight_valid,
+        )
+        given = (lambda values: values) if data.counted is None else data.counted.given
         outcome = net.best_epochs_, net.best_losses_, net.rescues_, net.signals_
         step3 = training_record(plan, curve, len(net.history), *outcome)
         self._publish(
@@ -258,7 +274,7 @@ class StepwiseEstimator(BaseEstimator):
                 "lr_curve_": curve,
                 "history_": net.history,
                 "n_iter_": len(net.history),
-                "oof_prediction_": scores.oof_prediction,
+                "oof_prediction_": given(scores.oof_prediction),
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
             }
@@ -272,25 +288,32 @@ class StepwiseEstimator(BaseEstimator):
         warn_if_unreliable(curve, stacklevel=4)
         return curve.learning_rate, curve
 
-    def _receive(self, X, y, X_val, y_val) -> tuple[Data, dict[str, Any]]:
+    def _receive(
+        self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None
+    ) -> tuple[Data, dict[str, Any]]:
         """Checked data, and the attributes that the check leaves; the estimator itself stays untouched."""
         if (X_val is None) != (y_val is None):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
+        if sample_weight_val is not None and X_val is None:
+            raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
         door = type(self)(**self.get_params(deep=False))
         with naming_columns(X):
             # C order, so that sums, and with them the whole fit, do not depend on the layout.
             X, y = validate_data(door, X, y, dtype=_FLOATS, order="C", multi_output=True, ensure_min_samples=2)
-        target = self._target(y)
+        counted = CountedRows(X, y, check_weight(sample_weight, X))
+        X, target = counted.of(X), self._target(counted.of(y))
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
         if X_val is None:
-            return Data(X, target), names
+            return Data(X, target, weight=counted.weight, counted=counted), names
         try:
             X_val, y_val = validate_data(door, X_val, y_val, dtype=_FLOATS, multi_output=True, reset=False)
         except ValueError as error:
             raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
-        return Data(X, target, X_val, self._validation_target(target, y_val)), names
+        weight_val = check_weight(sample_weight_val, X_val, "sample_weight_val")
+        y_val = self._validation_target(target, y_val)
+        return Data(X, target, X_val, y_val, counted.weight, weight_val, counted), names
 
     def _publish(self, fitted: dict[str, Any]) -> None:
         """Replace the fitted attributes, all at once."""
@@ -353,7 +376,7 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
         )
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
-    data, _ = estimator._receive(X, y, None, None)
+    data, _ = estimator._receive(X, y)
     curve = find_rate(prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data))
     warn_if_unreliable(curve, stacklevel=3)
     return curve

@@ -11,14 +11,13 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
-from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
-from sk_dlsteps.preparation import Data, Prepared, find_rates, make_net, prepare, threads_together, train
+from sk_dlsteps.preparation import Data, Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 
 if TYPE_CHECKING:
@@ -100,7 +99,7 @@ def _begin(
     X, y = table
     key = (type(estimator), id(X), id(y))
     if key not in received:
-        received[key] = estimator._receive(X, y, None, None)
+        received[key] = estimator._receive(X, y)
     data, names = received[key]
     return _Fit(i, estimator, prepare(parameters, data), names)
 
@@ -226,7 +225,8 @@ def _kind(fit: _Fit) -> Hashable:
         plan.loss,
         _content(p["loss"]),
         prepared.Z.shape[1],
-        prepared.input_clip,
+        prepared.inputs.stages["input_clip"],
+        prepared.rows.weight is None,
         plan.n_outputs,
         len(plan.hidden_units),
         plan.activation,
@@ -290,7 +290,7 @@ def _train(fleet: list[_Fit], plans: list[Plan]) -> list[Pipeline]:
         net.initialize()
         net.expect(own.data.target.values)
     _train_merged(nets, fleet, plans)
-    return [Pipeline([("scaler", own.scaler), ("net", net)]) for own, net in zip(prepared, nets, strict=True)]
+    return [as_pipeline(own, net) for own, net in zip(prepared, nets, strict=True)]
 
 
 def _train_merged(nets: list[FleetNet], fleet: list[_Fit], plans: list[Plan]) -> None:
@@ -301,6 +301,6 @@ def _train_merged(nets: list[FleetNet], fleet: list[_Fit], plans: list[Plan]) ->
     choice = fleet[0].prepared.optimizer
     optimizer = replace(choice, weight_decay=decay if decay.any() else 0.0)(merged, 1.0)
     n_threads = threads_together([fit.prepared for fit in fleet])
-    tables = [Table(fit.prepared.Z, fit.prepared.data.target.values, fit.prepared.rows) for fit in fleet]
+    tables = [fit.prepared.table for fit in fleet]
     Training(merged, optimizer, nets, tables, [plan.max_epochs for plan in plans], n_threads).run()
     split(merged, modules)

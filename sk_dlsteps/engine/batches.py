@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -34,6 +35,10 @@ class Rows:
         Rows that validate network k: of X, or of `X_valid` where given.
     X_valid, y_valid : arrays or None
         Validation data of their own, scaled as X is.
+    weight : ndarray of shape (n_rows,) or None
+        What each row of X counts in losses; None: all the same.
+    weight_valid : ndarray or None
+        What each row of `X_valid` counts.
 
     """
 
@@ -41,6 +46,8 @@ class Rows:
     valid: list[np.ndarray] | None = None
     X_valid: np.ndarray | None = None
     y_valid: np.ndarray | None = None
+    weight: np.ndarray | None = None
+    weight_valid: np.ndarray | None = None
 
     def validation_set(self, X: np.ndarray, y: np.ndarray) -> Dataset | None:
         """Rows that validate any network, in the order in which callbacks meet them."""
@@ -64,12 +71,15 @@ class Batch(NamedTuple):
     sizes : int array of shape (k,) or None
         Rows of each network's minibatch where they differ; those beyond fill up
         and do not count. None: all b.
+    weight : Tensor of shape (k, b) or None
+        What each row counts, 1 on average over all of a network's rows. None: 1.
 
     """
 
     x: Tensor
     target: Tensor
     sizes: np.ndarray | None = None
+    weight: Tensor | None = None
 
 
 def count_batches(n_rows: int, batch_size: int) -> int:
@@ -103,6 +113,8 @@ class FleetData:
         Rows and minibatches of an epoch; `n_batches` does not rise.
     augmentation : callable or None
         ``(X, y, generator) -> (X, y)`` for one network's standardised minibatch.
+    weight : Tensor of shape (n_rows,) or None
+        What each row counts; only ratios within a network's rows matter.
 
     """
 
@@ -115,8 +127,11 @@ class FleetData:
         n_rows: np.ndarray,
         n_batches: np.ndarray,
         augmentation: Augmentation | None = None,
+        weight: Tensor | None = None,
     ) -> None:
         self.X, self.y = X, y
+        self.weight = weight
+        self.mean_weight = None if weight is None else torch.stack([_mean_weight(weight, own) for own in rows])
         self.rows, self.generators = list(rows), list(generators)
         self.n_rows, self.n_batches = np.asarray(n_rows), np.asarray(n_batches)
         self.augmentation = augmentation
@@ -138,11 +153,14 @@ class FleetData:
         for first in range(0, len(n_there), n_together):
             chunk = range(first, min(first + n_together, len(n_there)))
             start = bounds[first]
-            x, target = self._gather(index[: n_there[first], start : bounds[chunk.stop]], fleet)
+            of_chunk = index[: n_there[first], start : bounds[chunk.stop]]
+            x, target = self._gather(of_chunk, fleet)
+            weight = self._weights(of_chunk)
             for i in chunk:
                 there, rows = n_there[i], slice(bounds[i] - start, bounds[i + 1] - start)
                 sizes = self.sizes[i, :there] if self.uneven[i] else None
-                batch = Batch(x[:there, rows], target[:there, rows], sizes)
+                own = None if weight is None else weight[:there, rows]
+                batch = Batch(x[:there, rows], target[:there, rows], sizes, own)
                 yield batch if self.augmentation is None else self._augmented(batch, fleet)
 
     def cycle(self, fleet: Fleet) -> Iterator[Batch]:
@@ -158,6 +176,8 @@ class FleetData:
         index = np.asarray(order)
         self.n_rows, self.n_batches = self.n_rows[index], self.n_batches[index]
         self.sizes = self.sizes[:, index]
+        if self.mean_weight is not None:
+            self.mean_weight = self.mean_weight[torch.as_tensor(index, device=self.X.device)]
 
     def _shuffle(self, k: int) -> np.ndarray:
         """The rows of network k's epoch, minibatch after minibatch, filled up to everybody's bounds."""
@@ -170,6 +190,13 @@ class FleetData:
         shift = np.array(self.bounds[:-1]) - (np.cumsum(sizes) - sizes)
         padded[np.arange(len(rows)) + np.repeat(shift, sizes)] = rows
         return padded
+
+    def _weights(self, index: Tensor) -> Tensor | None:
+        """What some rows of the first networks count, each network's 1 on average."""
+        if self.weight is None or self.mean_weight is None:
+            return None
+        own = self.weight.index_select(0, index.reshape(-1)).view(index.shape)
+        return own / self.mean_weight[: len(index), None]
 
     def _gather(self, index: Tensor, fleet: Fleet) -> tuple[Tensor, Tensor]:
         """Inputs and targets of some rows; the inputs are not encoded yet where something is to change them."""
@@ -189,7 +216,7 @@ class FleetData:
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
         if len({own.dtype for own in target}) > 1:
             target = [own if own.is_floating_point() else _soft(own, n_outputs, x.dtype) for own in target]
-        return Batch(fleet.encode(x), torch.stack(target), batch.sizes)
+        return Batch(fleet.encode(x), torch.stack(target), batch.sizes, batch.weight)
 
 
 def _checked(
@@ -224,6 +251,11 @@ def _checked(
     return x, y.to(inputs.dtype if soft else values.dtype)
 
 
+def _mean_weight(weight: Tensor, rows: np.ndarray) -> Tensor:
+    """Mean weight of some rows."""
+    return weight.index_select(0, torch.from_numpy(rows).to(weight.device)).mean(dtype=torch.float64).to(weight.dtype)
+
+
 def _soft(codes: Tensor, n_outputs: int, dtype: torch.dtype) -> Tensor:
     """Class codes as certain soft labels."""
     return (codes if n_outputs == 1 else one_hot(codes, n_outputs)).to(dtype)
@@ -239,9 +271,18 @@ def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -
     """Rows and targets on the fleet's device: class codes as integers, values in float64 where there is such."""
     device = fleet.input_center.device
     target_dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
-    # torch warns of arrays that are read-only, such as those of a DataFrame.
-    X, y = (np.require(values, requirements=["C", "W"]) for values in (X, y))
-    return torch.as_tensor(X, dtype=dtype, device=device), torch.as_tensor(y, dtype=target_dtype, device=device)
+    return as_tensor(X).to(device, dtype), as_tensor(y).to(device, target_dtype)
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """An array as a tensor, without a copy where rows lie in order: nothing here writes into it."""
+    values = np.asarray(values, order="C")
+    if values.flags.writeable:
+        return torch.from_numpy(values)
+    with warnings.catch_warnings():
+        # Of arrays that are read-only, such as a DataFrame's or a file's.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.from_numpy(values)
 
 
 def gather(X: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
@@ -264,16 +305,24 @@ class ValidationData:
         Validation rows of each network.
     fleet : Fleet
         The networks that the rows are prepared for.
+    weight : Tensor of shape (n_rows,) or None
+        What each row of X counts.
 
     """
 
-    def __init__(self, X: Tensor, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet) -> None:
+    def __init__(
+        self, X: Tensor, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet, weight: Tensor | None = None
+    ) -> None:
         self.X, self.y = X, y
         self.sizes = [len(r) for r in rows]
         longest = max(self.sizes)
         self.index = torch.from_numpy(np.stack([np.resize(r, longest) for r in rows])).to(X.device)
-        share = np.stack([np.arange(longest) < size for size in self.sizes]) / np.array(self.sizes)[:, None]
-        self.share = torch.from_numpy(share).to(X)
+        there = np.stack([np.arange(longest) < size for size in self.sizes])
+        counts = torch.from_numpy(there).to(X.device, torch.float64)
+        if weight is not None:
+            counts *= weight.index_select(0, self.index.reshape(-1)).view(self.index.shape)
+        # Where no row counts the loss is no number, and the network is kept as it ends.
+        self.share = (counts / counts.sum(1, keepdim=True)).to(X.dtype)
         self.n_together = max(1, _KEPT // (len(rows) * fleet.widths[0]))
         self.kept = list(self._chunks(fleet)) if longest <= self.n_together else None
 

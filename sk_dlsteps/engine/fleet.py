@@ -124,10 +124,12 @@ class Fleet(nn.Module):
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
-    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def gradients(
+        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
-        Rows beyond a network's entry in `sizes` do not count.
+        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses.
         """
         raise TypeError(f"{type(self).__name__} defines no networks")
 

@@ -25,9 +25,9 @@ class Table(NamedTuple):
     rows: Rows
 
     @property
-    def key(self) -> tuple[int, int]:
+    def key(self) -> tuple[int, ...]:
         """Equal for tables of the same arrays."""
-        return id(self.X), id(self.y)
+        return id(self.X), id(self.y), id(self.rows.weight)
 
     @property
     def n_rows(self) -> int:
@@ -62,6 +62,7 @@ def gather_tables(
 
     """
     x, y = _stacked(tables, fleet, dtype)
+    weight = stacked_weights(tables, x)
     n_networks = [len(table.rows.train) for table in tables]
     n_batches = [count_batches(table.n_rows, size) for table, size in zip(tables, batch_sizes, strict=True)]
     return FleetData(
@@ -72,7 +73,17 @@ def gather_tables(
         np.repeat([table.n_rows for table in tables], n_networks),
         np.repeat(n_batches, n_networks),
         augmentation,
+        weight,
     )
+
+
+def stacked_weights(tables: Sequence[Table], like: Tensor) -> Tensor | None:
+    """What the rows of the stack of all tables count; None if no table has weights."""
+    if all(table.rows.weight is None for table in tables):
+        return None
+    distinct = {table.key: table for table in tables}.values()
+    weights = [np.ones(len(t.X)) if t.rows.weight is None else t.rows.weight for t in distinct]
+    return torch.from_numpy(np.concatenate(weights)).to(like)
 
 
 def moved(rows: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list[np.ndarray]:
@@ -82,7 +93,7 @@ def moved(rows: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list
     return [own + start if start else own for own, start in pairs]
 
 
-def _starts(tables: Sequence[Table]) -> dict[tuple[int, int], int]:
+def _starts(tables: Sequence[Table]) -> dict[tuple[int, ...], int]:
     """Where each pair of inputs and targets begins in the stack of all."""
     starts, end = {}, 0
     for table in tables:

@@ -99,17 +99,19 @@ class MLPFleet(Fleet):
             x = act(self.batch_norms[layer].averaged(z) if self.norms else z)
         return torch.baddbmm(bias, x, weight.mT)
 
-    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def gradients(
+        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
-        Rows beyond a network's entry in `sizes` do not count.
+        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses.
         """
-        losses, raw, _ = self._there_and_back(x, target, sizes, learn=True)
+        losses, raw, _ = self._there_and_back(x, target, sizes, weight, learn=True)
         return losses, raw
 
     def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each layer's gradient (n_layers, k), and each network's share of units that no row activates."""
-        _, _, seen = self._there_and_back(x, target, sizes, learn=False)
+        _, _, seen = self._there_and_back(x, target, sizes, None, learn=False)
         k = len(x)
         norms = torch.stack([w.flatten(1).norm(dim=1) for w, _ in self._training_views(k).gradients])
         if self.activation != "relu" or not seen:
@@ -119,18 +121,21 @@ class MLPFleet(Fleet):
         return norms, 1 - alive.sum(0) / units.sum(0)
 
     def _there_and_back(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None, learn: bool
+        self, x: Tensor, target: Tensor, sizes: np.ndarray | None, weight: Tensor | None, learn: bool
     ) -> tuple[Tensor, Tensor, list[_Seen]]:
         """Losses, raw outputs and what the hidden layers saw; gradients are set. Only learning draws masks."""
         views = self._training_views(x.shape[0])
         share = self._share(x, sizes)
         seen = self._forward(x, views, share, sizes, learn)
-        weight, bias = views.layers[-1]
-        raw = torch.baddbmm(bias, seen[-1].out if seen else x, weight.mT)
+        last, bias = views.layers[-1]
+        raw = torch.baddbmm(bias, seen[-1].out if seen else x, last.mT)
         losses, delta = self.cost.value_and_gradient(raw, target)
         delta *= share
         if isinstance(share, Tensor):
             losses = losses.where(share[..., 0] > 0, 0.0)
+        if weight is not None:
+            losses = losses * weight
+            delta *= weight.unsqueeze(-1)
         self._backward(x, delta, seen, views, share)
         return losses, raw, seen
 

@@ -43,7 +43,9 @@ class ModuleFleet(Fleet):
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
 
-    def gradients(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor]:
+    def gradients(
+        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to each active network's mean gradient; return losses (k, rows) and raw outputs."""
         assert sizes is None, "a user's modules are trained on minibatches of one size"
         losses, raws = [], []
@@ -51,7 +53,7 @@ class ModuleFleet(Fleet):
         for k, module in self._trained():
             with torch.enable_grad(), self._own_randomness(k, x.device):
                 raw = _two_dimensional(module(x[k]))
-                loss = self.cost(raw, target[k])
+                loss = self.cost(raw, target[k]) * (1.0 if weight is None else weight[k])
                 loss.mean().backward()
             losses.append(loss.detach())
             raws.append(raw.detach())

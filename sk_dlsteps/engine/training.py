@@ -103,11 +103,12 @@ class Training:
         self.validation: ValidationData | None = None
         rows = tables[0].rows
         if rows.valid is not None:
-            x, targets = self.data.X, self.data.y
+            x, targets, weight = self.data.X, self.data.y, self.data.weight
             if rows.X_valid is not None and rows.y_valid is not None:
                 x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, self.net.dtype)
+                weight = None if rows.weight_valid is None else torch.from_numpy(rows.weight_valid).to(x)
             valid = moved([table.rows.valid or [] for table in tables], tables)
-            self.validation = ValidationData(x, targets, valid, self.fleet)
+            self.validation = ValidationData(x, targets, valid, self.fleet, weight)
 
     @property
     def active(self) -> np.ndarray:

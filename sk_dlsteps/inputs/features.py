@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.preprocessing import RobustScaler, StandardScaler
 from torch import Tensor
 
@@ -22,6 +24,8 @@ ROWS_PER_RAMP, MAX_INPUTS = 6, 512
 RAMP_STD = 0.1
 # Rows that are enough for quantiles.
 QUANTILE_ROWS = 10_000
+# Numbers of a table that are looked at, or written, at a time.
+CHUNK = 2**20
 
 
 @contextmanager
@@ -75,15 +79,17 @@ def _is_not_finite(value: Any) -> bool:
         return True
 
 
-def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
-    """A StandardScaler that has seen those rows only.
+def fit_scaler(X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None = None) -> StandardScaler:
+    """A StandardScaler that has seen those rows only, a bounded number at a time, each as often as its weight says.
 
     NOTE[ARTICLE]: the article divides by the variance; meant is its root.
     """
+    scaler = StandardScaler(with_mean=not sparse.issparse(X)).set_output(transform="default")
     with np.errstate(over="ignore", invalid="ignore"):
-        scaler = StandardScaler().set_output(transform="default").fit(X if rows is None else X[rows])
+        for own in chunks(X, rows):
+            scaler.partial_fit(X[own], sample_weight=None if weight is None else weight[own])
     # Not scale_: StandardScaler takes a column of infinite variance for a constant one.
-    usable = np.isfinite(scaler.var_) & np.isfinite(scaler.mean_)
+    usable = (np.isfinite(scaler.var_) & np.isfinite(scaler.mean_)) | (np.asarray(scaler.n_samples_seen_) == 0)
     if not usable.all():
         raise ValueError(
             f"Column {int(np.argmin(usable))} of X has values too large for their variance to be computed "
@@ -92,21 +98,36 @@ def fit_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> StandardScaler:
     return scaler
 
 
-def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> RobustScaler:
+def chunks(X: Any, rows: np.ndarray | None = None) -> Iterator[slice | np.ndarray]:
+    """All rows of a table, or some of them, a bounded number at a time."""
+    step = max(1, CHUNK // max(1, X.shape[1]))
+    for start in range(0, X.shape[0] if rows is None else len(rows), step):
+        yield slice(start, start + step) if rows is None else rows[start : start + step]
+
+
+def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None, weight: np.ndarray | None = None) -> RobustScaler:
     """A RobustScaler that has seen those rows only.
 
     Where the quartiles are equal it divides by half the range, as RealMLP does
     (Holzmüller et al. 2024), and not by 1.
     """
     own = X if rows is None else X[rows]
-    with np.errstate(over="ignore", invalid="ignore"):
+    if weight is not None and rows is not None:
+        weight = weight[rows]
+    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
+        # Of columns that are missing throughout.
+        warnings.filterwarnings("ignore", "All-NaN|Mean of empty|Degrees of freedom", RuntimeWarning)
         scaler = RobustScaler().set_output(transform="default").fit(own)
+        if weight is not None:
+            low, scaler.center_, high = quantiles(own, [0.25, 0.5, 0.75], weight)
+            scaler.scale_ = np.where(high > low, high - low, 1.0)
         # 1 may be a quartile range, or stand for none, or for one that is small beside 1.
         for column in np.flatnonzero(scaler.scale_ == 1):
-            low, high = np.quantile(own[:, column], [0.25, 0.75])
-            half_range = (own[:, column].max() - own[:, column].min()) / 2
+            low, high = quantiles(own[:, [column]], [0.25, 0.75], weight)[:, 0]
+            half_range = (np.nanmax(own[:, column]) - np.nanmin(own[:, column])) / 2
             scaler.scale_[column] = (high - low) or half_range or 1.0
-    usable = np.isfinite(scaler.scale_) & np.isfinite(scaler.center_)
+        missing = np.isnan(own).all(0)
+    usable = (np.isfinite(scaler.scale_) & np.isfinite(scaler.center_)) | missing
     if not usable.all():
         raise ValueError(
             f"Column {int(np.argmin(usable))} of X has values too far apart for their range to be computed "
@@ -115,46 +136,65 @@ def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None) -> RobustSc
     return scaler
 
 
+def quantiles(X: np.ndarray, levels: Sequence[float] | np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Quantiles (n_levels, n_columns) of the values that are there; weighted ones are values of the table."""
+    if weight is None:
+        missing = np.isnan(X).any()
+        return (np.nanquantile if missing else np.quantile)(X, levels, axis=0)
+    columns = [(column[there], weight[there]) for column in X.T for there in [~np.isnan(column)]]
+    none = np.full(len(levels), np.nan)
+    found = [
+        np.quantile(own, levels, weights=counts, method="inverted_cdf") if counts.any() else none
+        for own, counts in columns
+    ]
+    return np.array(found).T.reshape(len(levels), X.shape[1])
+
+
+def middle_and_scale(
+    scaler: StandardScaler | RobustScaler, X: Any, rows: np.ndarray | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """What a scaler subtracts from each column, what it divides it by, and which are constant over its rows."""
+    if isinstance(scaler, StandardScaler):
+        # A column without any value counts as constant: its variance is NaN.
+        constant = scaler.scale_ != np.sqrt(scaler.var_)
+        middle = scaler.mean_ if scaler.with_mean else np.zeros_like(scaler.mean_)
+    else:
+        own = X if rows is None else X[rows]
+        constant, middle = _is_constant(own), scaler.center_
+    return np.nan_to_num(middle, nan=0.0), np.where(np.isnan(scaler.scale_), 1.0, scaler.scale_), constant
+
+
+def _is_constant(X: np.ndarray) -> np.ndarray:
+    """Which columns hold one value only, or none."""
+    first = X[np.argmax(~np.isnan(X), axis=0), np.arange(X.shape[1])]
+    return ((first == X) | np.isnan(X)).all(0)
+
+
 def network_statistics(
-    X: np.ndarray, scaler: StandardScaler | RobustScaler, rows: Sequence[np.ndarray], dtype: torch.dtype
-) -> tuple[Tensor, Tensor]:
-    """Centre and factor (K, 1, n_inputs) that turn the scaler's output into each network's own scaled inputs.
+    X: Any,
+    scaler: StandardScaler | RobustScaler,
+    rows: Sequence[np.ndarray],
+    weight: np.ndarray | None = None,
+) -> tuple[np.ndarray, np.ndarray]:
+    """Centre and factor (K, n_columns) that turn the table into each network's own scaled inputs.
 
     A column that is constant over a network's training rows gets the factor 0:
     the network could learn nothing about it.
     """
-    centers, factors = [], []
-    middle, scale = _middle_and_scale(scaler)
+    fit = fit_scaler if isinstance(scaler, StandardScaler) else fit_robust_scaler
     seen: dict[int, tuple[np.ndarray, np.ndarray]] = {}
     for own in rows:
         if id(own) not in seen:
-            inner = scaler
-            if len(own) < len(X):
-                inner = (fit_scaler if isinstance(scaler, StandardScaler) else fit_robust_scaler)(X, own)
-            own_middle, own_scale = _middle_and_scale(inner)
-            factor = np.where(_constant(inner, X, own), 0.0, scale / own_scale)
-            seen[id(own)] = (own_middle - middle) / scale, factor
-        center, factor = seen[id(own)]
-        centers.append(center)
-        factors.append(factor)
-    return _stack(centers, dtype), _stack(factors, dtype)
-
-
-def _middle_and_scale(scaler: StandardScaler | RobustScaler) -> tuple[np.ndarray, np.ndarray]:
-    """What a scaler subtracts from each column, and what it divides it by."""
-    middle = scaler.mean_ if isinstance(scaler, StandardScaler) else scaler.center_
-    return middle, scaler.scale_
-
-
-def _constant(scaler: StandardScaler | RobustScaler, X: np.ndarray, rows: np.ndarray) -> np.ndarray:
-    """Which columns are constant over the rows that a scaler has seen."""
-    if isinstance(scaler, StandardScaler):
-        return scaler.scale_ != np.sqrt(scaler.var_)
-    return (X[rows] == X[rows[0]]).all(0)
+            whole = len(own) == X.shape[0]
+            inner = scaler if whole else fit(X, own, weight)
+            middle, scale, constant = middle_and_scale(inner, X, None if whole else own)
+            seen[id(own)] = middle, np.where(constant, 0.0, 1 / scale)
+    centers, factors = zip(*(seen[id(own)] for own in rows), strict=True)
+    return np.stack(centers), np.stack(factors)
 
 
 def piecewise_linear(
-    Z: np.ndarray, rows: Sequence[np.ndarray], center: Tensor, factor: Tensor
+    Z: np.ndarray, rows: Sequence[np.ndarray], center: Tensor, factor: Tensor, weight: np.ndarray | None = None
 ) -> PiecewiseLinear | None:
     """Ramps between the quantiles of each network's training rows, or None if no column has enough values.
 
@@ -170,7 +210,7 @@ def piecewise_linear(
         return None
     levels = np.linspace(0, 1, n_bins + 1)
     distinct = {id(own): own for own in rows}.values()
-    edges = {id(own): np.quantile(Z[own[:: max(1, len(own) // QUANTILE_ROWS)]], levels, axis=0).T for own in distinct}
+    edges = {id(own): _edges(Z, own[:: max(1, len(own) // QUANTILE_ROWS)], levels, weight) for own in distinct}
     e = (np.stack([edges[id(own)] for own in rows]) - _columns(center)) * _columns(factor)
     width = np.diff(e)
     live = width > 1e-6
@@ -185,6 +225,13 @@ def piecewise_linear(
     low, high = np.where(live, -mean * gain, 0.0), np.where(live, (1 - mean) * gain, 0.0)
     ramps = (torch.from_numpy(part[:, None, columns]).to(center.dtype) for part in (slope, offset, low, high))
     return PiecewiseLinear(torch.from_numpy(columns), *ramps)
+
+
+def _edges(Z: np.ndarray, rows: np.ndarray, levels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
+    """Quantiles (n_columns, n_levels) of some rows; 0 in columns without any value."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        return np.nan_to_num(quantiles(Z[rows], levels, None if weight is None else weight[rows]).T)
 
 
 def encoding_record(
@@ -205,8 +252,3 @@ def encoding_record(
 def _columns(statistic: Tensor) -> np.ndarray:
     """A statistic (K, 1, n) as (K, n, 1)."""
     return statistic.numpy().astype(float).transpose(0, 2, 1)
-
-
-def _stack(rows: list[np.ndarray], dtype: torch.dtype) -> Tensor:
-    """One line per network, as (K, 1, n)."""
-    return torch.from_numpy(np.stack(rows)[:, None, :]).to(dtype)

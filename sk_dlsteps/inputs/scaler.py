@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,8 +17,14 @@ from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
-from sk_dlsteps.inputs.features import fit_robust_scaler, fit_scaler, network_statistics
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.features import (
+    CHUNK,
+    chunks,
+    fit_robust_scaler,
+    fit_scaler,
+    middle_and_scale,
+    network_statistics,
+)
 from sk_dlsteps.plan import StepRecord
 
 # Numbers of a sparse table that are written out as a dense one: 1 GB in float64.
@@ -26,22 +33,31 @@ MAX_DENSE = 2**27
 # float32 must hold their squares, with room for the clip. A standard deviation grows with them, so that one reaches
 # only networks that do not train on it: the number itself must be one.
 FARTHEST = {"robust": 1e18, "standard": 1e38}
+# How many of its widths a column's middle may lie from zero for float32 to subtract it: to a thousandth of a width.
+MAX_OFFSET = 1e4
 
 
 @dataclass(frozen=True)
 class ScaledInputs:
-    """A table as it comes out of the fitted scaler, and what each network does to it further.
+    """A table as networks are trained on it, and what each network does to it further.
 
     Attributes
     ----------
     scaler : transformer
         Fitted to the rows that train any network.
-    Z : ndarray of shape (n_rows, n_columns)
-        The table that the scaler gave.
-    center, factor : Tensor of shape (K, 1, n_columns)
-        What turns it into each network's own inputs.
+    Z : array or sparse array of shape (n_rows, n_columns)
+        The table that the scaler gives or, if `direct`, the one it was given: what the scaler would do is then part of
+        what each network does, and no second table takes up memory.
+    n_plain : int
+        Its first columns are numbers; codes of categories follow.
+    center, factor : Tensor of shape (K, 1, n_plain)
+        What turns `Z` into each network's own inputs.
+    final_center, final_factor : Tensor of shape (K, 1, n_plain)
+        What turns the scaler's output into them.
+    direct : bool
+        Whether `Z` has not gone through the scaler.
     clipped : bool
-        Whether `input_clip` acts on those.
+        Whether `input_clip` acts on the inputs.
     kind : str
         What the columns are, in a word.
     records : tuple of StepRecord
@@ -50,22 +66,37 @@ class ScaledInputs:
     """
 
     scaler: Any
-    Z: np.ndarray
+    Z: Any
+    n_plain: int
     center: Tensor
     factor: Tensor
+    final_center: Tensor
+    final_factor: Tensor
+    direct: bool
     clipped: bool
     kind: str
     records: tuple[StepRecord, ...] = ()
 
+    def as_table(self, X: Any) -> Any:
+        """Rows of the kind the scaler was fitted to, as rows of `Z`."""
+        return X if self.direct else self.scaler.transform(X)
+
+    def as_scaled(self, Z: Any) -> Any:
+        """Rows of `Z` as the scaler gives them."""
+        return self.scaler.transform(Z) if self.direct else Z
+
 
 def scale_inputs(
     parameter: Any,
-    X: np.ndarray,
-    target: RegressionTarget | ClassTarget,
+    X: Any,
+    n_plain: int,
+    target: Any,
     rows: Sequence[np.ndarray],
+    weight: np.ndarray | None,
     seed: int,
     dtype: torch.dtype,
     once: Callable[[Hashable, Callable[[], Any]], Any] = lambda key, make: make(),
+    direct: bool = False,
 ) -> ScaledInputs:
     """Fit the scaler to the rows that train any network, and scale the table.
 
@@ -73,69 +104,160 @@ def scale_inputs(
     ----------
     parameter : {"standard", "robust"}, transformer or None
         The user's `scaler`.
-    X : ndarray of shape (n_rows, n_features)
+    X : array or sparse array of shape (n_rows, n_columns)
         Checked inputs.
-    target : RegressionTarget or ClassTarget
+    n_plain : int
+        Columns that are scaled; the codes behind them are left as they are.
+    target : object
         Given to a transformer as the user gave it.
     rows : sequence of int arrays
         Training rows of each network.
+    weight : ndarray of shape (n_rows,) or None
+        What each row counts in means and quantiles.
     seed : int
         For parts of a transformer that have no `random_state` yet.
     dtype : torch dtype
         Of the networks.
     once : callable
         ``(key, make) -> value``, which may keep a value for other fits on the same table.
+    direct : bool
+        Whether a table whose numbers are already the networks' may be trained on without a scaled copy.
 
     """
     used = np.unique(np.concatenate(list({id(own): own for own in rows}.values())))
+    plain = X if n_plain == X.shape[1] else X[:, :n_plain]
     if isinstance(parameter, str):
-        return _by_statistics(parameter, X, rows, used, dtype, once)
+        if sparse.issparse(X) and parameter == "robust":
+            raise ValueError("`scaler='robust'` subtracts medians, which sparse X cannot bear; use scaler='standard'.")
+        return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct)
     if parameter is None:
-        scaler: Any = FunctionTransformer().set_output(transform="default").fit(X)
+        scaler: Any = FunctionTransformer(accept_sparse=True).set_output(transform="default").fit(X)
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
-        scaler = CheckedTransformer(_seeded(parameter, seed))
-        Z = _fit_transform(scaler, X, _as_given(target), used)
+        inner = CheckedTransformer(_seeded(parameter, seed))
+        Z = _fit_transform(inner, plain, _as_given(target), used)
         name, kind = type(parameter).__name__, "transformed"
-        decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {X.shape[1]}"
-        evidence = {"columns": X.shape[1], "transformed columns": Z.shape[1], "scaler": _one_line(parameter)}
+        decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {n_plain}"
+        evidence = {"columns": n_plain, "transformed columns": Z.shape[1], "scaler": _one_line(parameter)}
+        scaler, Z, n_plain = _with_codes(inner, n_plain, X), _beside(Z, X, n_plain), Z.shape[1]
     _check_representable(Z, dtype, "X" if parameter is None else f"the output of `scaler={_one_line(parameter)}`")
-    shape = len(rows), 1, Z.shape[1]
+    shape = len(rows), 1, n_plain
     record = StepRecord(2, "input scaling", decision, "chosen by you", evidence)
-    return ScaledInputs(
-        scaler, Z, torch.zeros(shape, dtype=dtype), torch.ones(shape, dtype=dtype), False, kind, (record,)
-    )
+    none = torch.zeros(shape, dtype=dtype), torch.ones(shape, dtype=dtype)
+    return ScaledInputs(scaler, Z, n_plain, *none, *none, False, False, kind, (record,))
 
 
 def _by_statistics(
     parameter: str,
-    X: np.ndarray,
+    X: Any,
+    plain: Any,
     rows: Sequence[np.ndarray],
     used: np.ndarray,
+    weight: np.ndarray | None,
     dtype: torch.dtype,
     once: Callable[[Hashable, Callable[[], Any]], Any],
+    direct: bool,
 ) -> ScaledInputs:
     """Scale by a middle and a width of each column, with those of each network's own rows."""
     robust = parameter == "robust"
-    whole = len(used) == len(X)
+    whole = None if len(used) == X.shape[0] else used
 
-    def scale() -> tuple[Any, np.ndarray]:
-        scaler = (fit_robust_scaler if robust else fit_scaler)(X, None if whole else used)
-        with np.errstate(over="ignore"):
-            return scaler, scaler.transform(X)
+    def fit() -> tuple[Any, Any, Any]:
+        inner = (fit_robust_scaler if robust else fit_scaler)(plain, whole, weight)
+        middle, scale, _ = middle_and_scale(inner, plain, whole)
+        scaler = _with_codes(inner, plain.shape[1], X)
+        if direct and _holds(X, dtype) and (abs(middle) <= MAX_OFFSET * scale).all():
+            return inner, scaler, None
+        return inner, scaler, _scaled(scaler, X)
 
     # Of all rows they do not depend on the folds, and so not on anybody's random state.
-    scaler, Z = once(("whole table", parameter) if whole else None, scale)
-    center, factor = network_statistics(X, scaler, rows, dtype)
-    _check_reach(Z, center, factor, parameter)
-    if not robust:
-        return ScaledInputs(scaler, Z, center, factor, True, "standardised")
-    decision = "median 0 and quartile range 1, each network by its own training rows"
-    constant = int((factor == 0).all(0).sum())
-    evidence = {"columns": X.shape[1], "constant columns": constant}
-    record = StepRecord(2, "input scaling", decision, "chosen by you", evidence)
-    return ScaledInputs(scaler, Z, center, factor, True, "robustly scaled", (record,))
+    inner, scaler, Z = once(("whole table", parameter) if whole is None else None, fit)
+    middle, scale, _ = middle_and_scale(inner, plain, whole)
+    center, factor = network_statistics(plain, inner, rows, weight)
+    final = (center - middle) / scale, factor * scale
+    center, factor = (center, factor) if Z is None else final
+    _check_reach(plain if Z is None else Z[:, : plain.shape[1]], center, factor, parameter)
+    statistics = (torch.from_numpy(part[:, None, :]).to(dtype) for part in (center, factor, *final))
+    kind = "standardised"
+    records: tuple[StepRecord, ...] = ()
+    if robust:
+        kind = "robustly scaled"
+        decision = "median 0 and quartile range 1, each network by its own training rows"
+        evidence = {"columns": plain.shape[1], "constant columns": int((factor == 0).all(0).sum())}
+        records = (StepRecord(2, "input scaling", decision, "chosen by you", evidence),)
+    direct = Z is None
+    return ScaledInputs(
+        scaler,
+        X if direct else Z,
+        plain.shape[1],
+        *statistics,
+        direct=direct,
+        clipped=True,
+        kind=kind,
+        records=records,
+    )
+
+
+def _holds(X: Any, dtype: torch.dtype) -> bool:
+    """Whether a table is one of the networks' own numbers, row by row."""
+    return isinstance(X, np.ndarray) and X.dtype == np.float32 and dtype is torch.float32 and X.flags.c_contiguous
+
+
+def _scaled(scaler: Any, X: Any) -> Any:
+    """The scaler's output; of a large table in float32, made a bounded number of rows at a time."""
+    with np.errstate(over="ignore"):
+        if sparse.issparse(X) or X.size <= CHUNK:
+            return scaler.transform(X)
+        Z = np.empty(X.shape, np.float32)
+        for own in chunks(X):
+            Z[own] = scaler.transform(X[own])
+    return Z
+
+
+class BesideCodes(TransformerMixin, BaseEstimator):
+    """A fitted transformer of the first columns; codes of categories behind them stay as they are.
+
+    Parameters
+    ----------
+    transformer : fitted transformer
+        Of the first columns.
+    n_plain : int
+        How many those are.
+
+    """
+
+    def __init__(self, transformer: Any, n_plain: int) -> None:
+        self.transformer = transformer
+        self.n_plain = n_plain
+
+    def fit(self, X, y=None):
+        """Fit the transformer to the first columns."""
+        self.transformer.fit(X[:, : self.n_plain], y)
+        return self
+
+    def transform(self, X):
+        """The transformer's output beside the codes."""
+        return _beside(self.transformer.transform(X[:, : self.n_plain]), X, self.n_plain)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        """As the transformer is."""
+        return True
+
+    def get_feature_names_out(self, input_features=None):
+        """Names of the transformer's columns, then those of the codes."""
+        names = np.asarray(input_features, dtype=object)
+        return np.concatenate([self.transformer.get_feature_names_out(names[: self.n_plain]), names[self.n_plain :]])
+
+
+def _with_codes(inner: Any, n_plain: int, X: Any) -> Any:
+    """A fitted transformer of the first columns as one of the whole table."""
+    return inner if n_plain == X.shape[1] else BesideCodes(inner, n_plain)
+
+
+def _beside(Z: np.ndarray, X: np.ndarray, n_plain: int) -> np.ndarray:
+    """Transformed columns beside the codes of the table they were made of."""
+    return Z if n_plain == X.shape[1] else np.hstack([Z, X[:, n_plain:]])
 
 
 class CheckedTransformer(TransformerMixin, BaseEstimator):
@@ -168,7 +290,7 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
             # A transformer may work in place, and the table is the user's and that of other fits.
             own = X.copy()
             out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)
-            out = _as_table(out, len(X))
+            out = _as_table(out, X.shape[0])
         self.transformer_ = inner
         return out
 
@@ -176,7 +298,7 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
         """Its output, checked."""
         check_is_fitted(self)
         with _naming_scaler(self.transformer):
-            return _as_table(self.transformer_.transform(X.copy()), len(X))
+            return _as_table(self.transformer_.transform(X.copy()), X.shape[0])
 
 
 @contextmanager
@@ -213,14 +335,14 @@ def _written_out(table: Any) -> np.ndarray:
     return table.toarray()
 
 
-def _fit_transform(scaler: CheckedTransformer, X: np.ndarray, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+def _fit_transform(scaler: CheckedTransformer, X: Any, y: np.ndarray, used: np.ndarray) -> np.ndarray:
     """Fit to the used rows and transform all."""
-    if len(used) == len(X):
+    if len(used) == X.shape[0]:
         return scaler.fit_transform(X, y)
     fitted = scaler.fit_transform(X[used], y[used])
-    held_out = np.setdiff1d(np.arange(len(X)), used, assume_unique=True)
+    held_out = np.setdiff1d(np.arange(X.shape[0]), used, assume_unique=True)
     rest = scaler.transform(X[held_out])
-    Z = np.empty((len(X), fitted.shape[1]), np.result_type(fitted, rest))
+    Z = np.empty((X.shape[0], fitted.shape[1]), np.result_type(fitted, rest))
     Z[used], Z[held_out] = fitted, rest
     return Z
 
@@ -233,16 +355,17 @@ def _seeded(transformer: Any, seed: int) -> Any:
     return copy.set_params(**{name: seed for name, value in states.items() if value is None})
 
 
-def _as_given(target: RegressionTarget | ClassTarget) -> np.ndarray:
+def _as_given(target: Any) -> np.ndarray:
     """The target as the user gave it: labels, or numbers in one dimension if they are one column."""
-    if isinstance(target, ClassTarget):
+    if target.classes is not None:
         return target.labels[target.values]
     return target.values[:, 0] if target.n_columns == 1 else target.values
 
 
 def _check_representable(Z: np.ndarray, dtype: torch.dtype, what: str) -> None:
     """Raise if the networks' numbers cannot hold a value."""
-    largest = np.maximum(Z.max(0), -Z.min(0))
+    low, high = _extremes(Z)
+    largest = np.maximum(high, -low)
     if (largest > torch.finfo(dtype).max).any():
         raise ValueError(
             f"Column {int(np.argmax(largest))} of {what} has values up to {largest.max():.1e}, too large for "
@@ -250,10 +373,23 @@ def _check_representable(Z: np.ndarray, dtype: torch.dtype, what: str) -> None:
         )
 
 
-def _check_reach(Z: np.ndarray, center: Tensor, factor: Tensor, parameter: str) -> None:
+def _extremes(Z: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Lowest and highest value of each column; 0 where all are missing."""
+    if sparse.issparse(Z):
+        return Z.min(0).toarray().ravel(), Z.max(0).toarray().ravel()
+    low, high = Z.min(0), Z.max(0)
+    if not np.isnan(low).any():
+        return low, high
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
+        return np.nan_to_num(np.nanmin(Z, 0)), np.nan_to_num(np.nanmax(Z, 0))
+
+
+def _check_reach(Z: Any, center: np.ndarray, factor: np.ndarray, parameter: str) -> None:
     """Raise if a value lies too far out, for a network that may not have trained on it, for float32."""
-    low, high = torch.from_numpy(Z.min(0)), torch.from_numpy(Z.max(0))
-    reach = (torch.maximum(high - center, center - low) * factor).amax((0, 1)).numpy()
+    low, high = (extreme.astype(float) for extreme in _extremes(Z))
+    with np.errstate(over="ignore", invalid="ignore"):
+        reach = (np.maximum(high - center, center - low) * factor).max(0)
     near = reach < FARTHEST[parameter]
     if not near.all():
         units = "quartile ranges from its median" if parameter == "robust" else "standard deviations from its mean"

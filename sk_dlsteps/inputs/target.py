@@ -46,29 +46,31 @@ class RegressionTarget:
                 f"{self.values.min():g}; use loss='squared_error'."
             )
 
-    def statistics(self, cost: Cost, rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
-        """Centre and scale (K, 1, n_targets) of each network's training targets, float64.
+    def statistics(self, cost: Cost, rows: Sequence[np.ndarray], weight: np.ndarray | None = None) -> dict[str, Tensor]:
+        """Centre and scale (K, 1, n_targets) of each network's training targets, float64, rows counted by `weight`.
 
         The scale of a column that is constant over a network's training rows is 0: that
         network answers with the constant.
         """
         centers, scales = [], []
         for own in rows:
-            values = self.values[own]
-            mean = values.mean(0)
+            values, counts = self.values[own], None if weight is None else weight[own]
+            mean = np.average(values, 0, counts)
             if cost.target_scaling == "scale":
                 centers.append(np.zeros_like(mean))
                 scales.append(np.where(mean > 0, mean, 1.0))
             else:
                 constant = (values == values[0]).all(0)
                 centers.append(np.where(constant, values[0], mean))
-                scales.append(np.where(constant, 0.0, _std(values - mean)))
+                scales.append(np.where(constant, 0.0, _std(values - mean, counts)))
         return {
             "target_center": torch.from_numpy(np.stack(centers)[:, None, :]),
             "target_scale": torch.from_numpy(np.stack(scales)[:, None, :]),
         }
 
-    def output_bias(self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
+    def output_bias(
+        self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
+    ) -> Tensor:
         """Raw output (K, 1, n_targets) that predicts the mean: 0 in the networks' own units."""
         return torch.zeros(len(rows), 1, self.n_columns, dtype=dtype)
 
@@ -94,16 +96,22 @@ class ClassTarget:
             )
         self.task = "binary" if self.n_columns == 2 else "multiclass"
 
+    def count(self, rows: np.ndarray, weight: np.ndarray | None = None) -> np.ndarray:
+        """Rows of each class among some, or the sums of their weights."""
+        return np.bincount(self.values[rows], None if weight is None else weight[rows], self.n_columns)
+
     def check(self, cost: Cost) -> None:
         """Every class cost takes class codes."""
 
-    def statistics(self, cost: Cost, rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
+    def statistics(self, cost: Cost, rows: Sequence[np.ndarray], weight: np.ndarray | None = None) -> dict[str, Tensor]:
         """Class codes need none."""
         return {}
 
-    def output_bias(self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
+    def output_bias(
+        self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
+    ) -> Tensor:
         """Raw output (K, 1, n_outputs) that predicts the classes' shares: their log-odds or log-probabilities."""
-        counts = np.stack([np.bincount(self.values[own], minlength=self.n_columns) for own in rows])
+        counts = np.stack([self.count(own, weight) for own in rows])
         # Half a row more for each class keeps the logarithm of an absent one finite.
         share = np.log((counts + 0.5) / (counts + 0.5).sum(1, keepdims=True))
         if cost.n_outputs(self.n_columns) == 1:
@@ -111,10 +119,10 @@ class ClassTarget:
         return torch.from_numpy(share[:, None, :]).to(dtype)
 
 
-def _std(deviations: np.ndarray) -> np.ndarray:
-    """Root mean square of each column, also where squares would vanish in float64."""
+def _std(deviations: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
+    """Root (weighted) mean square of each column, also where squares would vanish in float64."""
     largest = np.abs(deviations).max(0)
-    return largest * np.sqrt(np.mean((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0))
+    return largest * np.sqrt(np.average((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0, counts))
 
 
 def as_labels(y: np.ndarray) -> np.ndarray:

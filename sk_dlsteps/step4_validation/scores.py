@@ -36,7 +36,14 @@ class Scores:
     record: StepRecord
 
 
-def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target: Any, rows: Any) -> Scores:
+def score_fit(
+    predict: Callable[[np.ndarray], np.ndarray],
+    Z: np.ndarray,
+    target: Any,
+    rows: Any,
+    weight: np.ndarray | None = None,
+    weight_valid: np.ndarray | None = None,
+) -> Scores:
     """Score the networks of a fit.
 
     Parameters
@@ -49,6 +56,8 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
         What was to be predicted.
     rows : Rows
         Who trained and who validated on what.
+    weight, weight_valid : ndarray or None
+        What the rows of the table, and those of `rows.X_valid`, count; None: all the same.
 
     """
     n_rows, n_networks = len(Z), len(rows.train)
@@ -63,15 +72,16 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
         training_errors.append(_masked_mean(errors, trained[chunk]))
         oof.append(_masked_mean(predictions, held_out[chunk]))
     used = trained.any(1)
-    training_score = _score(np.concatenate(training_errors)[used], target.values[used])
+    training_score = _score(np.concatenate(training_errors), target.values, used, weight)
     oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
         predictions = predict(rows.X_valid).mean(1)
-        validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid)
+        every = np.ones(len(predictions), dtype=bool)
+        validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid, every, weight_valid)
         how = f"{len(rows.X_valid)} validation rows"
     elif oof_prediction is not None:
         known = held_out.any(1)
-        validation_score = _score(_errors(oof_prediction[known], target.values[known]), target.values[known])
+        validation_score = _score(_errors(oof_prediction, target.values), target.values, known, weight)
         how = f"{int(known.sum())} rows, each predicted by networks that held it out"
     else:
         return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
@@ -103,14 +113,16 @@ def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
     return (predictions.argmax(-1) != target_values)[..., None].astype(float)
 
 
-def _score(errors: np.ndarray, target_values: np.ndarray) -> float:
-    """R squared averaged over the outputs (NaN for a single row), or accuracy, as scikit-learn's scores."""
-    mean = errors.mean(0)
+def _score(errors: np.ndarray, target_values: np.ndarray, which: Any, weight: np.ndarray | None) -> float:
+    """R squared averaged over the outputs (NaN for a single row), or accuracy, of some rows, as scikit-learn's."""
+    errors, counts = errors[which], None if weight is None else weight[which]
+    mean = np.average(errors, 0, counts)
     if target_values.dtype.kind != "f":
         return float(1 - mean[0])
     if len(errors) < 2:
         return float("nan")
-    variance = target_values.var(0)
+    values = target_values[which]
+    variance = np.average((values - np.average(values, 0, counts)) ** 2, 0, counts)
     constant = np.where(mean > 0, 0.0, 1.0)
     return float(np.mean(np.where(variance > 0, 1 - mean / np.where(variance > 0, variance, 1.0), constant)))
 

@@ -50,7 +50,7 @@ class SmallFleets:
         self.train = [block[:N_TRAIN] for block in blocks]
         self.valid = [block[N_TRAIN:] for block in blocks]
         self.scaler = fit_scaler(self.X)
-        self.Z = self.scaler.transform(self.X)
+        self.Z = self.X
 
     def _target(self, latent: np.ndarray) -> Any:
         if self.task == "binary":
@@ -72,7 +72,8 @@ class SmallFleets:
         networks = list(range(self.n_networks) if networks is None else networks)
         train = [self.train[k] for k in networks]
         seeds = tuple(SEEDS[k] for k in networks)
-        center, factor = network_statistics(self.X, self.scaler, train, self.dtype)
+        statistics = network_statistics(self.X, self.scaler, train)
+        center, factor = (torch.from_numpy(part[:, None, :]).to(self.dtype) for part in statistics)
         stages = {
             "cost": self.cost,
             "input_center": center,

@@ -57,7 +57,7 @@ def test_every_network_sees_its_own_rows_at_most_once_in_an_epoch(n_rows, batch_
     data = fleet_data(rows, batch_size)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(batches, "_CHUNK", chunk)
-        seen = [(x.clone(), y) for x, y, _ in data.epoch(plain_fleet(len(rows)))]
+        seen = [(x.clone(), y) for x, y, *_ in data.epoch(plain_fleet(len(rows)))]
     assert [x.shape[1] for x, _ in seen] == np.diff(data.bounds).tolist()
     x, y = torch.cat([x for x, _ in seen], 1), torch.cat([y for _, y in seen], 1)
     assert torch.equal(x[..., 0].long(), y)
@@ -71,8 +71,8 @@ def test_shuffles_depend_on_the_networks_own_generator_alone():
     together = fleet_data(rows, 20, seeds=[1, 2, 1])
     alone = fleet_data(rows[:1], 20, seeds=[2])
     for _ in range(3):
-        ((_, y, _),) = together.epoch(plain_fleet(3))
-        ((_, own, _),) = alone.epoch(plain_fleet(1))
+        ((_, y, *_),) = together.epoch(plain_fleet(3))
+        ((_, own, *_),) = alone.epoch(plain_fleet(1))
         assert torch.equal(y[1], own[0])
         assert torch.equal(y[0], y[2])
         assert not torch.equal(y[0], y[1])
@@ -90,8 +90,8 @@ def test_a_reordered_fleet_takes_its_rows_and_shuffles_with_it():
     rows = [np.arange(20), np.arange(20, 40)]
     data, untouched = fleet_data(rows, 20), fleet_data(rows, 20)
     data.reorder([1, 0])
-    ((_, y, _),) = data.epoch(plain_fleet(2))
-    ((_, expected, _),) = untouched.epoch(plain_fleet(2))
+    ((_, y, *_),) = data.epoch(plain_fleet(2))
+    ((_, expected, *_),) = untouched.epoch(plain_fleet(2))
     assert torch.equal(y, expected[[1, 0]])
 
 
