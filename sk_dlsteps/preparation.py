@@ -217,12 +217,12 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
     if wanted:
         encoding = data.once(
             None if key is None else ("encoding", *key),
-            lambda: piecewise_linear(scaled.Z, rows.train, scaled.center, scaled.factor, data.weight),
+            lambda: piecewise_linear(scaled.Z, rows.train, *scaled.own, data.weight),
         )
     n_added = 0 if encoding is None else encoding.n_added
     stages = {
-        "input_center": scaled.center,
-        "input_factor": scaled.factor,
+        "input_center": scaled.own.center,
+        "input_factor": scaled.own.factor,
         "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
         "input_encoding": encoding,
     }
@@ -400,6 +400,6 @@ def as_pipeline(prepared: Prepared, net: FleetNet) -> Pipeline:
     """A trained net behind its scaler, whose output it takes from now on."""
     scaled = prepared.inputs.scaled
     if scaled.direct:
-        for buffer, final in (("input_center", scaled.final_center), ("input_factor", scaled.final_factor)):
-            getattr(net.module_, buffer).copy_(final)
+        net.module_.input_center.copy_(scaled.final.center)
+        net.module_.input_factor.copy_(scaled.final.factor)
     return Pipeline([("scaler", scaled.scaler), ("net", net)])

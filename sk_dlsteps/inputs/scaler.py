@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -37,6 +37,18 @@ FARTHEST = {"robust": 1e18, "standard": 1e38}
 MAX_OFFSET = 1e4
 
 
+class Statistics(NamedTuple):
+    """What each network subtracts from its inputs, and what it multiplies them by, (K, 1, n_columns)."""
+
+    center: Tensor
+    factor: Tensor
+
+    @classmethod
+    def of(cls, center: np.ndarray, factor: np.ndarray, dtype: torch.dtype) -> Statistics:
+        """Statistics (K, n_columns) as tensors."""
+        return cls(*(torch.from_numpy(part[:, None, :]).to(dtype) for part in (center, factor)))
+
+
 @dataclass(frozen=True)
 class ScaledInputs:
     """A table as networks are trained on it, and what each network does to it further.
@@ -50,9 +62,9 @@ class ScaledInputs:
         what each network does, and no second table takes up memory.
     n_plain : int
         Its first columns are numbers; codes of categories follow.
-    center, factor : Tensor of shape (K, 1, n_plain)
+    own : Statistics
         What turns `Z` into each network's own inputs.
-    final_center, final_factor : Tensor of shape (K, 1, n_plain)
+    final : Statistics
         What turns the scaler's output into them.
     direct : bool
         Whether `Z` has not gone through the scaler.
@@ -68,10 +80,8 @@ class ScaledInputs:
     scaler: Any
     Z: Any
     n_plain: int
-    center: Tensor
-    factor: Tensor
-    final_center: Tensor
-    final_factor: Tensor
+    own: Statistics
+    final: Statistics
     direct: bool
     clipped: bool
     kind: str
@@ -142,10 +152,10 @@ def scale_inputs(
         evidence = {"columns": n_plain, "transformed columns": Z.shape[1], "scaler": _one_line(parameter)}
         scaler, Z, n_plain = _with_codes(inner, n_plain, X), _beside(Z, X, n_plain), Z.shape[1]
     _check_representable(Z, dtype, "X" if parameter is None else f"the output of `scaler={_one_line(parameter)}`")
-    shape = len(rows), 1, n_plain
+    shape = len(rows), n_plain
     record = StepRecord(2, "input scaling", decision, "chosen by you", evidence)
-    none = torch.zeros(shape, dtype=dtype), torch.ones(shape, dtype=dtype)
-    return ScaledInputs(scaler, Z, n_plain, *none, *none, False, False, kind, (record,))
+    none = Statistics.of(np.zeros(shape), np.ones(shape), dtype)
+    return ScaledInputs(scaler, Z, n_plain, none, none, False, False, kind, (record,))
 
 
 def _by_statistics(
@@ -178,7 +188,6 @@ def _by_statistics(
     final = (center - middle) / scale, factor * scale
     center, factor = (center, factor) if Z is None else final
     _check_reach(plain if Z is None else Z[:, : plain.shape[1]], center, factor, parameter)
-    statistics = (torch.from_numpy(part[:, None, :]).to(dtype) for part in (center, factor, *final))
     kind = "standardised"
     records: tuple[StepRecord, ...] = ()
     if robust:
@@ -186,17 +195,8 @@ def _by_statistics(
         decision = "median 0 and quartile range 1, each network by its own training rows"
         evidence = {"columns": plain.shape[1], "constant columns": int((factor == 0).all(0).sum())}
         records = (StepRecord(2, "input scaling", decision, "chosen by you", evidence),)
-    direct = Z is None
-    return ScaledInputs(
-        scaler,
-        X if direct else Z,
-        plain.shape[1],
-        *statistics,
-        direct=direct,
-        clipped=True,
-        kind=kind,
-        records=records,
-    )
+    table, statistics = (X if Z is None else Z), (Statistics.of(center, factor, dtype), Statistics.of(*final, dtype))
+    return ScaledInputs(scaler, table, plain.shape[1], *statistics, Z is None, True, kind, records)
 
 
 def _holds(X: Any, dtype: torch.dtype) -> bool:
