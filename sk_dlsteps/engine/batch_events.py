@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -10,6 +10,7 @@ from skorch.callbacks import Callback
 from torch import Tensor
 
 from sk_dlsteps.engine.batches import Batch, ValidationData
+from sk_dlsteps.engine.sparse_rows import SparseRows
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.net import FleetNet
@@ -37,7 +38,9 @@ class BatchEvents:
         """Tell of gradients, one network after another: a norm to clip is a single network's."""
         for k, own in enumerate(self.fleet.networks()[: self.fleet.n_active]):
             named = [(name, p) for name, p in own if p.grad is not None]
-            self.net.notify("on_grad_computed", named_parameters=named, X=batch.x[k], y=batch.target[k], training=True)
+            self.net.notify(
+                "on_grad_computed", named_parameters=named, X=_written_out(batch.x)[k], y=batch.target[k], training=True
+            )
 
     def begin_batch(self, batch: Batch) -> None:
         """Tell that a training batch begins."""
@@ -65,7 +68,12 @@ class BatchEvents:
 
     def _rows(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """A fleet's minibatch as one batch of rows, targets in the user's units."""
-        return batch.x.flatten(0, 1), self.fleet.original_target(batch.target).flatten(0, 1)
+        return _written_out(batch.x).flatten(0, 1), self.fleet.original_target(batch.target).flatten(0, 1)
+
+
+def _written_out(x: Any) -> Tensor:
+    """A minibatch's inputs as callbacks know them."""
+    return x.dense() if isinstance(x, SparseRows) else x
 
 
 def _overrides(callback, event: str) -> bool:

@@ -9,11 +9,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from skorch.dataset import Dataset
 from torch import Tensor
 from torch.nn.functional import one_hot
 
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 
 Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]]
 
@@ -64,7 +66,7 @@ class Batch(NamedTuple):
 
     Attributes
     ----------
-    x : Tensor of shape (k, b, n_inputs)
+    x : Tensor or SparseRows of shape (k, b, n_inputs)
         Prepared inputs.
     target : Tensor of shape (k, b) or (k, b, n_targets)
         What is to be learnt.
@@ -76,7 +78,7 @@ class Batch(NamedTuple):
 
     """
 
-    x: Tensor
+    x: Any
     target: Tensor
     sizes: np.ndarray | None = None
     weight: Tensor | None = None
@@ -101,7 +103,7 @@ class FleetData:
 
     Parameters
     ----------
-    X : Tensor of shape (n_rows, n_inputs)
+    X : Tensor or SparseTable of shape (n_rows, n_inputs)
         Scaled inputs on the device.
     y : Tensor of shape (n_rows,) or (n_rows, n_targets)
         Class codes or targets in the user's units.
@@ -120,7 +122,7 @@ class FleetData:
 
     def __init__(
         self,
-        X: Tensor,
+        X: Any,
         y: Tensor,
         rows: Sequence[np.ndarray],
         generators: Sequence[np.random.Generator],
@@ -198,7 +200,7 @@ class FleetData:
         own = self.weight.index_select(0, index.reshape(-1)).view(index.shape)
         return own / self.mean_weight[: len(index), None]
 
-    def _gather(self, index: Tensor, fleet: Fleet) -> tuple[Tensor, Tensor]:
+    def _gather(self, index: Tensor, fleet: Fleet) -> tuple[Any, Tensor]:
         """Inputs and targets of some rows; the inputs are not encoded yet where something is to change them."""
         x, target = gather(self.X, self.y, index)
         prepare = fleet.prepare if self.augmentation is None else fleet.standardise
@@ -209,10 +211,11 @@ class FleetData:
         assert self.augmentation is not None
         x, target = batch.x.clone(), []
         n_outputs = 0 if self.n_classes is None else fleet.cost.n_outputs(self.n_classes)
-        for k, (inputs, values) in enumerate(zip(batch.x, batch.target, strict=True)):
+        n_plain = x.shape[-1] - fleet.n_codes
+        for k, (inputs, values) in enumerate(zip(batch.x[..., :n_plain], batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
             result = self.augmentation(inputs[:size], values[:size], self.noise[k])
-            x[k, :size], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs)
+            x[k, :size, :n_plain], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs)
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
         if len({own.dtype for own in target}) > 1:
             target = [own if own.is_floating_point() else _soft(own, n_outputs, x.dtype) for own in target]
@@ -267,11 +270,12 @@ def _torch_generator(generator: np.random.Generator, device: torch.device) -> to
     return torch.Generator(device).manual_seed(int(child.integers(2**62)))
 
 
-def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def to_tensors(X: Any, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -> tuple[Any, Tensor]:
     """Rows and targets on the fleet's device: class codes as integers, values in float64 where there is such."""
     device = fleet.input_center.device
     target_dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
-    return as_tensor(X).to(device, dtype), as_tensor(y).to(device, target_dtype)
+    x = SparseTable(as_csr(X), dtype, device) if sparse.issparse(X) else as_tensor(X).to(device, dtype)
+    return x, as_tensor(y).to(device, target_dtype)
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -285,10 +289,11 @@ def as_tensor(values: np.ndarray) -> Tensor:
         return torch.from_numpy(values)
 
 
-def gather(X: Tensor, y: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+def gather(X: Any, y: Tensor, index: Tensor) -> tuple[Any, Tensor]:
     """Inputs and targets of the rows `index` (k, m), one line per network."""
     flat = index.reshape(-1)
-    return X.index_select(0, flat).view(*index.shape, -1), y.index_select(0, flat).view(*index.shape, *y.shape[1:])
+    x = X.rows(index) if isinstance(X, SparseTable) else X.index_select(0, flat).view(*index.shape, -1)
+    return x, y.index_select(0, flat).view(*index.shape, *y.shape[1:])
 
 
 class ValidationData:
@@ -311,7 +316,7 @@ class ValidationData:
     """
 
     def __init__(
-        self, X: Tensor, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet, weight: Tensor | None = None
+        self, X: Any, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet, weight: Tensor | None = None
     ) -> None:
         self.X, self.y = X, y
         self.sizes = [len(r) for r in rows]
@@ -326,7 +331,7 @@ class ValidationData:
         self.n_together = max(1, _KEPT // (len(rows) * fleet.widths[0]))
         self.kept = list(self._chunks(fleet)) if longest <= self.n_together else None
 
-    def _chunks(self, fleet: Fleet) -> Iterator[tuple[Tensor, Tensor]]:
+    def _chunks(self, fleet: Fleet) -> Iterator[tuple[Any, Tensor]]:
         """Prepared inputs and targets, a bounded number of rows at a time."""
         for index in self.index[: fleet.n_active].split(self.n_together, dim=1):
             x, target = gather(self.X, self.y, index)

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
+from sk_dlsteps.engine.sparse_rows import SparseRows
 
 
 class Fleet(nn.Module):
@@ -34,6 +35,10 @@ class Fleet(nn.Module):
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
     input_encoding : PiecewiseLinear or None
         Columns that are added to the prepared inputs.
+    n_codes : int
+        Last columns of the table, codes of categories, which are left as they are.
+    fills_gaps : bool
+        Whether training rows may hold NaN, which becomes the network's own centre.
 
     """
 
@@ -53,11 +58,14 @@ class Fleet(nn.Module):
         target_scale: Tensor | None = None,
         input_clip: float | None = None,
         input_encoding: PiecewiseLinear | None = None,
+        n_codes: int = 0,
+        fills_gaps: bool = False,
     ) -> None:
         super().__init__()
         self.cost = cost
         self.input_clip = input_clip
         self.input_encoding = input_encoding
+        self.n_codes, self.fills_gaps = n_codes, fills_gaps
         self.register_buffer("input_center", input_center)
         self.register_buffer("input_factor", input_factor)
         self.register_buffer("target_center", target_center)
@@ -76,27 +84,42 @@ class Fleet(nn.Module):
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
         n_added = 0 if self.input_encoding is None else self.input_encoding.n_added
-        return [self.input_center.shape[-1] + n_added]
+        return [self.input_center.shape[-1] + n_added + self.n_codes]
 
     @property
     def flops_per_row(self) -> float:
         """Floating-point operations to predict a row by all networks; infinite if unknown."""
         return math.inf
 
-    def prepare(self, x: Tensor) -> Tensor:
+    def prepare(self, x: Any) -> Any:
         """Inputs as each network sees them, (k, rows, n_inputs), from rows for all active ones or for the first k."""
         return self.encode(self.standardise(x))
 
-    def standardise(self, x: Tensor) -> Tensor:
-        """Inputs with each network's own centre and scale, the first stage of `prepare`."""
-        return (x - self._first(self.input_center, x)).mul_(self._first(self.input_factor, x))
+    def standardise(self, x: Any, fill: bool | None = None) -> Any:
+        """Inputs with each network's own centre and scale, gaps filled: the first stage of `prepare`."""
+        if isinstance(x, SparseRows):
+            return x.scaled(self.input_factor)
+        plain, codes = self._parts(x)
+        out = (plain - self._first(self.input_center, x)).mul_(self._first(self.input_factor, x))
+        if self.fills_gaps if fill is None else fill:
+            out.nan_to_num_(nan=0.0)
+        return out if codes is None else torch.cat([out, codes.expand(len(out), -1, -1)], -1)
 
-    def encode(self, x: Tensor) -> Tensor:
+    def _parts(self, x: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Numbers and, if there are any, codes."""
+        n = x.shape[-1] - self.n_codes
+        return (x[..., :n], x[..., n:]) if self.n_codes else (x, None)
+
+    def encode(self, x: Any) -> Any:
         """Standardised inputs, which are overwritten, clipped and with their ramps: the second stage of `prepare`."""
+        if isinstance(x, SparseRows):
+            return x.clipped(self.input_clip)
+        x, codes = self._parts(x)
         ramps = None if self.input_encoding is None else self.input_encoding(x)
         if self.input_clip is not None:
             x.mul_(torch.addcmul(x.new_ones(()), x, x, value=self.input_clip**-2).rsqrt_())
-        return x if ramps is None else torch.cat([x, ramps], -1)
+        parts = [part for part in (x, ramps, codes) if part is not None]
+        return x if len(parts) == 1 else torch.cat(parts, -1)
 
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:
         """Targets as each of the first k networks learns them, from (k, rows, ...) in the user's units."""
@@ -116,16 +139,18 @@ class Fleet(nn.Module):
         """Raw outputs (K, rows, n_outputs) through the link, in the target's units."""
         return self.original_target(self.cost.link(raw))
 
-    def forward(self, x: Tensor) -> Tensor:
+    def forward(self, x: Any) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""
-        return self.predictions(self.raw(self.prepare(x))).transpose(0, 1)
+        # What was there in every training row may be missing now.
+        fill = not isinstance(x, SparseRows) and bool(x.isnan().any())
+        return self.predictions(self.raw(self.encode(self.standardise(x, fill)))).transpose(0, 1)
 
-    def raw(self, x: Tensor) -> Tensor:
+    def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def gradients(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
@@ -137,7 +162,7 @@ class Fleet(nn.Module):
         """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
-    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+    def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each layer's gradient (n_layers, k), and each network's share of dead units, if known."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
+from scipy import sparse
 from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, count_batches, to_tensors
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 class Table(NamedTuple):
     """The rows of one net: inputs, targets in the user's units, and who trains and validates on what."""
 
-    X: np.ndarray
+    X: Any
     y: np.ndarray
     rows: Rows
 
@@ -77,13 +78,13 @@ def gather_tables(
     )
 
 
-def stacked_weights(tables: Sequence[Table], like: Tensor) -> Tensor | None:
+def stacked_weights(tables: Sequence[Table], like: Any) -> Tensor | None:
     """What the rows of the stack of all tables count; None if no table has weights."""
     if all(table.rows.weight is None for table in tables):
         return None
     distinct = {table.key: table for table in tables}.values()
-    weights = [np.ones(len(t.X)) if t.rows.weight is None else t.rows.weight for t in distinct]
-    return torch.from_numpy(np.concatenate(weights)).to(like)
+    weights = [np.ones(t.X.shape[0]) if t.rows.weight is None else t.rows.weight for t in distinct]
+    return torch.from_numpy(np.concatenate(weights)).to(like.device, like.dtype)
 
 
 def moved(rows: Sequence[Sequence[np.ndarray]], tables: Sequence[Table]) -> list[np.ndarray]:
@@ -99,18 +100,23 @@ def _starts(tables: Sequence[Table]) -> dict[tuple[int, ...], int]:
     for table in tables:
         if table.key not in starts:
             starts[table.key] = end
-            end += len(table.X)
+            end += table.X.shape[0]
     return starts
 
 
-def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple[Any, Tensor]:
     """Inputs and targets of all tables, one below the other."""
     distinct = list({table.key: table for table in tables}.values())
     if len(distinct) == 1:
         (table,) = distinct
         return to_tensors(table.X, table.y, fleet, dtype)
+    if sparse.issparse(distinct[0].X):
+        X, y = (
+            stack([getattr(t, name) for t in distinct]) for name, stack in (("X", sparse.vstack), ("y", np.concatenate))
+        )
+        return to_tensors(X, y, fleet, dtype)
     # Filled table by table: to join finished parts would take twice the memory.
-    n_rows = sum(len(table.X) for table in distinct)
+    n_rows = sum(table.X.shape[0] for table in distinct)
     x = y = torch.empty(0)
     start = 0
     for table in distinct:

@@ -14,16 +14,14 @@ from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
-_STATISTICS = ("input_center", "input_factor", "target_center", "target_scale")
-
 
 def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
     """One fleet of all networks, in order, each with a copy of its parameters.
 
     The fleets have the same depth of one hidden layer or more, and the same activation, cost, clip and
-    numbers of columns and outputs; either all or none normalise batches. Narrower networks are filled up with
-    units of zero weights, whose gradients are zero too, and networks of fewer ramps with
-    ramps of height zero: each goes on to compute what it would compute alone.
+    numbers of columns, outputs and sizes of embeddings; either all or none normalise batches.
+    Narrower networks are filled up with units of zero weights, whose gradients are zero too, and
+    networks of fewer ramps with ramps of height zero: each goes on to compute what it would compute alone.
     """
     first, encoding = fleets[0], _merged_encoding(fleets)
     deeper = (_stack([f.weights[i].data for f in fleets]) for i in range(1, len(first.weights)))
@@ -34,10 +32,15 @@ def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
         dropout=_merged_dropout(fleets),
         norms=[_merged_norm([f.batch_norms[i] for f in fleets]) for i in range(len(first.norms))],
         units=np.concatenate([f.units for f in fleets], 1),
+        embeddings=_merged_embeddings(fleets),
+        fills_gaps=any(f.fills_gaps for f in fleets),
         cost=first.cost,
         input_clip=first.input_clip,
         input_encoding=encoding,
-        **{name: _joined([getattr(f, name) for f in fleets]) for name in _STATISTICS},
+        input_center=torch.cat([f.input_center for f in fleets]),
+        input_factor=torch.cat([f.input_factor for f in fleets]),
+        target_center=_joined([f.target_center for f in fleets]),
+        target_scale=_joined([f.target_scale for f in fleets]),
     )
 
 
@@ -72,6 +75,12 @@ def _joined(tensors: Iterable[Tensor | None]) -> Tensor | None:
     """Per-network tensors of several fleets; None if they have none."""
     there = [t for t in tensors if t is not None]
     return torch.cat(there) if there else None
+
+
+def _merged_embeddings(fleets: Sequence[MLPFleet]) -> list[Tensor]:
+    """Everybody's vectors, those of columns with fewer levels filled up."""
+    stacks = [f.embeddings.stacks for f in fleets if f.embeddings is not None]
+    return [_stack([table.data for table in column]) for column in zip(*stacks, strict=True)]
 
 
 def _merged_norm(norms: Sequence[BatchNorm]) -> BatchNorm:
@@ -118,21 +127,24 @@ def _ramps(encoding: PiecewiseLinear) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
 
 def _input_places(fleet: MLPFleet, encoding: PiecewiseLinear | None) -> Tensor:
-    """Which inputs of all with this common encoding are the fleet's, in its order: the columns, then its ramps."""
+    """Which inputs of all with this common encoding are the fleet's: the columns, its ramps, then its embeddings."""
     n_columns = fleet.input_center.shape[-1]
+    n_vectors = 0 if fleet.embeddings is None else fleet.embeddings.n_added
     columns = torch.arange(n_columns)
+    vectors = torch.arange(n_vectors) + n_columns + (0 if encoding is None else encoding.n_added)
     if fleet.input_encoding is None or encoding is None:
-        return columns
+        return torch.cat([columns, vectors])
     n_all, n_own = encoding.slope.shape[3], fleet.input_encoding.slope.shape[3]
     at = torch.searchsorted(encoding.columns, fleet.input_encoding.columns).cpu()
     ramps = n_columns + at[:, None] * n_all + torch.arange(n_own)
-    return torch.cat([columns, ramps.flatten()])
+    return torch.cat([columns, ramps.flatten(), vectors])
 
 
 def _first_layer(fleets: Sequence[MLPFleet], encoding: PiecewiseLinear | None) -> Tensor:
     """First layers (K, n_inputs, units) with each network's weights where the common encoding has its inputs."""
     n_added = 0 if encoding is None else encoding.n_added
-    n_inputs = fleets[0].input_center.shape[-1] + n_added
+    n_vectors = 0 if fleets[0].embeddings is None else fleets[0].embeddings.n_added
+    n_inputs = fleets[0].input_center.shape[-1] + n_added + n_vectors
     placed = []
     for fleet in fleets:
         weight = fleet.weights[0].data

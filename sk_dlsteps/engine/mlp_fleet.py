@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from sk_dlsteps.engine.batch_norm import BatchNorm, Normalised
 from sk_dlsteps.engine.dropout import Dropout
+from sk_dlsteps.engine.embedding import Embeddings
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.sparse_rows import SparseRows
 
 _ACTIVATIONS = {
     "relu": torch.relu_,
@@ -31,6 +33,7 @@ class _Views(NamedTuple):
     gradients: list[_Pair]
     norms: list[BatchNorm]
     norm_gradients: list[_Pair]
+    embeddings: list[Tensor]
     state: list[Tensor]
 
 
@@ -42,6 +45,24 @@ class _Seen(NamedTuple):
     out: Tensor
     normalised: Normalised | None
     mask: Tensor | None
+
+
+def _is_matrix(name: str) -> bool:
+    """Whether a stack holds a matrix for each network, which decays, and not a vector."""
+    return name.startswith(("weights", "embeddings"))
+
+
+def _sums(x: Any, weight: Tensor, bias: Tensor) -> Tensor:
+    """What a layer's units sum up."""
+    return x.product(weight) + bias if isinstance(x, SparseRows) else torch.baddbmm(bias, x, weight)
+
+
+def _set_gradient(x: Any, delta: Tensor, out: Tensor) -> None:
+    """Set the gradient of a layer's weights, given its inputs and the derivative by its sums."""
+    if isinstance(x, SparseRows):
+        x.transposed_product(delta, out)
+    else:
+        torch.bmm(x.mT, delta, out=out)
 
 
 class MLPFleet(Fleet):
@@ -63,6 +84,8 @@ class MLPFleet(Fleet):
     units : int array of shape (n_hidden_layers, K) or None
         Units that each network really has, where its weights are filled up with zeros
         to the widest; None: all.
+    embeddings : sequence of Tensor of shape (K, n_levels, size)
+        Vectors of each column of codes.
     **stages
         The other parameters of `Fleet`.
 
@@ -77,9 +100,11 @@ class MLPFleet(Fleet):
         dropout: Dropout | None = None,
         norms: Sequence[BatchNorm] = (),
         units: np.ndarray | None = None,
+        embeddings: Sequence[Tensor] = (),
         **stages,
     ) -> None:
-        super().__init__(**stages)
+        super().__init__(n_codes=len(embeddings), **stages)
+        self.embeddings = Embeddings(embeddings) if len(embeddings) else None
         self.weights = nn.ParameterList(nn.Parameter(w) for w in weights)
         self.biases = nn.ParameterList(nn.Parameter(b) for b in biases)
         self.norms = nn.ModuleList(norms)
@@ -90,17 +115,18 @@ class MLPFleet(Fleet):
         self._kept: dict[str, list[Tensor]] = {}
         self._views: dict[int, _Views] = {}
 
-    def raw(self, x: Tensor) -> Tensor:
+    def raw(self, x: Any) -> Tensor:
         """Raw outputs (k, rows, n_outputs) for prepared inputs (k, rows, n_inputs) of the first k networks."""
         *hidden, (weight, bias) = self._layers(len(x), x.dtype)
         act = _ACTIVATIONS[self.activation]
+        x = self._embedded(x)
         for layer, (w, b) in enumerate(hidden):
-            z = torch.baddbmm(b, x, w)
+            z = _sums(x, w, b)
             x = act(self.batch_norms[layer].averaged(z) if self.norms else z)
         return torch.baddbmm(bias, x, weight.mT)
 
     def gradients(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
@@ -109,7 +135,7 @@ class MLPFleet(Fleet):
         losses, raw, _ = self._there_and_back(x, target, sizes, weight, learn=True)
         return losses, raw
 
-    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+    def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each layer's gradient (n_layers, k), and each network's share of units that no row activates."""
         _, _, seen = self._there_and_back(x, target, sizes, None, learn=False)
         k = len(x)
@@ -121,14 +147,15 @@ class MLPFleet(Fleet):
         return norms, 1 - alive.sum(0) / units.sum(0)
 
     def _there_and_back(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None, weight: Tensor | None, learn: bool
+        self, x: Any, target: Tensor, sizes: np.ndarray | None, weight: Tensor | None, learn: bool
     ) -> tuple[Tensor, Tensor, list[_Seen]]:
         """Losses, raw outputs and what the hidden layers saw; gradients are set. Only learning draws masks."""
         views = self._training_views(x.shape[0])
         share = self._share(x, sizes)
-        seen = self._forward(x, views, share, sizes, learn)
+        inputs = self._embedded(x)
+        seen = self._forward(inputs, views, share, sizes, learn)
         last, bias = views.layers[-1]
-        raw = torch.baddbmm(bias, seen[-1].out if seen else x, last.mT)
+        raw = torch.baddbmm(bias, seen[-1].out if seen else inputs, last.mT)
         losses, delta = self.cost.value_and_gradient(raw, target)
         delta *= share
         if isinstance(share, Tensor):
@@ -136,10 +163,17 @@ class MLPFleet(Fleet):
         if weight is not None:
             losses = losses * weight
             delta *= weight.unsqueeze(-1)
-        self._backward(x, delta, seen, views, share)
+        delta = self._backward(inputs, delta, seen, views, share)
+        if self.embeddings is not None:
+            codes_on = inputs.shape[-1] - self.embeddings.n_added
+            self.embeddings.gradients(x, torch.bmm(delta, views.layers[0][0][:, codes_on:].mT), views.embeddings)
         return losses, raw, seen
 
-    def _share(self, x: Tensor, sizes: np.ndarray | None) -> Tensor | float:
+    def _embedded(self, x: Any) -> Any:
+        """Prepared inputs with vectors in the place of codes."""
+        return x if self.embeddings is None else self.embeddings(x)
+
+    def _share(self, x: Any, sizes: np.ndarray | None) -> Tensor | float:
         """What each row counts: 1 / rows, or (k, b, 1) with zeros for those that fill up."""
         if sizes is None:
             return 1 / x.shape[1]
@@ -148,13 +182,13 @@ class MLPFleet(Fleet):
         return there.to(x.dtype) / rows
 
     def _forward(
-        self, x: Tensor, views: _Views, share: Tensor | float, sizes: np.ndarray | None, learn: bool
+        self, x: Any, views: _Views, share: Tensor | float, sizes: np.ndarray | None, learn: bool
     ) -> list[_Seen]:
         """What every hidden layer sees of minibatches."""
         act = _ACTIVATIONS[self.activation]
         seen: list[_Seen] = []
         for layer, (w, b) in enumerate(views.layers[:-1]):
-            z, normalised, mask = torch.baddbmm(b, x, w), None, None
+            z, normalised, mask = _sums(x, w, b), None, None
             if views.norms:
                 n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x).view(-1, 1, 1)
                 z, normalised = views.norms[layer].by_batch(z, share, n_rows, learn)
@@ -165,8 +199,8 @@ class MLPFleet(Fleet):
             seen.append(_Seen(z, a, x, normalised, mask))
         return seen
 
-    def _backward(self, x: Tensor, delta: Tensor, seen: list[_Seen], views: _Views, share: Tensor | float) -> None:
-        """Set the gradients, given the derivative of the loss by the raw outputs."""
+    def _backward(self, x: Any, delta: Tensor, seen: list[_Seen], views: _Views, share: Tensor | float) -> Tensor:
+        """Set the layers' gradients, given the derivative by the raw outputs; return that by the first layer's sums."""
         grad_weight, grad_bias = views.gradients[-1]
         torch.bmm(delta.mT, seen[-1].out if seen else x, out=grad_weight)
         torch.sum(delta, 1, keepdim=True, out=grad_bias)
@@ -180,7 +214,7 @@ class MLPFleet(Fleet):
             if normalised is not None:
                 delta = views.norms[layer].gradients(delta, normalised, share, views.norm_gradients[layer])
             grad_weight, grad_bias = views.gradients[layer]
-            torch.bmm((seen[layer - 1].out if layer else x).mT, delta, out=grad_weight)
+            _set_gradient(seen[layer - 1].out if layer else x, delta, grad_weight)
             if normalised is None:
                 torch.sum(delta, 1, keepdim=True, out=grad_bias)
             else:
@@ -188,6 +222,7 @@ class MLPFleet(Fleet):
                 grad_bias.zero_()
             if layer:
                 delta = torch.bmm(delta, views.layers[layer][0].mT)
+        return delta
 
     def train(self, mode: bool = True) -> MLPFleet:
         """Note what is going on, which no part of the fleet asks."""
@@ -213,7 +248,7 @@ class MLPFleet(Fleet):
         for k in range(self.n_networks):
             own = []
             for name, stack in self.named_stacks():
-                shape = stack.shape[1:] if name.startswith("weights") else stack.shape[-1:]
+                shape = stack.shape[1:] if _is_matrix(name) else stack.shape[-1:]
                 parameter = nn.Parameter(stack.data[k].view(shape))
                 parameter.grad = self._gradient(stack)[k].view(shape)
                 own.append((name, parameter))
@@ -223,7 +258,8 @@ class MLPFleet(Fleet):
     @property
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
-        return [*super().widths, *(b.shape[-1] for b in self.biases)]
+        n_vectors = 0 if self.embeddings is None else self.embeddings.n_added - self.embeddings.n_columns
+        return [super().widths[0] + n_vectors, *(b.shape[-1] for b in self.biases)]
 
     @property
     def flops_per_row(self) -> float:
@@ -243,10 +279,13 @@ class MLPFleet(Fleet):
         for layer, norm in enumerate(self.batch_norms):
             yield f"norms.{layer}.gain", norm.gain
             yield f"norms.{layer}.shift", norm.shift
+        if self.embeddings is not None:
+            for column, table in enumerate(self.embeddings.stacks):
+                yield f"embeddings.{column}", table
 
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters that weight decay spares."""
-        return [stack for name, stack in self.named_stacks() if not name.startswith("weights")]
+        return [stack for name, stack in self.named_stacks() if not _is_matrix(name)]
 
     def reorder(self, order: Sequence[int], n_active: int) -> None:
         """Put the networks into another order; only the first `n_active` are trained on."""
@@ -312,6 +351,7 @@ class MLPFleet(Fleet):
                 [(self._gradient(w)[:k], self._gradient(b)[:k]) for w, b in pairs],
                 self.batch_norms,
                 [(self._gradient(norm.gain)[:k], self._gradient(norm.shift)[:k]) for norm in self.batch_norms],
+                [self._gradient(t)[:k] for t in (self.embeddings.stacks if self.embeddings is not None else ())],
                 [tensor[:k] for tensor in self.state_tensors()],
             )
         return self._views[k]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor, nn
 
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.randomness import borrowed_generators
+from sk_dlsteps.engine.sparse_rows import SparseRows
 
 
 class ModuleFleet(Fleet):
@@ -39,16 +41,18 @@ class ModuleFleet(Fleet):
         """The dtype of the user's modules."""
         return self.input_center.dtype
 
-    def raw(self, x: Tensor) -> Tensor:
+    def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
+        x = x.dense() if isinstance(x, SparseRows) else x
         return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
 
     def gradients(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to each active network's mean gradient; return losses (k, rows) and raw outputs."""
         assert sizes is None, "a user's modules are trained on minibatches of one size"
         losses, raws = [], []
+        x = x.dense() if isinstance(x, SparseRows) else x
         self.zero_grad(set_to_none=False)
         for k, module in self._trained():
             with torch.enable_grad(), self._own_randomness(k, x.device):
@@ -68,7 +72,7 @@ class ModuleFleet(Fleet):
             if max_norm is not None and math.isfinite(max_norm[network]):
                 nn.utils.clip_grad_norm_(parameters, float(max_norm[network]))
 
-    def signals(self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
+    def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each weight's gradient in the last step; what a unit is, a user's module does not tell."""
         none = torch.zeros(())
         norms = [

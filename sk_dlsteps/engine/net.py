@@ -8,14 +8,16 @@ from typing import Any
 
 import numpy as np
 import torch
+from scipy import sparse
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 
-from sk_dlsteps.engine.batches import Augmentation, Rows
+from sk_dlsteps.engine.batches import Augmentation, Rows, as_tensor
 from sk_dlsteps.engine.device import choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
+from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 from sk_dlsteps.engine.training import Training
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -162,7 +164,7 @@ class FleetNet(NeuralNet):
 
     def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
         """Train for at most `epochs` epochs; each network ends in its best state."""
-        rows = rows or Rows([np.arange(len(X))] * self.module_.n_networks)
+        rows = rows or Rows([np.arange(X.shape[0])] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
         Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs]).run()
@@ -184,15 +186,23 @@ class FleetNet(NeuralNet):
         """
         self.check_is_fitted()
         fleet, was_training = self.module_, self.module_.training
-        x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
-        n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
-        for start in range(0, max(1, len(x)), n_chunk):
-            rows = x[start : start + n_chunk]
+        widths = fleet.widths[1:] if sparse.issparse(X) else fleet.widths
+        n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(widths, default=1)))
+        for start in range(0, max(1, X.shape[0]), n_chunk):
+            rows = X[start : start + n_chunk]
             fleet.train(training)
-            with torch.no_grad(), threads(choose_threads(len(rows) * fleet.flops_per_row)):
-                predictions = fleet(rows).to(device)
+            with torch.no_grad(), threads(choose_threads(rows.shape[0] * fleet.flops_per_row)):
+                predictions = fleet(self._on_device(rows)).to(device)
             fleet.train(was_training)
             yield predictions
+
+    def _on_device(self, X: Any) -> Any:
+        """Rows to predict, for every network."""
+        fleet = self.module_
+        if not sparse.issparse(X):
+            return as_tensor(X).to(self.device, fleet.prediction_dtype)
+        table = SparseTable(as_csr(X), fleet.prediction_dtype, self.device)
+        return table.rows(torch.arange(len(table), device=self.device).expand(fleet.n_networks, -1))
 
     def network_predictions(self, X) -> np.ndarray:
         """Predictions of every network, shape (rows, K, n_predictions)."""

@@ -106,7 +106,9 @@ class Training:
             x, targets, weight = self.data.X, self.data.y, self.data.weight
             if rows.X_valid is not None and rows.y_valid is not None:
                 x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, self.net.dtype)
-                weight = None if rows.weight_valid is None else torch.from_numpy(rows.weight_valid).to(x)
+                weight = (
+                    None if rows.weight_valid is None else torch.from_numpy(rows.weight_valid).to(x.device, x.dtype)
+                )
             valid = moved([table.rows.valid or [] for table in tables], tables)
             self.validation = ValidationData(x, targets, valid, self.fleet, weight)
 
