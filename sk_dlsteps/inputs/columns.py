@@ -133,7 +133,7 @@ def find_categorical(X: Any, categorical_features: Any = "from_dtype") -> np.nda
     declared = _declared(categorical_features, X.shape[1], names)
     if names is None:
         mask = np.zeros(X.shape[1], dtype=bool) if declared is None else declared
-        for i in np.flatnonzero(mask) if X.dtype.kind == "O" else ():
+        for i in np.flatnonzero(mask).tolist() if X.dtype.kind == "O" else ():
             _check_usable(kind_of(X[:, i]), X[:, i], label_of(X, i))
         return mask
     found = [_is_categorical(X, i, None if declared is None else bool(declared[i])) for i in range(len(names))]

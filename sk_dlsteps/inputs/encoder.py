@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,14 +12,11 @@ from sklearn.utils import Tags, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, is_frame, label_of
-from sk_dlsteps.inputs.values import as_levels, as_numbers, is_small, kind_of_values
+from sk_dlsteps.inputs.levels import Levels
+from sk_dlsteps.inputs.values import as_numbers, is_small
 
 # A category of at most so many levels becomes as many columns, one of more levels a column of codes.
 ONE_HOT_LEVELS = 16
-# A level of fewer rows is pooled with other such levels; in small tables one of fewer than a 50th of the rows.
-MIN_LEVEL_ROWS, MIN_LEVEL_SHARE = 5, 50
-# Levels that are kept at most; the others are pooled.
-MAX_LEVELS = 4096
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -93,7 +89,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         mask = np.zeros(self.n_features_in_, bool) if self.categorical is None else np.asarray(self.categorical, bool)
         if mask.shape != (self.n_features_in_,):
             raise ValueError(f"`categorical` has the shape {mask.shape}, but X has {self.n_features_in_} columns.")
-        numbers, self.means_, missing = np.flatnonzero(~mask), np.zeros((~mask).sum()), []
+        numbers, missing = np.flatnonzero(~mask).tolist(), []
+        self.means_ = np.zeros(len(numbers))
         for j, values in enumerate(self._numbers(X, numbers)):
             absent = np.isnan(values)
             n_present = len(values) - np.count_nonzero(absent)
@@ -101,7 +98,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 self.means_[j] = _mean(values if n_present == len(values) else values[~absent])
             if 0 < n_present < len(values):
                 missing.append(j)
-        levels = {int(i): Levels.fit(column_at(X, i), label_of(X, i)) for i in np.flatnonzero(mask)}
+        levels = {i: Levels.fit(column_at(X, i), label_of(X, i)) for i in np.flatnonzero(mask).tolist()}
         self._numbers_at, self._missing_at = numbers, missing
         self._one_hot = {i: own for i, own in levels.items() if own.n_codes - 1 <= ONE_HOT_LEVELS}
         self._embedded = {i: own for i, own in levels.items() if i not in self._one_hot}
@@ -183,7 +180,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
             raise ValueError("input_features is not equal to feature_names_in_")
         if len(given) != self.n_features_in_:
             raise ValueError(
-                f"input_features should have length equal to number of features ({self.n_features_in_}), got {len(given)}"
+                f"input_features should have length equal to number of features ({self.n_features_in_}), "
+                f"got {len(given)}"
             )
         return [str(name) for name in given]
 
@@ -196,10 +194,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         validate_data(self, X, reset=reset, skip_check_array=True)
         return X
 
-    def _numbers(self, X: Any, at: np.ndarray, dtype: type | None = None) -> Iterator[np.ndarray]:
+    def _numbers(self, X: Any, at: list[int], dtype: type | None = None) -> Iterator[np.ndarray]:
         """The columns of numbers, by default in the smallest float that holds them."""
         for i in at:
-            column = column_at(X, i)
+            # Of a wide array, a copy of the column is far quicker to read several times.
+            column = column_at(X, i) if is_frame(X) else np.ascontiguousarray(X[:, i])
             yield as_numbers(column, label_of(X, i), dtype or (np.float32 if is_small(column) else np.float64))
 
     def _write_levels(self, X: Any, Z: np.ndarray, at: int) -> None:
@@ -223,75 +222,10 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         return tags
 
 
-@dataclass(frozen=True)
-class Levels:
-    """The levels of a category and their codes.
-
-    Attributes
-    ----------
-    code_of : dict
-        Code of each level of the rows of `fit`, from 1; rare levels share one.
-    missing : int
-        Code of a missing value, 0 if none was seen.
-    n_codes : int
-        Number of codes, with 0 for what was not seen.
-    names : tuple of str
-        Name of each code from 1 on.
-    text : bool
-        Whether levels are text.
-
-    """
-
-    code_of: dict[Any, int]
-    missing: int
-    n_codes: int
-    names: tuple[str, ...]
-    text: bool
-
-    @classmethod
-    def fit(cls, column: Any, label: str) -> Levels:
-        """The levels of a column, in their order; those pooled and then the missing value come last."""
-        codes, found = as_levels(column, label)
-        rows = np.bincount(codes + 1, minlength=len(found) + 1)
-        row_count = {level: int(n) for level, n in zip(found, rows[1:], strict=True) if n}
-        levels = _in_order(row_count)
-        enough = min(MIN_LEVEL_ROWS, len(codes) // MIN_LEVEL_SHARE)
-        frequent = [level for level in levels if row_count[level] >= enough]
-        kept = set(sorted(frequent, key=lambda level: -row_count[level])[:MAX_LEVELS])
-        names = [level for level in levels if level in kept]
-        pooled = len(names) + 1
-        code_of = {level: code for code, level in enumerate(names, start=1)}
-        code_of = {level: code_of.get(level, pooled) for level in levels}
-        names += ["infrequent_sklearn"] * (len(kept) < len(levels))
-        names += ["nan"] * bool(rows[0])
-        missing = len(names) if rows[0] else 0
-        text = kind_of_values(levels) == "text"
-        return cls(code_of, missing, len(names) + 1, tuple(map(str, names)), text)
-
-    def codes(self, column: Any, label: str) -> np.ndarray:
-        """Code of each row."""
-        codes, found = as_levels(column, label)
-        table = np.array([*(self.code_of.get(level, 0) for level in found), self.missing])
-        if found and self.code_of and self.text != (kind_of_values(found) == "text"):
-            kinds = ("text", "other values") if self.text else ("no text", "text")
-            raise ValueError(
-                f"{label} of X had {kinds[0]} in fit and has {kinds[1]} now, such as {found[0]!r}; make them alike."
-            )
-        return table[codes]
-
-
 def _mean(values: np.ndarray) -> float:
     """Mean in double precision; infinite if their sum is."""
     with np.errstate(over="ignore"):
         return float(values.mean(dtype=np.float64))
-
-
-def _in_order(levels: Any) -> list[Any]:
-    """Levels by their own order, or by their text if they have none."""
-    try:
-        return sorted(levels)
-    except TypeError:
-        return sorted(levels, key=str)
 
 
 def _made_different(names: list[str]) -> list[str]:
