@@ -169,36 +169,36 @@ def _declared(categorical_features: Any, n: int, names: list[Any] | None) -> np.
             '`categorical_features` must be "from_dtype", None or an array-like of bool, int or str, got '
             f"{categorical_features!r}; write a single name as [{categorical_features!r}]."
         )
-    given = np.asarray(categorical_features).ravel()
-    if given.dtype.kind == "b":
+    given = np.asarray(categorical_features, dtype=object).ravel().tolist()
+    kind = kind_of_values(given)
+    if kind == "bool":
         if len(given) != n:
             raise ValueError(f"`categorical_features` is a mask of {len(given)} values, but X has {n} columns.")
-        return given.copy()
-    mask = np.zeros(n, dtype=bool)
-    places = _places(given, categorical_features, n, names)
-    mask[places] = True
-    return mask
-
-
-def _places(given: np.ndarray, categorical_features: Any, n: int, names: list[Any] | None) -> list[int]:
-    """Places of the columns that are given by place or by name."""
-    kind = kind_of_values(given.tolist())
+        return np.array(given, dtype=bool)
     if kind == "text":
-        if names is None:
-            raise ValueError(
-                f"`categorical_features` has names, got {categorical_features!r}, but the columns of X have none; "
-                "give their places, or make X a DataFrame."
-            )
-        return [_place_of(name, names) for name in given.tolist()]
-    whole = kind == "number" and all(isinstance(i, int | np.integer) for i in given.tolist())
-    if len(given) and not whole:
+        places = _places_of(given, names)
+    elif all(type(i) is int or isinstance(i, np.integer) for i in given):
+        places = given
+    else:
         raise ValueError(
             f"`categorical_features` must be an array-like of bool, int or str, got {categorical_features!r}."
         )
-    for i in given.tolist():
+    mask = np.zeros(n, dtype=bool)
+    for i in places:
         if not 0 <= i < n:
             raise ValueError(f"`categorical_features` has place {i}, but the columns of X go from 0 to {n - 1}.")
-    return [int(i) for i in given.tolist()]
+        mask[i] = True
+    return mask
+
+
+def _places_of(given: list[str], names: list[Any] | None) -> list[int]:
+    """Places of the columns of those names."""
+    if names is None:
+        raise ValueError(
+            f"`categorical_features` has names, got {given!r}, but the columns of X have none; give their places, "
+            "or make X a DataFrame."
+        )
+    return [_place_of(name, names) for name in given]
 
 
 def _place_of(name: str, names: list[Any]) -> int:

@@ -28,7 +28,7 @@ def kinds(column):
 
 
 def error_of(X, categorical_features="from_dtype"):
-    with pytest.raises(ValueError, match=".") as caught:
+    with pytest.raises(ValueError, match=r"\w") as caught:
         find_categorical(X, categorical_features)
     return str(caught.value)
 
@@ -130,7 +130,7 @@ def test_dates_and_text_are_categories_for_a_user_who_says_so():
         ([True], "mask of 1 values, but X has 2 columns"),
         ("color", r"got 'color'; write a single name as \['color'\]"),
         ([0.5], r"must be an array-like of bool, int or str, got \[0.5\]"),
-        ([0, "color"], "got 0|must be an array-like|no such column"),
+        ([0, "color"], r"must be an array-like of bool, int or str, got \[0, 'color'\]"),
         ([], "'color' of X holds text .* is not in `categorical_features`"),
         (None, "'color' of X holds text .* is not in `categorical_features`"),
     ],
