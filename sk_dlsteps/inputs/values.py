@@ -71,8 +71,6 @@ def present(column: Any, at_most: int | None = None) -> np.ndarray:
     values = np.asarray(column)
     if values.dtype.kind == "O":
         values = values[np.fromiter((not is_missing(value) for value in values), bool, len(values))]
-    elif values.dtype.kind == "f":
-        values = values[~np.isnan(values)]
     return values[:at_most]
 
 
@@ -175,13 +173,13 @@ def as_levels(column: Any, label: str) -> tuple[np.ndarray, list[Any]]:
     ([0, -1, 1, 0], ['b', 'a'])
 
     """
+    if _dtype_name(column).startswith(_BEGINNINGS["nested"]):
+        raise ValueError(nested_values(label))
     try:
         codes, levels = _factorized(column)
         found: dict[Any, int] = {}
         places = [-1 if is_missing(level) else found.setdefault(level, len(found)) for level in levels]
-    except TypeError as error:
-        if "unhashable" not in str(error):
-            raise
+    except TypeError as error:  # Values that cannot be hashed.
         raise ValueError(nested_values(label)) from error
     if places == list(range(len(levels))):
         return codes, levels

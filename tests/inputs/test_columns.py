@@ -52,6 +52,7 @@ CATEGORICAL = {
     "polars string": pl.Series(["a", None]),
     "polars categorical": pl.Series(["a", None], dtype=pl.Categorical),
     "polars enum": pl.Series(["a", None], dtype=pl.Enum(["a", "b"])),
+    "polars objects": pl.Series(["a", None], dtype=pl.Object),
     "polars bool": pl.Series([True, None]),
 }
 NUMBERS = {
@@ -227,6 +228,7 @@ def test_text_beside_numbers_is_refused_also_in_declared_columns_of_arrays():
 
 def test_complex_and_unknown_values_are_refused():
     assert "Complex data not supported" in error_of(pd.DataFrame({"a": [1j]}))
+    assert "Complex data not supported" in error_of(pd.DataFrame({"a": [1j]}, dtype=object))
     assert "neither a number nor a category (\"b'x'\")" in error_of(pd.DataFrame({"a": [b"x"]}))
 
 

@@ -242,8 +242,16 @@ def test_other_things_in_a_column_of_numbers_are_refused_by_name():
         encoder.transform(pd.DataFrame({"a": [[1]]}))
     with pytest.raises(ValueError, match="Column 'a' of X holds text"):
         encoder.transform(pd.DataFrame({"a": pd.Categorical(["u"])}))
+    with pytest.raises(ValueError, match=r"(?s)Complex data not supported.*Column 'a' of X holds complex numbers"):
+        encoder.transform(pd.DataFrame({"a": [1j]}))
+
+
+@pytest.mark.parametrize("library", [pd, pl])
+@pytest.mark.parametrize("value", [[1], {"k": 1}])
+def test_nested_values_in_a_column_of_categories_are_refused_by_name(library, value):
+    encoder = TableEncoder([True]).fit(library.DataFrame({"b": ["u", "v"]}))
     with pytest.raises(ValueError, match="Column 'b' of X holds nested values"):
-        TableEncoder([True]).fit(pd.DataFrame({"b": [[1]]}))
+        encoder.transform(library.DataFrame({"b": [value, value]}))
 
 
 def test_other_columns_than_in_fit_are_refused_in_scikit_learns_words():
@@ -282,6 +290,8 @@ def test_names_can_be_given_for_a_table_without_any():
     assert encoder.get_feature_names_out(["a", "b"]).tolist() == ["a", "missingindicator_a", "b_u", "b_v"]
     with pytest.raises(ValueError, match="should have length equal to number of features"):
         encoder.get_feature_names_out(["a"])
+    with pytest.raises(ValueError, match="input_features is not equal to feature_names_in_"):
+        TableEncoder(MASK).fit(FRAME).get_feature_names_out(list("abcdef"))
 
 
 def test_a_copy_by_pickle_encodes_alike_and_a_clone_is_unfitted():
