@@ -22,6 +22,7 @@ from sk_dlsteps.engine.merge import merge
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
+from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_size, encode_columns
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
@@ -63,6 +64,7 @@ class Data:
     weight: np.ndarray | None = None
     weight_valid: np.ndarray | None = None
     counted: CountedRows | None = None
+    categorical: np.ndarray | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -134,7 +136,8 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     target.check(cost)
     inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
-        rows = replace(rows, X_valid=inputs.scaled.as_table(rows.X_valid))
+        encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
+        rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
     loss_weight = _loss_weight(p.get("class_weight"), data)
     rows = replace(rows, weight=loss_weight, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
@@ -147,8 +150,18 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
             layers = (inputs.n_inputs, *widths, n_outputs)
-            return MLPBuilder(layers, p["activation"], seeds, bias, stages, inputs.power, plan.dropout, plan.batch_norm)
-        return ModuleBuilder(p["module"], inputs.n_inputs, n_outputs, seeds, stages)
+            return MLPBuilder(
+                layers,
+                p["activation"],
+                seeds,
+                bias,
+                stages,
+                inputs.power,
+                plan.dropout,
+                plan.batch_norm,
+                inputs.embeddings,
+            )
+        return ModuleBuilder(p["module"], inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings)
 
     return Prepared(
         data,
@@ -183,7 +196,9 @@ def _loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
 class Inputs:
     """The table as the networks get it, and the fleet's first stage."""
 
+    encoder: TableEncoder | None
     scaled: ScaledInputs
+    embeddings: tuple[tuple[int, int], ...]
     stages: dict[str, Any]
     n_inputs: int
     power: float
@@ -192,13 +207,18 @@ class Inputs:
 
 def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
+    knows_gaps = isinstance(p["scaler"], str)
+    encoder, X = data.once(
+        _key(("encoded", id(rows), knows_gaps), p, "random_state"),
+        lambda: encode_columns(data.X, data.categorical, rows.train, impute=not knows_gaps),
+    )
     key = _key(("scaled", id(rows)), p, "scaler", "random_state")
     scaled = data.once(
         key,
         lambda: scale_inputs(
             p["scaler"],
-            data.X,
-            data.X.shape[1],
+            X,
+            X.shape[1] if encoder is None else encoder.n_plain_,
             data.target,
             rows.train,
             data.weight,
@@ -225,11 +245,18 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
         "input_factor": scaled.own.factor,
         "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
         "input_encoding": encoding,
+        "fills_gaps": encoder is not None and bool(np.isnan(scaled.Z.min(initial=0.0))),
     }
     n_columns = scaled.n_plain
-    records = (*scaled.records, *encoding_record(p["numeric_encoding"], wanted, n_columns, n_added, scaled.kind))
+    embeddings = () if encoder is None else tuple((n, embedding_size(n)) for n in encoder.n_levels_)
+    n_vectors = sum(size for _, size in embeddings)
+    records = (
+        *columns_record(encoder, embeddings),
+        *scaled.records,
+        *encoding_record(p["numeric_encoding"], wanted, n_columns, n_added, scaled.kind),
+    )
     power = n_columns + n_added * RAMP_STD**2
-    return Inputs(scaled, stages, n_columns + n_added, power, records)
+    return Inputs(encoder, scaled, embeddings, stages, n_columns + n_added + n_vectors, power, records)
 
 
 def _choose_architecture(
@@ -402,4 +429,6 @@ def as_pipeline(prepared: Prepared, net: FleetNet) -> Pipeline:
     if scaled.direct:
         net.module_.input_center.copy_(scaled.final.center)
         net.module_.input_factor.copy_(scaled.final.factor)
-    return Pipeline([("scaler", scaled.scaler), ("net", net)])
+    encoder = prepared.inputs.encoder
+    columns = [] if encoder is None else [("columns", encoder)]
+    return Pipeline([*columns, ("scaler", scaled.scaler), ("net", net)])

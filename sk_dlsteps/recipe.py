@@ -6,12 +6,11 @@ import copy
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted, validate_data
+from sklearn.utils.validation import check_is_fitted
 
-from sk_dlsteps.inputs.features import naming_columns
+from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight
 from sk_dlsteps.plan import Plan
@@ -22,8 +21,6 @@ from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.together import fit_together
-
-_FLOATS = (np.float64, np.float32)
 
 
 class StepwiseEstimator(BaseEstimator):
@@ -59,6 +56,7 @@ class StepwiseEstimator(BaseEstimator):
         n_iter_no_change: Any = "auto",
         validation_fraction: float = 0.15,
         n_estimators: Any = "auto",
+        categorical_features: Any = "from_dtype",
         device: str = "auto",
         n_threads: Any = "auto",
         callbacks: Any = None,
@@ -92,6 +90,7 @@ class StepwiseEstimator(BaseEstimator):
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
         self.n_estimators = n_estimators
+        self.categorical_features = categorical_features
         self.device = device
         self.n_threads = n_threads
         self.callbacks = callbacks
@@ -103,8 +102,9 @@ class StepwiseEstimator(BaseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            The table: numbers and categories, see `categorical_features`; values may be
+            missing, but not infinite.
         y : array-like of shape (n_samples,)
             The target; a regressor also takes (n_samples, n_outputs).
         sample_weight : array-like of shape (n_samples,), default=None
@@ -297,34 +297,41 @@ class StepwiseEstimator(BaseEstimator):
         if sample_weight_val is not None and X_val is None:
             raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
         door = type(self)(**self.get_params(deep=False))
-        with naming_columns(X):
-            # C order, so that sums, and with them the whole fit, do not depend on the layout.
-            X, y = validate_data(door, X, y, dtype=_FLOATS, order="C", multi_output=True, ensure_min_samples=2)
-        counted = CountedRows(X, y, check_weight(sample_weight, X))
-        X, target = counted.of(X), self._target(counted.of(y))
+        X, y, categorical = receive_training_table(door, X, y, self.categorical_features)
+        counted = CountedRows(X, y, check_weight(sample_weight, y))
+        target = self._target(counted.of(y))
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
+        data = Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical)
         if X_val is None:
-            return Data(X, target, weight=counted.weight, counted=counted), names
+            return data, names
         try:
-            X_val, y_val = validate_data(door, X_val, y_val, dtype=_FLOATS, multi_output=True, reset=False)
+            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None)
         except ValueError as error:
             raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
-        weight_val = check_weight(sample_weight_val, X_val, "sample_weight_val")
+        weight_val = check_weight(sample_weight_val, y_val, "sample_weight_val")
         y_val = self._validation_target(target, y_val)
-        return Data(X, target, X_val, y_val, counted.weight, weight_val, counted), names
+        return replace(data, X_valid=X_val, y_valid=y_val, weight_valid=weight_val), names
 
     def _publish(self, fitted: dict[str, Any]) -> None:
         """Replace the fitted attributes, all at once."""
         kept = {name: value for name, value in vars(self).items() if name.startswith("_") or not name.endswith("_")}
         self.__dict__ = {**kept, **fitted}
 
-    def _network_inputs(self, X) -> np.ndarray:
+    def __sklearn_tags__(self):
+        """Tables of any kind are welcome, sparse ones and such with gaps too."""
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.input_tags.sparse = True
+        tags.input_tags.categorical = True
+        tags.input_tags.string = True
+        return tags
+
+    def _network_inputs(self, X) -> Any:
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
-        with naming_columns(X):
-            return validate_data(self, X, reset=False, dtype=_FLOATS)
+        return receive_table(self, X, raw="columns" in self.pipeline_.named_steps)
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:

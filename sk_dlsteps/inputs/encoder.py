@@ -2,21 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 from sklearn.base import BaseEstimator, TransformerMixin
-from sklearn.utils import Tags, check_array
+from sklearn.utils import Tags, _safe_indexing, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, is_frame, label_of
 from sk_dlsteps.inputs.levels import Levels
 from sk_dlsteps.inputs.values import as_numbers, is_small
+from sk_dlsteps.plan import StepRecord
 
 # A category of at most so many levels becomes as many columns, one of more levels a column of codes.
 ONE_HOT_LEVELS = 16
+
+
+# Numbers of an embedding's vector, at the most.
+MAX_EMBEDDING = 50
+
+
+def embedding_size(n_levels: int) -> int:
+    """Length of the vectors of a category: 1.6 n^0.56 as in fastai (Howard & Gugger 2020), within a lower bound."""
+    return min(MAX_EMBEDDING, round(1.6 * n_levels**0.56))
 
 
 class TableEncoder(TransformerMixin, BaseEstimator):
@@ -240,3 +250,29 @@ def _made_different(names: list[str]) -> list[str]:
         seen.add(unique)
         out.append(unique)
     return out
+
+
+def encode_columns(
+    X: Any, categorical: np.ndarray | None, rows: Sequence[np.ndarray], impute: bool
+) -> tuple[TableEncoder | None, Any]:
+    """An encoder of the rows that train any network, and the whole table encoded; None and X for plain numbers."""
+    if categorical is None:
+        return None, X
+    used = np.unique(np.concatenate(list({id(own): own for own in rows}.values())))
+    encoder = TableEncoder(categorical, impute).fit(X if len(used) == X.shape[0] else _safe_indexing(X, used))
+    return encoder, encoder.transform(X)
+
+
+def columns_record(encoder: TableEncoder | None, embeddings: Sequence[tuple[int, int]]) -> tuple[StepRecord, ...]:
+    """The record of the columns; none where all were numbers, and there."""
+    if encoder is None:
+        return ()
+    counts = {what: n for what, n in encoder.counts_.items() if n}
+    decision = ", ".join(f"{n} {what}" for what, n in counts.items())
+    because = "categories of few levels are one-hot, those of many are vectors learnt with the network"
+    if not encoder.n_levels_:
+        because = "networks take numbers: gaps are filled with the network's own mean, and told by an indicator"
+        if encoder.counts_["one-hot columns"]:
+            because = "networks take numbers: every level of a category has a column of its own"
+    evidence = {**counts, "levels": encoder.n_levels_, "embedding sizes": tuple(size for _, size in embeddings)}
+    return (StepRecord(2, "columns", decision, because, evidence),)

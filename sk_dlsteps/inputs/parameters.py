@@ -63,6 +63,11 @@ def _is_sequence(value: Any) -> bool:
     return isinstance(value, Sequence) and not isinstance(value, str | bytes) and len(value) > 0
 
 
+def _is_array_like(value: Any) -> bool:
+    """Whether a value is a sequence or an array of one dimension, which may be empty."""
+    return np.ndim(value) == 1 if hasattr(value, "__array__") else isinstance(value, Sequence)
+
+
 def _is_random_state(value: Any) -> bool:
     """Whether numpy's RandomState can be made from a value."""
     seed = _is(Integral, value) and 0 <= value < 2**32
@@ -126,6 +131,10 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_iter_no_change": _either(_AUTO, _integer(1)),
     "validation_fraction": _real(0, 1, closed=False),
     "n_estimators": _either(_AUTO, _integer(1)),
+    "categorical_features": (
+        lambda v: v is None or v == "from_dtype" if v is None or isinstance(v, str) else _is_array_like(v),
+        "'from_dtype', None, or a mask, indices or names of columns",
+    ),
     "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),
     "n_threads": _either(_AUTO, _integer(1)),
     "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),

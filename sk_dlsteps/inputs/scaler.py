@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import FunctionTransformer
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
@@ -141,7 +142,11 @@ def scale_inputs(
             raise ValueError("`scaler='robust'` subtracts medians, which sparse X cannot bear; use scaler='standard'.")
         return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct)
     if parameter is None:
-        scaler: Any = FunctionTransformer(accept_sparse=True).set_output(transform="default").fit(X)
+        # Nothing is missing here, but something may be later.
+        gaps = (
+            FunctionTransformer(accept_sparse=True) if sparse.issparse(X) else SimpleImputer(keep_empty_features=True)
+        )
+        scaler: Any = gaps.set_output(transform="default").fit(X[used])
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
@@ -272,6 +277,8 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
     ----------
     transformer_ : scikit-learn transformer
         The fitted clone.
+    means_ : ndarray of shape (n_features,) or None
+        What missing values are filled with; None if the table was sparse.
 
     """
 
@@ -292,13 +299,18 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
             out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)
             out = _as_table(out, X.shape[0])
         self.transformer_ = inner
+        self.means_ = None if sparse.issparse(X) else X.mean(0)
         return out
 
     def transform(self, X):
         """Its output, checked."""
         check_is_fitted(self)
         with _naming_scaler(self.transformer):
-            return _as_table(self.transformer_.transform(X.copy()), X.shape[0])
+            own = X.copy()
+            if self.means_ is not None:
+                # What no row lacked in training.
+                np.copyto(own, self.means_, where=np.isnan(own))
+            return _as_table(self.transformer_.transform(own), X.shape[0])
 
 
 @contextmanager

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
-from sklearn.utils import check_array
+from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import check_consistent_length
 
 # A table of at most so many rows, copies included, is trained on in one minibatch ("auto"), whose gradient is the same
@@ -14,7 +14,7 @@ from sklearn.utils.validation import check_consistent_length
 ONE_MINIBATCH = 32
 
 
-def check_weight(weight: Any, X: Any, name: str = "sample_weight") -> np.ndarray | None:
+def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndarray | None:
     """Weights as float64, one for each row; None if all rows count the same.
 
     Raises
@@ -26,12 +26,12 @@ def check_weight(weight: Any, X: Any, name: str = "sample_weight") -> np.ndarray
     if weight is None:
         return None
     if np.isscalar(weight):
-        weight = np.full(X.shape[0], weight)
+        weight = np.full(rows.shape[0], weight)
     values = check_array(weight, ensure_2d=False, dtype=np.float64, input_name=name)
     if values.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {values.ndim}D array for `{name}`.")
-    if len(values) != X.shape[0]:
-        raise ValueError(f"{name}.shape == {values.shape}, expected {(X.shape[0],)}: one weight for each row of X")
+    if len(values) != rows.shape[0]:
+        raise ValueError(f"{name}.shape == {values.shape}, expected {(rows.shape[0],)}: one weight for each row of X")
     if (values < 0).any():
         raise ValueError(f"Negative values in data passed to `{name}`, first in row {int(np.argmax(values < 0))}.")
     if not values.any():
@@ -109,7 +109,7 @@ class CountedRows:
 
     def of(self, rows: Any) -> Any:
         """Those of the user's rows that stand in the table."""
-        return rows if self.kept is None else rows[self.kept]
+        return rows if self.kept is None else _safe_indexing(rows, self.kept)
 
     def given(self, values: np.ndarray | None) -> np.ndarray | None:
         """Values of the table's rows for the user's rows; NaN for those left out."""

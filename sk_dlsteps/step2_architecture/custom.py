@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sk_dlsteps.engine.embedding import Embedded
 from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.randomness import borrowed_generators
 from sk_dlsteps.plan import StepRecord
@@ -35,6 +36,8 @@ class ModuleBuilder:
         One per network.
     stages : dict
         Cost and statistics for the fleet.
+    embeddings : tuple of (n_levels, size)
+        One for each column of codes, of which the module sees the vectors.
 
     """
 
@@ -43,6 +46,7 @@ class ModuleBuilder:
     n_outputs: int
     seeds: tuple[int, ...]
     stages: dict[str, Any]
+    embeddings: tuple[tuple[int, int], ...] = ()
 
     def __call__(self) -> ModuleFleet:
         """A fresh fleet."""
@@ -53,7 +57,7 @@ class ModuleBuilder:
                 torch.default_generator.manual_seed(seed)
                 modules.append(self._module())
                 states.append(torch.get_rng_state())
-        return ModuleFleet(modules, states, **fresh(self.stages))
+        return ModuleFleet(modules, states, n_codes=len(self.embeddings), **fresh(self.stages))
 
     def _module(self) -> nn.Module:
         """One module, checked on two rows of zeros."""
@@ -74,4 +78,4 @@ class ModuleBuilder:
                 f"`module` must map (rows, {self.n_inputs}) to (rows, {self.n_outputs}), "
                 f"but gave shape {shape} for 2 rows"
             )
-        return module
+        return Embedded(module, self.embeddings).to(dtype) if self.embeddings else module

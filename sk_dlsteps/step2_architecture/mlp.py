@@ -39,6 +39,8 @@ class MLPBuilder:
         Share of each hidden layer's activations that is zeroed in training; empty for none.
     batch_norm : bool
         Whether hidden layers normalise their sums.
+    embeddings : tuple of (n_levels, size)
+        One for each column of codes; their vectors start at zero.
 
     """
 
@@ -50,6 +52,7 @@ class MLPBuilder:
     input_power: float | None = None
     dropout: tuple[float, ...] = ()
     batch_norm: bool = False
+    embeddings: tuple[tuple[int, int], ...] = ()
 
     def __call__(self) -> MLPFleet:
         """A fresh fleet."""
@@ -66,6 +69,7 @@ class MLPBuilder:
             [*biases, self.output_bias.clone()],
             self.activation,
             dropout=self._dropout(),
+            embeddings=[torch.zeros(len(self.seeds), *size, dtype=dtype) for size in self.embeddings],
             norms=[BatchNorm(torch.ones_like(b), torch.zeros_like(b)) for b in biases] if self.batch_norm else [],
             **fresh(self.stages),
         )

@@ -1,0 +1,69 @@
+"""The door for tables: what may come in, and how it is handed on."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.utils.validation import _check_y, check_consistent_length, validate_data
+
+from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
+from sk_dlsteps.inputs.features import naming_columns
+
+_FLOATS = (np.float64, np.float32)
+# C order, so that sums, and with them the whole fit, do not depend on the layout.
+_NUMBERS: dict[str, Any] = {"dtype": _FLOATS, "order": "C", "accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
+
+
+def receive_training_table(
+    door: Any, X: Any, y: Any, categorical_features: Any
+) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """Check a table to train on.
+
+    Parameters
+    ----------
+    door : estimator
+        Gets `n_features_in_` and `feature_names_in_`.
+    X, y : array-like
+        The user's.
+    categorical_features : object
+        The parameter of that name.
+
+    Returns
+    -------
+    X : ndarray, sparse array or DataFrame
+        Numbers, or the table as it is if its columns have to be encoded.
+    y : ndarray
+        Without gaps.
+    categorical : bool array of shape (n_features,) or None
+        Which columns hold categories; None if the table holds numbers only, all of them there.
+
+    """
+    X = as_frame(X)
+    categorical = find_categorical(X, categorical_features)
+    if categorical.any():
+        X, y = receive_table(door, X, y, raw=True, reset=True)
+        if len(X) < 2:
+            raise ValueError(f"X has {len(X)} row, a minimum of 2 is required to fit {type(door).__name__}.")
+        return X, y, categorical
+    X, y = receive_table(door, X, y, reset=True, ensure_min_samples=2)
+    gaps = not sparse.issparse(X) and bool(np.isnan(X.min(initial=0.0)))
+    return X, y, categorical if gaps else None
+
+
+def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, reset: bool = False, **checks: Any) -> Any:
+    """Check a table, and a target where there is one; `raw` leaves the columns to an encoder."""
+    X = as_frame(X)
+    if raw:
+        X = X if is_frame(X) else as_array(X)
+        if isinstance(y, str):
+            return validate_data(door, X, skip_check_array=True, reset=reset)
+        validate_data(door, X, y, skip_check_array=True, reset=reset)
+        y = _check_y(y, multi_output=True, estimator=door)
+        check_consistent_length(X, y)
+        return X, y
+    with naming_columns(X):
+        if isinstance(y, str):
+            return validate_data(door, X, reset=reset, **_NUMBERS, **checks)
+        return validate_data(door, X, y, reset=reset, multi_output=True, **_NUMBERS, **checks)
