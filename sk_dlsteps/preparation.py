@@ -33,7 +33,13 @@ from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
-from sk_dlsteps.step3_training.budget import choose_batch_size, choose_max_epochs
+from sk_dlsteps.step3_training.budget import (
+    N_NETWORKS,
+    choose_batch_size,
+    choose_max_epochs,
+    choose_n_networks,
+    size_record,
+)
 from sk_dlsteps.step3_training.lr_finder import (
     LRCurve,
     choose_rate,
@@ -47,8 +53,6 @@ from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
-# Networks of the default fleet, by measurement (docs/benchmarks.md, "Choosing the defaults").
-N_NETWORKS = 8
 _DTYPE = torch.float32
 T = TypeVar("T")
 
@@ -117,7 +121,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate."""
     p, target = parameters, data.target
     fold_seed, finder_seed, network_seed, scaler_seed = _seeds(p["random_state"]).spawn(4)
-    n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
+    n_networks = choose_n_networks(p["n_estimators"], data.X.shape[0])
     rows = data.once(
         _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
         lambda: choose_rows(
@@ -127,6 +131,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
             np.random.default_rng(fold_seed),
             hold_rows_out=p["early_stopping"],
             validation_fraction=p["validation_fraction"],
+            n_folds=max(n_networks, N_NETWORKS) if p["n_estimators"] == "auto" else n_networks,
             X_valid=data.X_valid,
             y_valid=data.y_valid,
         ),
@@ -174,7 +179,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         build,
         _network_seeds(network_seed, n_networks),
         _network_seeds(finder_seed, n_networks),
-        (step1, *inputs.records, step2),
+        (step1, *inputs.records, step2, *size_record(p["n_estimators"], p["max_epochs"], plan, data.X.shape[0])),
     )
 
 
@@ -283,7 +288,7 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
     if batch_norm:
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)
-    max_epochs = choose_max_epochs(p["max_epochs"], count_batches(n_rows, batch_size))
+    max_epochs = choose_max_epochs(p["max_epochs"], count_batches(n_rows, batch_size), n_rows)
     schedule = _choose_schedule(p, max_epochs)
     plan = Plan(
         task=data.target.task,

@@ -126,7 +126,11 @@ def test_a_constant_in_a_table_is_the_code_s(name, value):
 
 def test_the_tables_hold_the_constants_of_the_default_recipe():
     names = {parameter.values[0] for parameter in CONSTANTS}
-    assert {"step2_architecture.hidden_units.FLOOR", "step3_training.budget.N_STEPS", "preparation.N_NETWORKS"} <= names
+    assert {
+        "step2_architecture.hidden_units.FLOOR",
+        "step3_training.budget.N_STEPS",
+        "step3_training.budget.N_NETWORKS",
+    } <= names
 
 
 @pytest.mark.parametrize("kept", PICTURES, ids=lambda path: path.stem)

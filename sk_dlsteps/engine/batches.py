@@ -21,8 +21,8 @@ Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]
 
 # Numbers gathered at once: enough to spread the cost of a call, little enough to stay in the cache.
 _CHUNK = 2**19
-# Numbers of prepared validation inputs that are kept: 64 MB in float32.
-_KEPT = 2**24
+# Numbers of prepared validation inputs that are kept, 32 MB in float32, and those that a layer makes at a time.
+_KEPT, _TOGETHER = 2**23, 2**21
 
 
 @dataclass(frozen=True)
@@ -149,7 +149,10 @@ class FleetData:
     def epoch(self, fleet: Fleet) -> Iterator[Batch]:
         """One pass in a fresh shuffle for each network."""
         k, bounds = fleet.n_active, self.bounds
-        index = torch.from_numpy(np.stack([self._shuffle(place) for place in range(k)])).to(self.X.device)
+        shuffles = np.empty((k, bounds[-1]), self.rows[0].dtype)
+        for place in range(k):
+            shuffles[place] = self._shuffle(place)
+        index = torch.from_numpy(shuffles).to(self.X.device)
         n_there = (self.sizes[: self.n_batches[0], :k] > 0).sum(1).tolist()
         n_together = max(1, _CHUNK // max(1, k * fleet.widths[0] * bounds[1]))
         for first in range(0, len(n_there), n_together):
@@ -328,8 +331,8 @@ class ValidationData:
             counts *= weight.index_select(0, self.index.reshape(-1)).view(self.index.shape)
         # Where no row counts the loss is no number, and the network is kept as it ends.
         self.share = (counts / counts.sum(1, keepdim=True)).to(X.dtype)
-        self.n_together = max(1, _KEPT // (len(rows) * fleet.widths[0]))
-        self.kept = list(self._chunks(fleet)) if longest <= self.n_together else None
+        self.n_together = max(1, _TOGETHER // (len(rows) * max(fleet.widths)))
+        self.kept = list(self._chunks(fleet)) if longest * len(rows) * fleet.widths[0] <= _KEPT else None
 
     def _chunks(self, fleet: Fleet) -> Iterator[tuple[Any, Tensor]]:
         """Prepared inputs and targets, a bounded number of rows at a time."""

@@ -210,7 +210,7 @@ class FleetNet(NeuralNet):
 
     def predict_proba(self, X):
         """Mean prediction of the networks: probabilities, or values of shape (rows, n_targets)."""
-        return self.network_predictions(X).mean(1)
+        return torch.cat([predictions.mean(1) for predictions in self.forward_iter(X)]).numpy()
 
     def predict(self, X):
         """Class codes, or values of shape (rows,) or (rows, n_targets)."""

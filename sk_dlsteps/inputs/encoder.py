@@ -12,6 +12,7 @@ from sklearn.utils import Tags, _safe_indexing, check_array
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, is_frame, label_of
+from sk_dlsteps.inputs.features import used_rows
 from sk_dlsteps.inputs.levels import Levels
 from sk_dlsteps.inputs.values import as_numbers, is_small
 from sk_dlsteps.plan import StepRecord
@@ -258,8 +259,8 @@ def encode_columns(
     """An encoder of the rows that train any network, and the whole table encoded; None and X for plain numbers."""
     if categorical is None:
         return None, X
-    used = np.unique(np.concatenate(list({id(own): own for own in rows}.values())))
-    encoder = TableEncoder(categorical, impute).fit(X if len(used) == X.shape[0] else _safe_indexing(X, used))
+    used = used_rows(rows, X.shape[0])
+    encoder = TableEncoder(categorical, impute).fit(X if used is None else _safe_indexing(X, used))
     return encoder, encoder.transform(X)
 
 

@@ -105,6 +105,14 @@ def chunks(X: Any, rows: np.ndarray | None = None) -> Iterator[slice | np.ndarra
         yield slice(start, start + step) if rows is None else rows[start : start + step]
 
 
+def used_rows(rows: Sequence[np.ndarray], n_rows: int) -> np.ndarray | None:
+    """Rows of a table that train any network; None if all do."""
+    used = np.zeros(n_rows, dtype=bool)
+    for own in {id(own): own for own in rows}.values():
+        used[own] = True
+    return None if used.all() else np.flatnonzero(used)
+
+
 def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None, weight: np.ndarray | None = None) -> RobustScaler:
     """A RobustScaler that has seen those rows only.
 

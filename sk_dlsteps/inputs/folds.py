@@ -18,6 +18,7 @@ def choose_rows(
     *,
     hold_rows_out: bool,
     validation_fraction: float,
+    n_folds: int | None = None,
     X_valid: np.ndarray | None = None,
     y_valid: np.ndarray | None = None,
 ) -> Rows:
@@ -25,31 +26,36 @@ def choose_rows(
 
     Validation data of their own leave all rows for training. Otherwise, if rows
     are to be held out and there are enough of them, several networks are
-    cross-fitted and a single one holds out `validation_fraction`.
+    cross-fitted, each on all folds of `n_folds` (by default one for each network) but
+    one, and a single one holds out `validation_fraction`.
     """
-    every = np.arange(n_rows)
-    if X_valid is not None:
-        return Rows([every] * n_networks, [np.arange(len(X_valid))] * n_networks, X_valid, y_valid)
+    every = np.arange(n_rows, dtype=np.int32)
+    if X_valid is not None and y_valid is not None:
+        return Rows([every] * n_networks, [np.arange(len(y_valid), dtype=np.int32)] * n_networks, X_valid, y_valid)
     valid: list[np.ndarray] | None = None
     if hold_rows_out and n_networks == 1:
         held_out = hold_out(validation_fraction, n_rows, classes, rng)
         valid = None if held_out is None else [held_out]
     elif hold_rows_out:
-        valid = assign_folds(n_networks, n_rows, classes, rng)
+        valid = assign_folds(n_networks, n_rows, classes, rng, n_folds)
     if valid is None:
         return Rows([every] * n_networks)
     return Rows([np.setdiff1d(every, own, assume_unique=True) for own in valid], valid)
 
 
 def assign_folds(
-    n_networks: int, n_rows: int, classes: np.ndarray | None, rng: np.random.Generator
+    n_networks: int,
+    n_rows: int,
+    classes: np.ndarray | None,
+    rng: np.random.Generator,
+    n_folds: int | None = None,
 ) -> list[np.ndarray] | None:
     """Validation rows of each network: its own fold, of equal sizes and with every class's share.
 
     With fewer rows than a fold each needs, networks share folds; with too few
     for two folds there is no validation and the answer is None.
     """
-    n_folds = min(n_networks, n_rows // MIN_FOLD_ROWS)
+    n_folds = min(n_folds or n_networks, n_rows // MIN_FOLD_ROWS)
     if n_folds < 2:
         return None
     order = _shuffled_by_class(n_rows, classes, rng)
@@ -67,5 +73,5 @@ def hold_out(fraction: float, n_rows: int, classes: np.ndarray | None, rng: np.r
 
 def _shuffled_by_class(n_rows: int, classes: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:
     """Rows in random order, class after class."""
-    shuffle = rng.permutation(n_rows)
+    shuffle = rng.permutation(n_rows).astype(np.int32)
     return shuffle if classes is None else shuffle[np.argsort(classes[shuffle], kind="stable")]

@@ -25,6 +25,7 @@ from sk_dlsteps.inputs.features import (
     fit_scaler,
     middle_and_scale,
     network_statistics,
+    used_rows,
 )
 from sk_dlsteps.plan import StepRecord
 
@@ -135,7 +136,7 @@ def scale_inputs(
         Whether a table whose numbers are already the networks' may be trained on without a scaled copy.
 
     """
-    used = np.unique(np.concatenate(list({id(own): own for own in rows}.values())))
+    used = used_rows(rows, X.shape[0])
     plain = X if n_plain == X.shape[1] else X[:, :n_plain]
     if isinstance(parameter, str):
         if sparse.issparse(X) and parameter == "robust":
@@ -146,7 +147,7 @@ def scale_inputs(
         gaps = (
             FunctionTransformer(accept_sparse=True) if sparse.issparse(X) else SimpleImputer(keep_empty_features=True)
         )
-        scaler: Any = gaps.set_output(transform="default").fit(X[used])
+        scaler: Any = gaps.set_output(transform="default").fit(X if used is None else X[used])
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
@@ -168,7 +169,7 @@ def _by_statistics(
     X: Any,
     plain: Any,
     rows: Sequence[np.ndarray],
-    used: np.ndarray,
+    used: np.ndarray | None,
     weight: np.ndarray | None,
     dtype: torch.dtype,
     once: Callable[[Hashable, Callable[[], Any]], Any],
@@ -176,19 +177,18 @@ def _by_statistics(
 ) -> ScaledInputs:
     """Scale by a middle and a width of each column, with those of each network's own rows."""
     robust = parameter == "robust"
-    whole = None if len(used) == X.shape[0] else used
 
     def fit() -> tuple[Any, Any, Any]:
-        inner = (fit_robust_scaler if robust else fit_scaler)(plain, whole, weight)
-        middle, scale, _ = middle_and_scale(inner, plain, whole)
+        inner = (fit_robust_scaler if robust else fit_scaler)(plain, used, weight)
+        middle, scale, _ = middle_and_scale(inner, plain, used)
         scaler = _with_codes(inner, plain.shape[1], X)
         if direct and _holds(X, dtype) and (abs(middle) <= MAX_OFFSET * scale).all():
             return inner, scaler, None
         return inner, scaler, _scaled(scaler, X)
 
     # Of all rows they do not depend on the folds, and so not on anybody's random state.
-    inner, scaler, Z = once(("whole table", parameter) if whole is None else None, fit)
-    middle, scale, _ = middle_and_scale(inner, plain, whole)
+    inner, scaler, Z = once(("whole table", parameter) if used is None else None, fit)
+    middle, scale, _ = middle_and_scale(inner, plain, used)
     center, factor = network_statistics(plain, inner, rows, weight)
     final = (center - middle) / scale, factor * scale
     center, factor = (center, factor) if Z is None else final
@@ -347,9 +347,9 @@ def _written_out(table: Any) -> np.ndarray:
     return table.toarray()
 
 
-def _fit_transform(scaler: CheckedTransformer, X: Any, y: np.ndarray, used: np.ndarray) -> np.ndarray:
+def _fit_transform(scaler: CheckedTransformer, X: Any, y: np.ndarray, used: np.ndarray | None) -> np.ndarray:
     """Fit to the used rows and transform all."""
-    if len(used) == X.shape[0]:
+    if used is None:
         return scaler.fit_transform(X, y)
     fitted = scaler.fit_transform(X[used], y[used])
     held_out = np.setdiff1d(np.arange(X.shape[0]), used, assume_unique=True)

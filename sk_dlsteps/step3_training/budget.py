@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 
+from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.schedules import N_CYCLES
 
 # By measurement (docs/benchmarks.md, "Choosing the defaults") on up to 10,000 rows; minibatches of
@@ -12,6 +14,11 @@ ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 1024
 N_STEPS = 4000
 MIN_EPOCHS, MAX_EPOCHS = 45, 240
+# Rows that a network goes through in all its epochs, at the most.
+MAX_ROW_PASSES = 15_000_000
+# Networks of the default ensemble, by measurement (docs/benchmarks.md, "Choosing the defaults"), and how many there
+# are from so many rows on, so that a fit of a million rows ends within minutes.
+N_NETWORKS, MANY_ROWS, FEWER_NETWORKS = 8, (100_000, 400_000), (4, 2)
 # An epoch of fewer minibatches leaves the most epochs with less than 1,000 steps, a quarter of the budget.
 ENOUGH_BATCHES = 4
 
@@ -29,10 +36,33 @@ def leaves_enough_batches(batch_size: int, n_rows: int) -> bool:
     return n_rows >= ENOUGH_BATCHES * batch_size
 
 
-def choose_max_epochs(max_epochs: str | int, n_batches: int) -> int:
+def choose_max_epochs(max_epochs: str | int, n_batches: int, n_rows: int) -> int:
     """Epochs that hold about `N_STEPS` optimisation steps and whole doubling cycles, for "auto"."""
     if max_epochs != "auto":
         return int(max_epochs)
-    epochs = min(max(N_STEPS / n_batches, MIN_EPOCHS), MAX_EPOCHS)
+    epochs = min(max(N_STEPS / n_batches, MIN_EPOCHS), MAX_EPOCHS, MAX_ROW_PASSES / n_rows)
     whole = 2**N_CYCLES - 1
-    return whole * max(1, round(epochs / whole))
+    if epochs >= whole:
+        return whole * round(epochs / whole)
+    return max(1, 2 ** int(math.log2(epochs + 1)) - 1) if epochs > 1 else 1
+
+
+def choose_n_networks(n_estimators: str | int, n_rows: int) -> int:
+    """Networks of the ensemble: for "auto" fewer where rows are many, of which each then has more than enough."""
+    if n_estimators != "auto":
+        return int(n_estimators)
+    return (N_NETWORKS, *FEWER_NETWORKS)[bisect_right(MANY_ROWS, n_rows)]
+
+
+def size_record(n_estimators: str | int, max_epochs: str | int, plan: Plan, n_rows: int) -> tuple[StepRecord, ...]:
+    """The record of a table so large that "auto" asks for fewer networks or epochs; none for others."""
+    fewer = []
+    if n_estimators == "auto" and plan.n_networks < N_NETWORKS:
+        fewer.append(f"{plan.n_networks} networks instead of {N_NETWORKS}")
+    if max_epochs == "auto" and plan.max_epochs < MIN_EPOCHS:
+        fewer.append(f"at most {plan.max_epochs} epochs instead of {MIN_EPOCHS}")
+    if not fewer:
+        return ()
+    because = f"{n_rows} rows are many: with fewer of both, training ends within minutes"
+    evidence = {"rows": n_rows, "networks": plan.n_networks, "max_epochs": plan.max_epochs}
+    return (StepRecord(3, "size of the training", " and ".join(fewer), because, evidence),)

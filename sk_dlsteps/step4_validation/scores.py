@@ -10,7 +10,7 @@ import numpy as np
 
 from sk_dlsteps.plan import StepRecord
 
-_CHUNK = 2**22
+_CHUNK = 2**19
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def score_fit(
         What the rows of the table, and those of `rows.X_valid`, count; None: all the same.
 
     """
-    n_rows, n_networks = len(Z), len(rows.train)
+    n_rows, n_networks = Z.shape[0], len(rows.train)
     trained = _membership(rows.train, n_rows)
     held_out = _membership(rows.valid, n_rows) if rows.valid is not None and rows.X_valid is None else ~trained
     training_errors, oof = [], []
@@ -78,7 +78,7 @@ def score_fit(
         predictions = predict(rows.X_valid).mean(1)
         every = np.ones(len(predictions), dtype=bool)
         validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid, every, weight_valid)
-        how = f"{len(rows.X_valid)} validation rows"
+        how = f"{rows.X_valid.shape[0]} validation rows"
     elif oof_prediction is not None:
         known = held_out.any(1)
         validation_score = _score(_errors(oof_prediction, target.values), target.values, known, weight)
