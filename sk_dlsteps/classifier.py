@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.target import ClassTarget, as_labels
-from sk_dlsteps.recipe import StepwiseEstimator
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.preparation import Prepared
+from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.step4_validation.calibration import calibrate
 
 
 class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
@@ -122,6 +130,10 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         takes fresh entropy. Global random states are never touched.
     verbose : int, default=0
         1 prints a row per epoch.
+    calibrate : bool, default=False
+        Whether raw outputs are divided by a temperature that makes the probabilities
+        of held-out rows as likely as possible (step 4). Then networks are
+        averaged before the link, not after. With `X_val` the temperature is fitted to that.
 
     Attributes
     ----------
@@ -150,6 +162,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Accuracy of `oof_prediction_`, or on `X_val`; None without validation.
     training_score_ : float
         Accuracy of the networks on the rows that each was trained on.
+    temperature_ : float
+        What raw outputs are divided by; 1.0 without calibration.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     n_features_in_ : int
@@ -201,6 +215,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
     """
 
+    @showing_shared_parameters
+    def __init__(self, *, calibrate: bool = False, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.calibrate = calibrate
+
     def predict(self, X):
         """Predict labels: the class of the highest mean probability.
 
@@ -219,7 +238,7 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         return self.classes_[self.pipeline_.predict(X)]
 
     def predict_proba(self, X):
-        """Predict probabilities: the mean of the networks'.
+        """Predict probabilities: the mean of the networks', or the link of their mean raw output if calibrated.
 
         Parameters
         ----------
@@ -251,6 +270,22 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Fit a temperature and give it to the networks, if asked to: the attribute and the record."""
+        if not self.calibrate:
+            return {"temperature_": 1.0}, ()
+        found = calibrate(net.network_outputs, net.link, prepared.Z, prepared.data.target, prepared.rows)
+        if found is None:
+            warnings.warn(
+                "`calibrate=True` found no rows to fit a temperature to, since none were held out; probabilities stay "
+                "as they are. Use `early_stopping=True` with more rows, or give `X_val` and `y_val`.",
+                StepwiseWarning,
+                stacklevel=4,
+            )
+            return {"temperature_": 1.0}, ()
+        net.calibrate(found.temperature)
+        return {"temperature_": found.temperature}, (found.record,)
 
     def _target(self, y: np.ndarray) -> ClassTarget:
         """The target for the recipe."""

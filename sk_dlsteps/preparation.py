@@ -28,6 +28,7 @@ from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
+from sk_dlsteps.step1_cost.quantile import QUANTILES
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
@@ -118,7 +119,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         ),
     )
 
-    cost, step1 = choose_cost(p["loss"], target.task)
+    cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
     inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:

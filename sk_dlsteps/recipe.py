@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -11,9 +13,10 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
-from sk_dlsteps.plan import Plan
+from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
@@ -23,6 +26,18 @@ from sk_dlsteps.step4_validation.spaces import distributions, searched_parameter
 from sk_dlsteps.together import fit_together
 
 _FLOATS = (np.float64, np.float32)
+
+
+def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
+    """Put the parameters that both estimators share into the signature of an ``__init__`` that passes them on.
+
+    scikit-learn and `help` read the signature, and so see all parameters.
+    """
+    shared = inspect.signature(StepwiseEstimator.__init__).parameters
+    own = [p for p in inspect.signature(own_init).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [*shared.values(), *own]
+    own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    return own_init
 
 
 class StepwiseEstimator(BaseEstimator):
@@ -243,7 +258,14 @@ class StepwiseEstimator(BaseEstimator):
     ) -> None:
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
-        scores = score_fit(net.network_predictions, prepared.Z, prepared.data.target, prepared.rows)
+        calibration, step4 = self._calibrate(net, prepared)
+        scores = score_fit(
+            net.votes,
+            prepared.Z,
+            prepared.data.target,
+            prepared.rows,
+            lambda votes: prepared.cost.point(net.count(votes)),
+        )
         outcome = net.best_epochs_, net.best_losses_, net.rescues_, net.signals_
         step3 = training_record(plan, curve, len(net.history), *outcome)
         self._publish(
@@ -251,7 +273,7 @@ class StepwiseEstimator(BaseEstimator):
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (*prepared.records, step3, *regularisation_record(plan), scores.record),
+                "steps_": (*prepared.records, step3, *regularisation_record(plan), *step4, scores.record),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,
@@ -261,8 +283,13 @@ class StepwiseEstimator(BaseEstimator):
                 "oof_prediction_": scores.oof_prediction,
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
+                **calibration,
             }
         )
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Calibrate the trained networks, if asked to: fitted attributes and records; of values there is nothing."""
+        return {}, ()
 
     def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""

@@ -225,6 +225,7 @@ def _kind(fit: _Fit) -> Hashable:
         plan.task,
         plan.loss,
         _content(p["loss"]),
+        prepared.cost.quantiles,
         prepared.Z.shape[1],
         prepared.input_clip,
         plan.n_outputs,

@@ -34,6 +34,8 @@ class Fleet(nn.Module):
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
     input_encoding : PiecewiseLinear or None
         Columns that are added to the prepared inputs.
+    temperature : Tensor of shape (K, 1, 1) or None
+        What raw outputs are divided by before the link; None: 1, not calibrated.
 
     """
 
@@ -42,6 +44,7 @@ class Fleet(nn.Module):
     input_factor: Tensor
     target_center: Tensor | None
     target_scale: Tensor | None
+    temperature: Tensor
     order: Tensor
 
     def __init__(
@@ -53,6 +56,7 @@ class Fleet(nn.Module):
         target_scale: Tensor | None = None,
         input_clip: float | None = None,
         input_encoding: PiecewiseLinear | None = None,
+        temperature: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
@@ -63,6 +67,9 @@ class Fleet(nn.Module):
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
         self.n_networks = self.n_active = input_center.shape[0]
+        self.register_buffer(
+            "temperature", input_center.new_ones(self.n_networks, 1, 1) if temperature is None else temperature
+        )
         # The number of the network in each place: a state saved while some had stopped knows whose is whose.
         self.register_buffer("order", torch.arange(self.n_networks, device=input_center.device))
 
@@ -71,6 +78,11 @@ class Fleet(nn.Module):
         """The dtype to predict in: float64 on the CPU, where it costs little and rows then do not affect each other."""
         on_cpu = self.input_center.device.type == "cpu"
         return torch.float64 if on_cpu else self.input_center.dtype
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a temperature was fitted."""
+        return bool((self.temperature != 1).any())
 
     @property
     def widths(self) -> list[int]:
@@ -106,15 +118,23 @@ class Fleet(nn.Module):
         return ((y - self._first(self.target_center, y)) / scale.where(scale > 0, 1.0)).to(dtype)
 
     def original_target(self, target: Tensor) -> Tensor:
-        """Targets of the first k networks back in the user's units."""
+        """Targets, or several predictions of each side by side, of the first k networks back in the user's units."""
         if self.target_center is None or self.target_scale is None:
             return target
         out = target.to(self.target_scale.dtype)
-        return out * self._first(self.target_scale, out) + self._first(self.target_center, out)
+        n_each = out.shape[-1] // self.target_scale.shape[-1]
+        scale, center = (
+            self._first(t, out).repeat_interleave(n_each, -1) for t in (self.target_scale, self.target_center)
+        )
+        return out * scale + center
 
     def predictions(self, raw: Tensor) -> Tensor:
-        """Raw outputs (K, rows, n_outputs) through the link, in the target's units."""
-        return self.original_target(self.cost.link(raw))
+        """Raw outputs (K, rows, n_outputs), divided by the temperature, through the link, in the target's units."""
+        return self.original_target(self.cost.link(self.tempered(raw)))
+
+    def tempered(self, raw: Tensor) -> Tensor:
+        """Raw outputs divided by the networks' temperatures."""
+        return raw / self._first(self.temperature, raw) if self.is_calibrated else raw
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""
@@ -151,7 +171,8 @@ class Fleet(nn.Module):
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        for tensor in (self.order, self.input_center, self.input_factor, self.target_center, self.target_scale):
+        statistics = self.input_center, self.input_factor, self.target_center, self.target_scale, self.temperature
+        for tensor in (self.order, *statistics):
             if tensor is not None:
                 tensor.copy_(tensor[index])
         if self.input_encoding is not None:

@@ -14,7 +14,7 @@ from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
-_STATISTICS = ("input_center", "input_factor", "target_center", "target_scale")
+_STATISTICS = ("input_center", "input_factor", "target_center", "target_scale", "temperature")
 
 
 def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, Rows
 from sk_dlsteps.engine.device import choose_threads, threads
@@ -182,6 +183,10 @@ class FleetNet(NeuralNet):
         On the CPU they are computed in float64, so that a row's prediction does
         not depend on the rows beside it.
         """
+        return self._in_chunks(X, lambda rows: self.module_(rows), training, device)
+
+    def _in_chunks(self, X, compute: Callable[[Tensor], Tensor], training=False, device="cpu") -> Iterator[Tensor]:
+        """What the fleet computes of rows, a bounded number of them at a time."""
         self.check_is_fitted()
         fleet, was_training = self.module_, self.module_.training
         x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
@@ -190,21 +195,47 @@ class FleetNet(NeuralNet):
             rows = x[start : start + n_chunk]
             fleet.train(training)
             with torch.no_grad(), threads(choose_threads(len(rows) * fleet.flops_per_row)):
-                predictions = fleet(rows).to(device)
+                computed = compute(rows).to(device)
             fleet.train(was_training)
-            yield predictions
+            yield computed
 
     def network_predictions(self, X) -> np.ndarray:
         """Predictions of every network, shape (rows, K, n_predictions)."""
         return torch.cat(list(self.forward_iter(X))).numpy()
 
+    def network_outputs(self, X) -> np.ndarray:
+        """Raw outputs of every network, divided by its temperature, shape (rows, K, n_outputs)."""
+        fleet = self.module_
+        chunks = self._in_chunks(X, lambda rows: fleet.tempered(fleet.raw(fleet.prepare(rows))).transpose(0, 1))
+        return torch.cat(list(chunks)).numpy()
+
+    def link(self, outputs: np.ndarray) -> np.ndarray:
+        """Probabilities for raw outputs that were divided by their temperature."""
+        return self.module_.cost.link(torch.from_numpy(outputs)).numpy()
+
+    def votes(self, X) -> np.ndarray:
+        """What is averaged over the networks, (rows, K, n): predictions, or the raw outputs of calibrated networks.
+
+        Averaging probabilities of different networks makes them less certain, so that the average of
+        calibrated ones is not calibrated (docs/step4_validation.md, "Calibration").
+        """
+        return self.network_outputs(X) if self.module_.is_calibrated else self.network_predictions(X)
+
+    def count(self, votes: np.ndarray) -> np.ndarray:
+        """Prediction from an average of `votes`, or from one network's."""
+        return self.link(votes) if self.module_.is_calibrated else votes
+
+    def calibrate(self, temperature: float) -> None:
+        """Divide raw outputs by a temperature from now on."""
+        self.module_.temperature.fill_(temperature)
+
     def predict_proba(self, X):
-        """Mean prediction of the networks: probabilities, or values of shape (rows, n_targets)."""
-        return self.network_predictions(X).mean(1)
+        """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""
+        return self.count(self.votes(X).mean(1))
 
     def predict(self, X):
         """Class codes, or values of shape (rows,) or (rows, n_targets)."""
-        mean = self.predict_proba(X)
+        mean = self.module_.cost.point(self.predict_proba(X))
         if self.module_.target_center is None:
             return mean.argmax(1)
         return mean[:, 0] if mean.shape[1] == 1 else mean
