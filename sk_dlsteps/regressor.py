@@ -11,10 +11,14 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import DataConversionWarning
 
+from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.target import RegressionTarget
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.preparation import Prepared
 from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QuantileLoss
+from sk_dlsteps.step4_validation.intervals import calibrate_intervals
 
 
 class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
@@ -265,6 +269,17 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
             predictions = predictions[:, :, 0]
         mean = predictions.mean(1)
         return (mean, predictions.std(1)) if return_std else mean
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Widen or narrow the intervals between quantiles until held-out rows lie in them as often as they should."""
+        cost, target, rows = net.module_.cost, prepared.data.target, prepared.rows
+        if not isinstance(cost, QuantileLoss):
+            return {}, ()
+        found = calibrate_intervals(net.network_predictions, cost, prepared.Z, target.values, rows)
+        if found is None:
+            return {}, ()
+        net.calibrate(found.factors)
+        return {}, (found.record,)
 
     def _levels(self, cost: Cost, quantiles: Any) -> np.ndarray:
         """Levels to predict, or an error if they were not learnt."""

@@ -34,8 +34,9 @@ class Fleet(nn.Module):
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
     input_encoding : PiecewiseLinear or None
         Columns that are added to the prepared inputs.
-    temperature : Tensor of shape (K, 1, 1) or None
-        What raw outputs are divided by before the link; None: 1, not calibrated.
+    temperature : Tensor of shape (K, 1, 1) or (K, 1, n_outputs), or None
+        What raw outputs are divided by before the link, or the factors of the steps between
+        quantiles; None: 1, not calibrated.
 
     """
 
@@ -49,7 +50,7 @@ class Fleet(nn.Module):
 
     def __init__(
         self,
-        cost: nn.Module,
+        cost: Any,
         input_center: Tensor,
         input_factor: Tensor,
         target_center: Tensor | None = None,
@@ -67,9 +68,10 @@ class Fleet(nn.Module):
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
         self.n_networks = self.n_active = input_center.shape[0]
-        self.register_buffer(
-            "temperature", input_center.new_ones(self.n_networks, 1, 1) if temperature is None else temperature
-        )
+        if temperature is None:
+            n_targets = 1 if target_center is None else target_center.shape[-1]
+            temperature = input_center.new_ones(self.n_networks, 1, n_targets * len(cost.quantiles) or 1)
+        self.register_buffer("temperature", temperature)
         # The number of the network in each place: a state saved while some had stopped knows whose is whose.
         self.register_buffer("order", torch.arange(self.n_networks, device=input_center.device))
 
@@ -81,7 +83,7 @@ class Fleet(nn.Module):
 
     @property
     def is_calibrated(self) -> bool:
-        """Whether a temperature was fitted."""
+        """Whether a temperature was fitted; 1 means that none was."""
         return bool((self.temperature != 1).any())
 
     @property
@@ -129,12 +131,14 @@ class Fleet(nn.Module):
         return out * scale + center
 
     def predictions(self, raw: Tensor) -> Tensor:
-        """Raw outputs (K, rows, n_outputs), divided by the temperature, through the link, in the target's units."""
-        return self.original_target(self.cost.link(self.tempered(raw)))
+        """Raw outputs (K, rows, n_outputs) through the link, calibrated, in the target's units."""
+        if self.is_calibrated:
+            return self.original_target(self.cost.calibrated_link(raw, self._first(self.temperature, raw)))
+        return self.original_target(self.cost.link(raw))
 
     def tempered(self, raw: Tensor) -> Tensor:
         """Raw outputs divided by the networks' temperatures."""
-        return raw / self._first(self.temperature, raw) if self.is_calibrated else raw
+        return raw / self._first(self.temperature, raw)
 
     def forward(self, x: Tensor) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""

@@ -219,15 +219,21 @@ class FleetNet(NeuralNet):
         Averaging probabilities of different networks makes them less certain, so that the average of
         calibrated ones is not calibrated (docs/step4_validation.md, "Calibration").
         """
-        return self.network_outputs(X) if self.module_.is_calibrated else self.network_predictions(X)
+        return self.network_outputs(X) if self._averages_outputs else self.network_predictions(X)
+
+    @property
+    def _averages_outputs(self) -> bool:
+        """Whether raw outputs are averaged, and not predictions: those of calibrated networks for classes."""
+        return self.module_.target_center is None and self.module_.is_calibrated
 
     def count(self, votes: np.ndarray) -> np.ndarray:
         """Prediction from an average of `votes`, or from one network's."""
-        return self.link(votes) if self.module_.is_calibrated else votes
+        return self.link(votes) if self._averages_outputs else votes
 
-    def calibrate(self, temperature: float) -> None:
-        """Divide raw outputs by a temperature from now on."""
-        self.module_.temperature.fill_(temperature)
+    def calibrate(self, temperature: float | np.ndarray) -> None:
+        """Give all networks a temperature, or factors (n_outputs,) of the steps between quantiles."""
+        values = torch.as_tensor(temperature).to(self.module_.temperature)
+        self.module_.temperature.copy_(values.expand_as(self.module_.temperature))
 
     def predict_proba(self, X):
         """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""

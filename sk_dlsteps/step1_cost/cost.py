@@ -55,6 +55,10 @@ class Cost(nn.Module):
         """Prediction for raw outputs: a value, or the classes' probabilities."""
         return raw
 
+    def calibrated_link(self, raw: Tensor, temperature: Tensor) -> Tensor:
+        """Prediction of networks whose raw outputs are divided by a temperature."""
+        return self.link(raw / temperature)
+
     def point(self, prediction: np.ndarray) -> np.ndarray:
         """The one value per target, or the probabilities, that a prediction stands for."""
         return prediction

@@ -85,15 +85,21 @@ class QuantileLoss(Cost):
         """Quantiles of every target, never falling with the level."""
         return self._values(raw).flatten(-2)
 
+    def calibrated_link(self, raw: Tensor, temperature: Tensor) -> Tensor:
+        """Quantiles whose steps are multiplied by `temperature` (..., n_outputs), 1 for the middle one."""
+        return self._values(raw, self._by_target(temperature)).flatten(-2)
+
     def _by_target(self, raw: Tensor) -> Tensor:
         """Raw outputs as (..., n_targets, n_quantiles)."""
         return raw.unflatten(-1, (-1, len(self.quantiles)))
 
-    def _values(self, raw: Tensor) -> Tensor:
-        """Quantiles (..., n_targets, n_quantiles) of raw outputs."""
+    def _values(self, raw: Tensor, factor: Tensor | None = None) -> Tensor:
+        """Quantiles (..., n_targets, n_quantiles) of raw outputs, the steps between them multiplied by a factor."""
         raw = self._by_target(raw)
         m = self.middle
         steps = torch.cat([F.softplus(raw[..., :m]), raw[..., m : m + 1], F.softplus(raw[..., m + 1 :])], -1)
+        if factor is not None:
+            steps = steps * factor
         # What rounding may take from one sum and not from the next one, the running maximum gives back.
         return (steps @ self.steps_to_values.to(raw.dtype)).cummax(-1).values
 
