@@ -79,6 +79,26 @@ def test_intervals_follow_the_noise():
     assert (high - low)[1] > 2 * (high - low)[0]
 
 
+def test_held_out_rows_lie_in_the_intervals_as_often_as_they_should():
+    """Without the widths that held-out rows ask for, so large a network's intervals would hold far fewer."""
+    model = quantile_model(n_estimators=4, hidden_units=128, max_epochs=100, n_iter_no_change=100).fit(X, Y)
+    new = np.random.default_rng(3)
+    rows = new.normal(size=(3000, 3))
+    y = rows[:, 0] + np.abs(rows[:, 1]) * new.normal(size=3000)
+    for wanted, levels in ((0.9, (0.05, 0.95)), (0.5, (0.25, 0.75))):
+        low, high = model.predict(rows, quantiles=levels).T
+        assert abs(((low <= y) & (y <= high)).mean() - wanted) < 0.08
+    (record,) = [step for step in model.steps_ if step.title == "intervals"]
+    assert record.evidence["coverage"] == pytest.approx(0.9, abs=0.02)
+
+
+def test_validation_data_give_the_widths_where_nothing_is_held_out():
+    model = quantile_model(early_stopping=False).fit(X[:200], Y[:200], X_val=X[200:], y_val=Y[200:])
+    low, high = model.predict(X[200:], quantiles=[0.05, 0.95]).T
+    assert ((low <= Y[200:]) & (Y[200:] <= high)).mean() == pytest.approx(0.9, abs=0.011)
+    assert not [step for step in quantile_model(early_stopping=False).fit(X, Y).steps_ if step.title == "intervals"]
+
+
 def test_quantiles_beat_those_of_the_target_alone(fitted):
     new = np.random.default_rng(1).normal(size=(500, 3))
     y = new[:, 0] + np.abs(new[:, 1]) * np.random.default_rng(2).normal(size=500)
@@ -138,15 +158,15 @@ def test_a_search_gives_what_scikit_learns_gives():
     ours = StepwiseSearchCV(quantile_model(), grid, strategy="random", n_iter=4, cv=2, random_state=0).fit(X, Y)
     theirs = GridSearchCV(quantile_model(), grid, cv=2).fit(X, Y)
     found = [
-        dict(zip(map(str, s.cv_results_["params"]), s.cv_results_["mean_test_score"], strict=True))
-        for s in (ours, theirs)
+        {str(sorted(params.items())): score for params, score in zip(s["params"], s["mean_test_score"], strict=True)}
+        for s in (ours.cv_results_, theirs.cv_results_)
     ]
     assert found[0] == pytest.approx(found[1], abs=1e-3)
 
 
 def test_the_ladder_and_the_finder_take_quantiles():
     search = StepwiseSearchCV(quantile_model(max_epochs=3, n_estimators=2), strategy="ladder", cv=2, random_state=0)
-    assert search.fit(X, Y).predict(X, quantiles=[0.1, 0.9]).shape == (400, 2)
+    assert search.fit(X, Y).best_estimator_.predict(X, quantiles=[0.1, 0.9]).shape == (400, 2)
     assert 0 < find_learning_rate(quantile_model(), X, Y).learning_rate < 1
 
 
@@ -155,7 +175,7 @@ class Line(torch.nn.Linear):
 
 
 def test_a_module_of_the_users_own_and_sgd_learn_quantiles():
-    for parameters in ({"module": Line}, {"optimizer": "sgd", "learning_rate": "auto"}):
+    for parameters in ({"module": Line}, {"optimizer": "sgd"}):
         model = quantile_model(**parameters).fit(X, TWO)
         assert (np.diff(model.predict(X, quantiles=FIVE)) >= 0).all()
 
