@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import warnings
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import column_or_1d
 
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.target import ClassTarget, as_labels
-from sk_dlsteps.recipe import StepwiseEstimator
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.preparation import Prepared
+from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.step4_validation.calibration import calibrate
 
 
 class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
@@ -110,6 +118,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     n_estimators : int or "auto", default="auto"
         Networks. With two or more each holds out a fold of its own and their
         predictions are averaged; 1 is the article's single network.
+    categorical_features : "from_dtype", None or array-like of bool, int or str, default="from_dtype"
+        Which columns hold categories. "from_dtype" takes a DataFrame's columns of strings,
+        categories and truth values, None none; or a mask, places or names of columns.
+        Categories of few levels become one-hot columns, those of many an entity embedding
+        that is learnt with the network (docs/inputs.md).
     device : str, default="auto"
         Torch device; "auto" takes a GPU where there is one.
     n_threads : int or "auto", default="auto"
@@ -122,6 +135,14 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         takes fresh entropy. Global random states are never touched.
     verbose : int, default=0
         1 prints a row per epoch.
+    class_weight : dict, "balanced" or None, default=None
+        What the rows of each class count in the training and validation losses, beside their
+        own `sample_weight`: a number for each label (1 for those left out), or the same sum
+        for every class. Scores and the statistics of the inputs know nothing of it.
+    calibrate : bool, default=False
+        Whether raw outputs are divided by a temperature that makes the probabilities
+        of held-out rows as likely as possible (step 4). Then networks are
+        averaged before the link, not after. With `X_val` the temperature is fitted to that.
 
     Attributes
     ----------
@@ -150,6 +171,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Accuracy of `oof_prediction_`, or on `X_val`; None without validation.
     training_score_ : float
         Accuracy of the networks on the rows that each was trained on.
+    temperature_ : float
+        What raw outputs are divided by; 1.0 without calibration.
     classes_ : ndarray of shape (n_classes,)
         The labels, sorted.
     n_features_in_ : int
@@ -201,13 +224,19 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
     """
 
+    @showing_shared_parameters
+    def __init__(self, *, class_weight: Any = None, calibrate: bool = False, **shared: Any) -> None:
+        super().__init__(**shared)
+        self.class_weight = class_weight
+        self.calibrate = calibrate
+
     def predict(self, X):
         """Predict labels: the class of the highest mean probability.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            Columns as in `fit`; values may be missing.
 
         Returns
         -------
@@ -219,12 +248,12 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         return self.classes_[self.pipeline_.predict(X)]
 
     def predict_proba(self, X):
-        """Predict probabilities: the mean of the networks'.
+        """Predict probabilities: the mean of the networks', or the link of their mean raw output if calibrated.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            Columns as in `fit`; values may be missing.
 
         Returns
         -------
@@ -240,8 +269,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            Columns as in `fit`; values may be missing.
 
         Returns
         -------
@@ -251,6 +280,23 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         """
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Fit a temperature and give it to the networks, if asked to: the attribute and the record."""
+        if not self.calibrate:
+            return {"temperature_": 1.0}, ()
+        data, outputs = prepared.data, prepared.on_table(net.network_outputs)
+        found = calibrate(outputs, net.link, prepared.Z, data.target, prepared.rows, data.weight, data.weight_valid)
+        if found is None:
+            warnings.warn(
+                "`calibrate=True` found no rows to fit a temperature to, since none were held out; probabilities stay "
+                "as they are. Use `early_stopping=True` with more rows, or give `X_val` and `y_val`.",
+                StepwiseWarning,
+                stacklevel=4,
+            )
+            return {"temperature_": 1.0}, ()
+        net.calibrate(found.temperature)
+        return {"temperature_": found.temperature}, (found.record,)
 
     def _target(self, y: np.ndarray) -> ClassTarget:
         """The target for the recipe."""

@@ -30,6 +30,7 @@ from sk_dlsteps.inputs.weights import CountedRows, class_weights
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
+from sk_dlsteps.step1_cost.quantile import QUANTILES
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
@@ -106,6 +107,10 @@ class Prepared:
         """That table with its target and the rows of each network."""
         return Table(self.Z, self.data.target.values, self.rows)
 
+    def on_table(self, compute: Callable[[Any], np.ndarray]) -> Callable[[Any], np.ndarray]:
+        """What a net computes of scaled rows, as a function of rows of the table."""
+        return lambda Z: compute(self.inputs.scaled.as_scaled(Z))
+
     @property
     def n_batches(self) -> int:
         """Minibatches of an epoch."""
@@ -137,7 +142,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         ),
     )
 
-    cost, step1 = choose_cost(p["loss"], target.task)
+    cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
     inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import inspect
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -10,10 +12,11 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight
-from sk_dlsteps.plan import Plan
+from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
@@ -21,6 +24,18 @@ from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.together import fit_together
+
+
+def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
+    """Put the parameters that both estimators share into the signature of an ``__init__`` that passes them on.
+
+    scikit-learn and `help` read the signature, and so see all parameters.
+    """
+    shared = inspect.signature(StepwiseEstimator.__init__).parameters
+    own = [p for p in inspect.signature(own_init).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [*shared.values(), *own]
+    own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    return own_init
 
 
 class StepwiseEstimator(BaseEstimator):
@@ -250,12 +265,14 @@ class StepwiseEstimator(BaseEstimator):
     ) -> None:
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
-        data, as_scaled = prepared.data, prepared.inputs.scaled.as_scaled
+        calibration, step4 = self._calibrate(net, prepared)
+        data = prepared.data
         scores = score_fit(
-            lambda Z: net.network_predictions(as_scaled(Z)),
+            prepared.on_table(net.votes),
             prepared.Z,
             data.target,
             prepared.rows,
+            lambda votes: prepared.cost.point(net.count(votes)),
             data.weight,
             data.weight_valid,
         )
@@ -267,7 +284,7 @@ class StepwiseEstimator(BaseEstimator):
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (*prepared.records, step3, *regularisation_record(plan), scores.record),
+                "steps_": (*prepared.records, step3, *regularisation_record(plan), *step4, scores.record),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,
@@ -277,8 +294,13 @@ class StepwiseEstimator(BaseEstimator):
                 "oof_prediction_": given(scores.oof_prediction),
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
+                **calibration,
             }
         )
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Calibrate the trained networks, if asked to: fitted attributes and records; of values there is nothing."""
+        return {}, ()
 
     def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""

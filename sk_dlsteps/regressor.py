@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import DataConversionWarning
 
+from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.target import RegressionTarget
-from sk_dlsteps.recipe import StepwiseEstimator
+from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.preparation import Prepared
+from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.step1_cost.cost import Cost
+from sk_dlsteps.step1_cost.quantile import QuantileLoss
+from sk_dlsteps.step4_validation.intervals import calibrate_intervals
 
 
 class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
@@ -26,6 +35,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         A criterion is given as `torch.nn` class or instance; a callable takes
         ``(output, target)`` and returns one loss per row, the
         target being standardised.
+        "quantile" learns several quantiles in one network.
     hidden_units : {"auto", "midpoint"}, int or sequence of int, default="auto"
         Units of the hidden layers (step 2). "auto" follows the rule
         N_h = N_s / (a (N_i + N_o)), rounded and bounded on both sides, "midpoint" takes
@@ -111,6 +121,11 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     n_estimators : int or "auto", default="auto"
         Networks. With two or more each holds out a fold of its own and their
         predictions are averaged; 1 is the article's single network.
+    categorical_features : "from_dtype", None or array-like of bool, int or str, default="from_dtype"
+        Which columns hold categories. "from_dtype" takes a DataFrame's columns of strings,
+        categories and truth values, None none; or a mask, places or names of columns.
+        Categories of few levels become one-hot columns, those of many an entity embedding
+        that is learnt with the network (docs/inputs.md).
     device : str, default="auto"
         Torch device; "auto" takes a GPU where there is one.
     n_threads : int or "auto", default="auto"
@@ -123,6 +138,9 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         takes fresh entropy. Global random states are never touched.
     verbose : int, default=0
         1 prints a row per epoch.
+    quantiles : sequence of float, default=(0.05, 0.25, 0.5, 0.75, 0.95)
+        Levels that ``loss="quantile"`` learns, strictly increasing, above 0 and below 1;
+        without effect on other losses. They never cross.
 
     Attributes
     ----------
@@ -198,34 +216,85 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     >>> y_pred, y_std = model.predict(X_test, return_std=True)
     >>> y_std.shape
     (111,)
+    >>> model = StepwiseRegressor(loss="quantile", random_state=0).fit(X_train, y_train)
+    >>> low, high = model.predict(X_test, quantiles=[0.05, 0.95]).T
+    >>> bool(((low < y_test) & (y_test < high)).mean() > 0.7)
+    True
 
     """
 
-    def predict(self, X, return_std: bool = False):
+    @showing_shared_parameters
+    def __init__(self, *, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95), **shared: Any) -> None:
+        super().__init__(**shared)
+        self.quantiles = quantiles
+
+    def predict(self, X, return_std: bool = False, *, quantiles: ArrayLike | None = None):
         """Predict values: the mean of the networks.
+
+        With ``loss="quantile"`` these are medians, or the quantiles asked for.
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            Columns as in `fit`; values may be missing.
         return_std : bool, default=False
             Also give the standard deviation between the networks, in the units of `y`: what
             they disagree about, not the noise of the target.
+        quantiles : float, sequence of float or None, default=None
+            Levels of the quantiles to predict instead, between the lowest and the highest
+            that were learnt with ``loss="quantile"``; those between learnt ones are
+            interpolated. None gives the median, interpolated too if it was not learnt, or
+            the learnt quantile nearest to it.
 
         Returns
         -------
         y : ndarray of shape (n_samples,) or (n_samples, n_outputs)
-            Predicted values.
+            Predicted values. With a sequence of quantiles there is one more axis for them:
+            (n_samples, n_quantiles) or (n_samples, n_outputs, n_quantiles).
         y_std : ndarray, shaped as `y`
             Only with ``return_std=True``.
 
+        Raises
+        ------
+        ValueError
+            If `quantiles` were not learnt, or are no numbers between those that were.
+
         """
         X = self._network_inputs(X)
-        if not return_std:
+        if quantiles is None and not return_std:
             return self.pipeline_.predict(X)
-        predictions = self.pipeline_[-1].network_predictions(self.pipeline_[:-1].transform(X))
-        mean, std = predictions.mean(1), predictions.std(1)
-        return (mean[:, 0], std[:, 0]) if mean.shape[1] == 1 else (mean, std)
+        net = self.pipeline_[-1]
+        cost = net.module_.cost
+        levels = None if quantiles is None else self._levels(cost, quantiles)
+        predictions = net.network_predictions(self.pipeline_[:-1].transform(X))
+        predictions = cost.point(predictions) if levels is None else cost.at(levels, predictions)
+        if quantiles is not None and np.ndim(quantiles) == 0:
+            predictions = predictions[..., 0]
+        if predictions.shape[2] == 1:
+            predictions = predictions[:, :, 0]
+        mean = predictions.mean(1)
+        return (mean, predictions.std(1)) if return_std else mean
+
+    def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:
+        """Widen or narrow the intervals between quantiles until held-out rows lie in them as often as they should."""
+        cost, data, predict = net.module_.cost, prepared.data, prepared.on_table(net.network_predictions)
+        if not isinstance(cost, QuantileLoss):
+            return {}, ()
+        weights = data.weight, data.weight_valid
+        found = calibrate_intervals(predict, cost, prepared.Z, data.target.values, prepared.rows, *weights)
+        if found is None:
+            return {}, ()
+        net.calibrate(found.factors)
+        return {}, (found.record,)
+
+    def _levels(self, cost: Cost, quantiles: Any) -> np.ndarray:
+        """Levels to predict, or an error if they were not learnt."""
+        if isinstance(cost, QuantileLoss):
+            return cost.check_levels(quantiles)
+        raise ValueError(
+            f"`quantiles={quantiles!r}` needs a model that learnt quantiles, this one has `loss={self.loss!r}`; "
+            "fit StepwiseRegressor(loss='quantile'), or use `return_std=True`"
+        )
 
     def __sklearn_tags__(self):
         """Several targets are welcome."""

@@ -224,6 +224,7 @@ def _kind(fit: _Fit) -> Hashable:
         plan.task,
         plan.loss,
         _content(p["loss"]),
+        prepared.cost.quantiles,
         prepared.Z.shape[1],
         prepared.inputs.stages["input_clip"],
         prepared.rows.weight is None,

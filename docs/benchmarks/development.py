@@ -45,19 +45,28 @@ def names(load, derived=False):
     return [*load.index(), *(DERIVED if derived else [])]
 
 
-def halves(load, name, seed):
-    """Inputs and targets to train and to judge on, and whether it is a regression."""
+def halves(load, name, seed, test=False):
+    """Inputs and targets to train and to judge on, and whether it is a regression.
+
+    With `test`, all training rows train and the benchmark's test rows judge: for a last report, not for choices.
+    """
     import pandas as pd
 
     base, column = DERIVED.get(name, (name, None))
     X, y, meta = load.load(base)
     regression = column is not None or meta["task"] == "regression"
-    rows = load.cap(load.split(base, 0, y, meta["task"])[0], y, meta["task"], 10_000, 0)
+    rows, test_rows = load.split(base, 0, y, meta["task"])
+    rows = load.cap(rows, y, meta["task"], 10_000, 0)
+    n_train = len(rows)
+    if test:
+        rows = np.concatenate([rows, test_rows])
     X, y = X.iloc[rows].reset_index(drop=True), y[rows]
     if column is not None:
         y = X.pop(X.columns[column] if isinstance(column, int) else column).to_numpy(float)
     X = pd.get_dummies(X, dtype=float).to_numpy()
     X = np.where(np.isnan(X), np.nanmedian(X, axis=0), X)
+    if test:
+        return X[:n_train], X[n_train:], y[:n_train], y[n_train:], regression
     stratify = y if not regression and np.bincount(y)[np.unique(y)].min() > 1 else None
     return (*train_test_split(X, y, test_size=0.2, random_state=seed, stratify=stratify), regression)
 

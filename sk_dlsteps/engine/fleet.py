@@ -39,6 +39,9 @@ class Fleet(nn.Module):
         Last columns of the table, codes of categories, which are left as they are.
     fills_gaps : bool
         Whether training rows may hold NaN, which becomes the network's own centre.
+    temperature : Tensor of shape (K, 1, 1) or (K, 1, n_outputs), or None
+        What raw outputs are divided by before the link, or the factors of the steps between
+        quantiles; None: 1, not calibrated.
 
     """
 
@@ -47,11 +50,12 @@ class Fleet(nn.Module):
     input_factor: Tensor
     target_center: Tensor | None
     target_scale: Tensor | None
+    temperature: Tensor
     order: Tensor
 
     def __init__(
         self,
-        cost: nn.Module,
+        cost: Any,
         input_center: Tensor,
         input_factor: Tensor,
         target_center: Tensor | None = None,
@@ -60,6 +64,7 @@ class Fleet(nn.Module):
         input_encoding: PiecewiseLinear | None = None,
         n_codes: int = 0,
         fills_gaps: bool = False,
+        temperature: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
@@ -71,6 +76,10 @@ class Fleet(nn.Module):
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
         self.n_networks = self.n_active = input_center.shape[0]
+        if temperature is None:
+            n_targets = 1 if target_center is None else target_center.shape[-1]
+            temperature = input_center.new_ones(self.n_networks, 1, n_targets * len(cost.quantiles) or 1)
+        self.register_buffer("temperature", temperature)
         # The number of the network in each place: a state saved while some had stopped knows whose is whose.
         self.register_buffer("order", torch.arange(self.n_networks, device=input_center.device))
 
@@ -79,6 +88,11 @@ class Fleet(nn.Module):
         """The dtype to predict in: float64 on the CPU, where it costs little and rows then do not affect each other."""
         on_cpu = self.input_center.device.type == "cpu"
         return torch.float64 if on_cpu else self.input_center.dtype
+
+    @property
+    def is_calibrated(self) -> bool:
+        """Whether a temperature was fitted; 1 means that none was."""
+        return bool((self.temperature != 1).any())
 
     @property
     def widths(self) -> list[int]:
@@ -129,21 +143,35 @@ class Fleet(nn.Module):
         return ((y - self._first(self.target_center, y)) / scale.where(scale > 0, 1.0)).to(dtype)
 
     def original_target(self, target: Tensor) -> Tensor:
-        """Targets of the first k networks back in the user's units."""
+        """Targets, or several predictions of each side by side, of the first k networks back in the user's units."""
         if self.target_center is None or self.target_scale is None:
             return target
         out = target.to(self.target_scale.dtype)
-        return out * self._first(self.target_scale, out) + self._first(self.target_center, out)
+        n_each = out.shape[-1] // self.target_scale.shape[-1]
+        scale, center = (
+            self._first(t, out).repeat_interleave(n_each, -1) for t in (self.target_scale, self.target_center)
+        )
+        return out * scale + center
 
     def predictions(self, raw: Tensor) -> Tensor:
-        """Raw outputs (K, rows, n_outputs) through the link, in the target's units."""
+        """Raw outputs (K, rows, n_outputs) through the link, calibrated, in the target's units."""
+        if self.is_calibrated:
+            return self.original_target(self.cost.calibrated_link(raw, self._first(self.temperature, raw)))
         return self.original_target(self.cost.link(raw))
+
+    def tempered(self, raw: Tensor) -> Tensor:
+        """Raw outputs divided by the networks' temperatures."""
+        return raw / self._first(self.temperature, raw)
 
     def forward(self, x: Any) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""
+        return self.predictions(self.outputs(x)).transpose(0, 1)
+
+    def outputs(self, x: Any) -> Tensor:
+        """Raw outputs (K, rows, n_outputs) for inputs (rows, n_inputs)."""
         # What was there in every training row may be missing now.
         fill = not isinstance(x, SparseRows) and bool(x.isnan().any())
-        return self.predictions(self.raw(self.encode(self.standardise(x, fill)))).transpose(0, 1)
+        return self.raw(self.encode(self.standardise(x, fill)))
 
     def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
@@ -178,7 +206,8 @@ class Fleet(nn.Module):
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        for tensor in (self.order, self.input_center, self.input_factor, self.target_center, self.target_scale):
+        statistics = self.input_center, self.input_factor, self.target_center, self.target_scale, self.temperature
+        for tensor in (self.order, *statistics):
             if tensor is not None:
                 tensor.copy_(tensor[index])
         if self.input_encoding is not None:

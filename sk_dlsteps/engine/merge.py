@@ -41,6 +41,7 @@ def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
         input_factor=torch.cat([f.input_factor for f in fleets]),
         target_center=_joined([f.target_center for f in fleets]),
         target_scale=_joined([f.target_scale for f in fleets]),
+        temperature=torch.cat([f.temperature for f in fleets]),
     )
 
 

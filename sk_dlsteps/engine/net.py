@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dis
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from scipy import sparse
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
+from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, Rows, as_tensor
 from sk_dlsteps.engine.device import choose_threads, threads
@@ -184,6 +185,10 @@ class FleetNet(NeuralNet):
         On the CPU they are computed in float64, so that a row's prediction does
         not depend on the rows beside it.
         """
+        return self._in_chunks(X, self.module_, training, device)
+
+    def _in_chunks(self, X, compute: Callable[[Any], Tensor], training=False, device="cpu") -> Iterator[Tensor]:
+        """What the fleet computes of rows, a bounded number of them at a time."""
         self.check_is_fitted()
         fleet, was_training = self.module_, self.module_.training
         widths = fleet.widths[1:] if sparse.issparse(X) else fleet.widths
@@ -192,9 +197,9 @@ class FleetNet(NeuralNet):
             rows = X[start : start + n_chunk]
             fleet.train(training)
             with torch.no_grad(), threads(choose_threads(rows.shape[0] * fleet.flops_per_row)):
-                predictions = fleet(self._on_device(rows)).to(device)
+                computed = compute(self._on_device(rows)).to(device)
             fleet.train(was_training)
-            yield predictions
+            yield computed
 
     def _on_device(self, X: Any) -> Any:
         """Rows to predict, for every network."""
@@ -208,13 +213,49 @@ class FleetNet(NeuralNet):
         """Predictions of every network, shape (rows, K, n_predictions)."""
         return torch.cat(list(self.forward_iter(X))).numpy()
 
+    def network_outputs(self, X) -> np.ndarray:
+        """Raw outputs of every network, divided by its temperature, shape (rows, K, n_outputs)."""
+        return torch.cat(list(self._in_chunks(X, self._tempered))).numpy()
+
+    def _tempered(self, x: Any) -> Tensor:
+        """Raw outputs of rows, divided by each network's temperature."""
+        return self.module_.tempered(self.module_.outputs(x)).transpose(0, 1)
+
+    def link(self, outputs: np.ndarray) -> np.ndarray:
+        """Probabilities for raw outputs that were divided by their temperature."""
+        return self.module_.cost.link(torch.from_numpy(outputs)).numpy()
+
+    def votes(self, X) -> np.ndarray:
+        """What is averaged over the networks, (rows, K, n): predictions, or the raw outputs of calibrated networks.
+
+        Averaging probabilities of different networks makes them less certain, so that the average of
+        calibrated ones is not calibrated (docs/step4_validation.md, "Calibration").
+        """
+        return self.network_outputs(X) if self._averages_outputs else self.network_predictions(X)
+
+    @property
+    def _averages_outputs(self) -> bool:
+        """Whether raw outputs are averaged, and not predictions: those of calibrated networks for classes."""
+        return self.module_.target_center is None and self.module_.is_calibrated
+
+    def count(self, votes: np.ndarray) -> np.ndarray:
+        """Prediction from an average of `votes`, or from one network's."""
+        return self.link(votes) if self._averages_outputs else votes
+
+    def calibrate(self, temperature: float | np.ndarray) -> None:
+        """Give all networks a temperature, or factors (n_outputs,) of the steps between quantiles."""
+        values = torch.as_tensor(temperature).to(self.module_.temperature)
+        self.module_.temperature.copy_(values.expand_as(self.module_.temperature))
+
     def predict_proba(self, X):
-        """Mean prediction of the networks: probabilities, or values of shape (rows, n_targets)."""
-        return torch.cat([predictions.mean(1) for predictions in self.forward_iter(X)]).numpy()
+        """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""
+        compute = self._tempered if self._averages_outputs else self.module_
+        means = [chunk.numpy().mean(1) for chunk in self._in_chunks(X, compute)]
+        return self.count(np.concatenate(means))
 
     def predict(self, X):
         """Class codes, or values of shape (rows,) or (rows, n_targets)."""
-        mean = self.predict_proba(X)
+        mean = self.module_.cost.point(self.predict_proba(X))
         if self.module_.target_center is None:
             return mean.argmax(1)
         return mean[:, 0] if mean.shape[1] == 1 else mean

@@ -5,7 +5,8 @@ from __future__ import annotations
 import difflib
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from itertools import pairwise
 from numbers import Integral, Real
 from typing import Any
 
@@ -88,6 +89,14 @@ _RATES = (
     lambda v: _is_sequence(v) and all(map(_RATE[0], v)),
     "a non-empty sequence of such numbers",
 )
+_LEVELS = (
+    lambda v: _is_sequence(v) and all(map(_real(0, 1, closed=False)[0], v)) and all(a < b for a, b in pairwise(v)),
+    "a non-empty sequence of strictly increasing numbers above 0 and below 1",
+)
+_WEIGHTS = (
+    lambda v: isinstance(v, Mapping) and all(map(_real(0)[0], v.values())),
+    "a dict {label: weight} of weights of at least 0",
+)
 _TRANSFORMER = (
     lambda v: not inspect.isclass(v) and hasattr(v, "fit") and hasattr(v, "transform"),
     "a scikit-learn transformer",
@@ -103,6 +112,7 @@ _FACTORY = (
 
 TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "loss": _CRITERION,
+    "quantiles": _LEVELS,
     "hidden_units": _either(_one_of("auto", "midpoint"), _integer(1), _UNITS),
     "hidden_size_factor": _real(0, closed=False),
     "n_hidden_layers": _integer(1),
@@ -127,6 +137,8 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "max_grad_norm": _either(_NONE, _real(0, closed=False)),
     "max_grad_value": _either(_NONE, _real(0, closed=False)),
     "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _AUGMENTATION),
+    "class_weight": _either(_NONE, _one_of("balanced"), _WEIGHTS),
+    "calibrate": _BOOL,
     "early_stopping": _BOOL,
     "n_iter_no_change": _either(_AUTO, _integer(1)),
     "validation_fraction": _real(0, 1, closed=False),
@@ -144,8 +156,8 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
 
 
 def check_parameters(parameters: dict[str, Any]) -> None:
-    """Raise a ValueError that names the first parameter that is not what it may be."""
-    for name in TABLE:
+    """Raise a ValueError that names the first of an estimator's parameters that is not what it may be."""
+    for name in [name for name in TABLE if name in parameters]:
         check_parameter(name, parameters[name])
 
 

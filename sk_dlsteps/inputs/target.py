@@ -9,6 +9,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sk_dlsteps.inputs.features import quantiles
+from sk_dlsteps.step1_cost.quantile import QuantileLoss
+
 if TYPE_CHECKING:
     from sk_dlsteps.step1_cost.cost import Cost
 
@@ -71,8 +74,15 @@ class RegressionTarget:
     def output_bias(
         self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
     ) -> Tensor:
-        """Raw output (K, 1, n_targets) that predicts the mean: 0 in the networks' own units."""
-        return torch.zeros(len(rows), 1, self.n_columns, dtype=dtype)
+        """Raw output (K, 1, n_outputs) that predicts the mean, 0 in the networks' own units, or the quantiles."""
+        if not isinstance(cost, QuantileLoss):
+            return torch.zeros(len(rows), 1, self.n_columns, dtype=dtype)
+        statistics = self.statistics(cost, rows, weight)
+        found = []
+        for own, center, scale in zip(rows, *(tensor.numpy() for tensor in statistics.values()), strict=True):
+            values = (self.values[own] - center) / np.where(scale > 0, scale, 1.0)
+            found.append(quantiles(values, cost.quantiles, None if weight is None else weight[own]).T)
+        return cost.raw_for(torch.from_numpy(np.stack(found)[:, None])).to(dtype)
 
 
 class ClassTarget:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import difflib
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 from torch import nn
@@ -21,6 +22,7 @@ from sk_dlsteps.step1_cost.cost import (
     SquaredError,
 )
 from sk_dlsteps.step1_cost.custom import CustomCost, LogProbabilityCost, OneLogitCost
+from sk_dlsteps.step1_cost.quantile import QUANTILES, QuantileLoss
 
 _AUTO = {"regression": SquaredError, "binary": BinaryCrossEntropy, "multiclass": CrossEntropy}
 _WHY = {
@@ -28,7 +30,9 @@ _WHY = {
     "binary": "the target has two classes",
     "multiclass": "the target has more than two classes",
 }
-_REGRESSION: dict[str, type[Cost]] = {cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss)}
+_REGRESSION: dict[str, type[Cost]] = {
+    cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss, QuantileLoss)
+}
 _CLASSES: dict[str, type[Cost]] = {cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy)}
 COSTS: dict[str, dict[str, type[Cost]]] = {
     "regression": _REGRESSION,
@@ -44,7 +48,7 @@ _CRITERIA: dict[str, tuple[type[nn.Module], ...]] = {
 }
 
 
-def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
+def choose_cost(loss: Any, task: str, quantiles: Sequence[float] = QUANTILES) -> tuple[Cost, StepRecord]:
     """Resolve `loss` for a task.
 
     Parameters
@@ -53,6 +57,8 @@ def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
         "auto" follows the article's step 1.
     task : {"regression", "binary", "multiclass"}
         What the target asks for.
+    quantiles : sequence of float
+        Levels for "quantile".
 
     Returns
     -------
@@ -68,7 +74,8 @@ def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
 
     """
     if isinstance(loss, str):
-        cost = _AUTO[task]() if loss == "auto" else _named(loss, task)
+        kind = _AUTO[task] if loss == "auto" else _named(loss, task)
+        cost = QuantileLoss(quantiles) if kind is QuantileLoss else kind()
     elif isinstance(loss, nn.Module) or inspect.isclass(loss):
         cost = _from_criterion(loss, task)
     else:
@@ -77,10 +84,10 @@ def choose_cost(loss: Any, task: str) -> tuple[Cost, StepRecord]:
     return cost, StepRecord(1, "cost function", cost.title, because, {"loss": cost.name})
 
 
-def _named(loss: str, task: str) -> Cost:
-    """The cost of that name, or an error that lists those that fit the task."""
+def _named(loss: str, task: str) -> type[Cost]:
+    """The kind of cost of that name, or an error that lists those that fit the task."""
     if loss in COSTS[task]:
-        return COSTS[task][loss]()
+        return COSTS[task][loss]
     elsewhere = [other for other, costs in COSTS.items() if loss in costs]
     if elsewhere:
         problem = f"is a cost for a {' or '.join(elsewhere)} target; this one is {task}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -23,12 +24,15 @@ class Cost(nn.Module):
         Targets arrive standardised, divided by their mean, or as class codes. Instead of
         codes there may be soft labels, as floats: the probability of the second class for a
         single logit, or the probabilities of all classes in a last axis.
+    quantiles : tuple of float
+        Levels of the quantiles that a prediction holds of each target; empty where it holds one value.
 
     """
 
     name: str
     title: str
     target_scaling: str
+    quantiles: tuple[float, ...] = ()
 
     def n_outputs(self, n_columns: int) -> int:
         """Raw outputs needed for `n_columns` target columns (or classes)."""
@@ -50,6 +54,14 @@ class Cost(nn.Module):
     def link(self, raw: Tensor) -> Tensor:
         """Prediction for raw outputs: a value, or the classes' probabilities."""
         return raw
+
+    def calibrated_link(self, raw: Tensor, temperature: Tensor) -> Tensor:
+        """Prediction of networks whose raw outputs are divided by a temperature."""
+        return self.link(raw / temperature)
+
+    def point(self, prediction: np.ndarray) -> np.ndarray:
+        """The one value per target, or the probabilities, that a prediction stands for."""
+        return prediction
 
     def extra_repr(self) -> str:
         """Name in the printed module."""

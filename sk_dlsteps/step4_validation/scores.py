@@ -41,6 +41,7 @@ def score_fit(
     Z: np.ndarray,
     target: Any,
     rows: Any,
+    conclude: Callable[[np.ndarray], np.ndarray] = np.asarray,
     weight: np.ndarray | None = None,
     weight_valid: np.ndarray | None = None,
 ) -> Scores:
@@ -49,33 +50,35 @@ def score_fit(
     Parameters
     ----------
     predict : callable
-        Scaled rows to predictions of every network, (rows, K, n_predictions).
+        Scaled rows to what is averaged over the networks, (rows, K, n).
     Z : ndarray of shape (n_rows, n_inputs)
         Scaled training table.
     target : RegressionTarget or ClassTarget
         What was to be predicted.
     rows : Rows
         Who trained and who validated on what.
+    conclude : callable
+        From an average, or what a single network gives, to the prediction.
     weight, weight_valid : ndarray or None
         What the rows of the table, and those of `rows.X_valid`, count; None: all the same.
 
     """
     n_rows, n_networks = Z.shape[0], len(rows.train)
     trained = _membership(rows.train, n_rows)
-    held_out = _membership(rows.valid, n_rows) if rows.valid is not None and rows.X_valid is None else ~trained
+    held_out = _held_out(rows, trained)
     training_errors, oof = [], []
     step = max(1, _CHUNK // (n_networks * max(1, target.n_columns)))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions = predict(Z[chunk])
-        errors = _errors(predictions, target.values[chunk, None])
+        errors = _errors(conclude(predictions), target.values[chunk, None])
         training_errors.append(_masked_mean(errors, trained[chunk]))
-        oof.append(_masked_mean(predictions, held_out[chunk]))
+        oof.append(conclude(_masked_mean(predictions, held_out[chunk])))
     used = trained.any(1)
     training_score = _score(np.concatenate(training_errors), target.values, used, weight)
     oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
-        predictions = predict(rows.X_valid).mean(1)
+        predictions = conclude(predict(rows.X_valid).mean(1))
         every = np.ones(len(predictions), dtype=bool)
         validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid, every, weight_valid)
         how = f"{rows.X_valid.shape[0]} validation rows"
@@ -89,6 +92,31 @@ def score_fit(
         oof_prediction = oof_prediction[:, 0]
     record = _record(target, training_score, validation_score, how)
     return Scores(training_score, validation_score, oof_prediction, record)
+
+
+def held_out_mean(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, rows: Any) -> np.ndarray:
+    """What the networks that held a row out give on average, (n_rows, n); NaN where no network did.
+
+    Parameters
+    ----------
+    predict : callable
+        Scaled rows to what every network gives, (rows, K, n).
+    Z : ndarray of shape (n_rows, n_inputs)
+        Scaled training table.
+    rows : Rows
+        Who trained and who validated on what.
+
+    """
+    held_out = _held_out(rows, _membership(rows.train, len(Z)))
+    step = max(1, _CHUNK // (len(rows.train) * Z.shape[1]))
+    chunks = [slice(start, start + step) for start in range(0, len(Z), step)]
+    return np.concatenate([_masked_mean(predict(Z[chunk]), held_out[chunk]) for chunk in chunks])
+
+
+def _held_out(rows: Any, trained: np.ndarray) -> np.ndarray:
+    """Whether network k held row i out, (n_rows, K), given who trained on what."""
+    within = rows.valid is not None and rows.X_valid is None
+    return _membership(rows.valid, len(trained)) if within else ~trained
 
 
 def _membership(rows: list[np.ndarray], n_rows: int) -> np.ndarray:

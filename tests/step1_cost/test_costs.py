@@ -13,11 +13,23 @@ from sk_dlsteps.step1_cost.choice import COSTS, choose_cost
 from sk_dlsteps.step1_cost.cost import Cost, CrossEntropy
 
 EVERY = [(task, name) for task, costs in COSTS.items() for name in costs]
+
+
+def pinball(raw, y):
+    """Mean pinball loss of five quantiles, the third of which is a raw output and the others are steps from it."""
+    raw = raw.unflatten(-1, (-1, 5))
+    down, middle, up = F.softplus(raw[..., :2]), raw[..., 2:3], F.softplus(raw[..., 3:])
+    values = torch.cat([middle - down.flip(-1).cumsum(-1).flip(-1), middle, middle + up.cumsum(-1)], -1)
+    error, levels = y[..., None] - values, torch.tensor([0.05, 0.25, 0.5, 0.75, 0.95], dtype=raw.dtype)
+    return torch.where(error > 0, levels * error, (levels - 1) * error).mean((-1, -2))
+
+
 REFERENCE = {
     "squared_error": lambda raw, y: F.mse_loss(raw, y, reduction="none").mean(-1),
     "absolute_error": lambda raw, y: F.l1_loss(raw, y, reduction="none").mean(-1),
     "huber": lambda raw, y: F.huber_loss(raw, y, reduction="none").mean(-1),
     "poisson": lambda raw, y: F.poisson_nll_loss(raw, y, reduction="none").mean(-1),
+    "quantile": lambda raw, y: pinball(raw, y),
     "binary_cross_entropy": lambda raw, y: F.binary_cross_entropy_with_logits(raw[:, 0], y.double(), reduction="none"),
     "cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none"),
     "smoothed_cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none", label_smoothing=0.1),
