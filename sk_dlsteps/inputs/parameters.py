@@ -66,7 +66,9 @@ def _is_sequence(value: Any) -> bool:
 
 def _is_array_like(value: Any) -> bool:
     """Whether a value is a sequence or an array of one dimension, which may be empty."""
-    return np.ndim(value) == 1 if hasattr(value, "__array__") else isinstance(value, Sequence)
+    if hasattr(value, "__array__"):
+        return np.ndim(value) == 1
+    return isinstance(value, Sequence) and not isinstance(value, str | bytes)
 
 
 def _is_random_state(value: Any) -> bool:
@@ -144,7 +146,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "validation_fraction": _real(0, 1, closed=False),
     "n_estimators": _either(_AUTO, _integer(1)),
     "categorical_features": (
-        lambda v: v is None or v == "from_dtype" if v is None or isinstance(v, str) else _is_array_like(v),
+        lambda v: v is None or (v == "from_dtype" if isinstance(v, str) else _is_array_like(v)),
         "'from_dtype', None, or a mask, indices or names of columns",
     ),
     "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),

@@ -27,16 +27,16 @@ NULLABLE = ("scaler", "numeric_encoding", "input_clip", "max_grad_norm", "max_gr
 # What no parameter takes, but for those named.
 NONSENSE = {
     "an object": (object(), ()),
-    "a dict": ({"a": 1}, ()),
+    "a dict": ({"a": 1}, ("class_weight",)),
     "a complex number": (1j, ()),
     "bytes": (b"auto", ()),
     "NaN": (float("nan"), ()),
     "minus infinity": (-float("inf"), ()),
     "a negative integer": (-1, ()),
-    "an empty list": ([], ("callbacks",)),
-    "a list of text": (["a"], ("callbacks",)),
+    "an empty list": ([], ("callbacks", "categorical_features")),
+    "a list of text": (["a"], ("callbacks", "categorical_features")),
     "a set": ({1}, ()),
-    "None": (None, (*NULLABLE, "callbacks", "random_state")),
+    "None": (None, (*NULLABLE, "callbacks", "random_state", "categorical_features", "class_weight")),
     "the class int": (int, ("module",)),
 }
 
