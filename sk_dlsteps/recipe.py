@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight
@@ -60,6 +61,8 @@ class StepwiseEstimator(BaseEstimator):
         validation_fraction: float = 0.15,
         n_estimators: Any = "auto",
         device: str = "auto",
+        mixed_precision: str | None = None,
+        accelerator: Any = None,
         n_threads: Any = "auto",
         callbacks: Any = None,
         random_state: Any = None,
@@ -93,6 +96,8 @@ class StepwiseEstimator(BaseEstimator):
         self.validation_fraction = validation_fraction
         self.n_estimators = n_estimators
         self.device = device
+        self.mixed_precision = mixed_precision
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.callbacks = callbacks
         self.random_state = random_state
@@ -130,9 +135,9 @@ class StepwiseEstimator(BaseEstimator):
 
         """
         parameters = self.get_params(deep=False)
-        check_parameters(parameters)
-        data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
+        with all_or_none(self.accelerator):
+            check_parameters(parameters)
+            data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
         prepared = prepare(parameters, data)
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
@@ -235,6 +240,10 @@ class StepwiseEstimator(BaseEstimator):
             warn_if_unreliable(curve, stacklevel=3)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
+
+    def __getstate__(self):
+        """What is pickled: an accelerator belongs to its process and stays there."""
+        return {**super().__getstate__(), "accelerator": None}
 
     _fit_together = staticmethod(fit_together)
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"matplotlib", "pandas"}
+OPTIONAL = {"accelerate", "matplotlib", "pandas"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

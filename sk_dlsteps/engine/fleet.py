@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.batches import Part
 
 
 class Fleet(nn.Module):
@@ -29,11 +32,17 @@ class Fleet(nn.Module):
     target_center, target_scale : Tensor of shape (K, 1, n_targets) or None
         Network k learns ``(y - target_center[k]) / target_scale[k]``; a scale of 0
         makes it answer with the centre. None for class codes.
+    target_origin, target_unit : Tensor of shape (K, 1, n_targets) or None
+        On a device without float64, `y` above stands for ``(y - target_origin) / target_unit``,
+        which float32 can tell apart however far the target lies from 0. Both are float64 and stay on the CPU,
+        and so does what is turned back into the user's units.
     input_clip : float or None
         Prepared inputs are squashed to this magnitude by
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
     input_encoding : PiecewiseLinear or None
         Columns that are added to the prepared inputs.
+    precision : torch dtype or None
+        Floats of the products in training steps, if narrower than the networks' own.
 
     """
 
@@ -42,6 +51,8 @@ class Fleet(nn.Module):
     input_factor: Tensor
     target_center: Tensor | None
     target_scale: Tensor | None
+    target_origin: Tensor | None
+    target_unit: Tensor | None
     order: Tensor
 
     def __init__(
@@ -53,15 +64,21 @@ class Fleet(nn.Module):
         target_scale: Tensor | None = None,
         input_clip: float | None = None,
         input_encoding: PiecewiseLinear | None = None,
+        precision: torch.dtype | None = None,
+        target_origin: Tensor | None = None,
+        target_unit: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
         self.input_clip = input_clip
         self.input_encoding = input_encoding
+        self.precision = precision
         self.register_buffer("input_center", input_center)
         self.register_buffer("input_factor", input_factor)
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
+        self.register_buffer("target_origin", target_origin)
+        self.register_buffer("target_unit", target_unit)
         self.n_networks = self.n_active = input_center.shape[0]
         # The number of the network in each place: a state saved while some had stopped knows whose is whose.
         self.register_buffer("order", torch.arange(self.n_networks, device=input_center.device))
@@ -98,8 +115,21 @@ class Fleet(nn.Module):
             x.mul_(torch.addcmul(x.new_ones(()), x, x, value=self.input_clip**-2).rsqrt_())
         return x if ramps is None else torch.cat([x, ramps], -1)
 
+    def relative_target(self, y: Tensor, network: int) -> Tensor:
+        """Targets (rows, n_targets) as the device can hold them, with the origin and unit of a network."""
+        if self.target_center is None or self.target_origin is None or self.target_unit is None:
+            return y
+        return (y - self.target_origin[network]) / self.target_unit[network]
+
+    def absolute_target(self, y: Tensor) -> Tensor:
+        """Targets of the first networks, (k, rows, n_targets) as the device holds them, in the user's units."""
+        if self.target_center is None or self.target_origin is None or self.target_unit is None:
+            return y
+        y = y.to(self.target_origin)
+        return y * self._first(self.target_unit, y) + self._first(self.target_origin, y)
+
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:
-        """Targets as each of the first k networks learns them, from (k, rows, ...) in the user's units."""
+        """Targets as each of the first k networks learns them, from (k, rows, ...) as the device holds them."""
         if self.target_center is None or self.target_scale is None:
             return y
         scale = self._first(self.target_scale, y)
@@ -110,7 +140,7 @@ class Fleet(nn.Module):
         if self.target_center is None or self.target_scale is None:
             return target
         out = target.to(self.target_scale.dtype)
-        return out * self._first(self.target_scale, out) + self._first(self.target_center, out)
+        return self.absolute_target(out * self._first(self.target_scale, out) + self._first(self.target_center, out))
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw outputs (K, rows, n_outputs) through the link, in the target's units."""
@@ -125,12 +155,22 @@ class Fleet(nn.Module):
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def gradients(
-        self, x: Tensor, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self,
+        x: Tensor,
+        target: Tensor,
+        sizes: np.ndarray | None = None,
+        weight: Tensor | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
-        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses.
+        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses. Of rows that are
+        a `part` of whole minibatches, the gradients are what they add to the mean over those.
         """
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def gradient_tensors(self, k: int) -> list[Tensor]:
+        """The gradients of the first k networks, to be changed in place."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
@@ -153,9 +193,10 @@ class Fleet(nn.Module):
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        for tensor in (self.order, self.input_center, self.input_factor, self.target_center, self.target_scale):
+        statistics = self.input_center, self.input_factor, self.target_center, self.target_scale
+        for tensor in (self.order, *statistics, self.target_origin, self.target_unit):
             if tensor is not None:
-                tensor.copy_(tensor[index])
+                tensor.copy_(tensor[index.to(tensor.device)])
         if self.input_encoding is not None:
             self.input_encoding.reorder(index)
 
@@ -166,6 +207,14 @@ class Fleet(nn.Module):
         if places != sorted(places):
             self.reorder(places, self.n_networks)
         return result
+
+    def _apply(self, fn, recurse=True):
+        """Move or cast everything but the target's origin and unit, which stay on the CPU in float64."""
+        stay = {name: self._buffers.pop(name) for name in ("target_origin", "target_unit")}
+        try:
+            return super()._apply(fn, recurse)
+        finally:
+            self._buffers.update(stay)
 
     def remember(self, which: Tensor | None, name: str = "best") -> None:
         """Keep the present state of the active networks in the mask `which` (n_active,), all if None, under a name."""

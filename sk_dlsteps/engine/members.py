@@ -15,6 +15,7 @@ from sk_dlsteps.engine.fleet import Fleet
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.net import FleetNet
+    from sk_dlsteps.engine.processes import Processes
 
 
 class Table(NamedTuple):
@@ -42,6 +43,7 @@ def gather_tables(
     batch_sizes: Sequence[int],
     augmentation: Augmentation | None,
     dtype: torch.dtype,
+    processes: Processes | None = None,
 ) -> FleetData:
     """The training rows of several tables for a fleet of all their networks; arrays that several share are held once.
 
@@ -59,6 +61,8 @@ def gather_tables(
         Of all.
     dtype : torch dtype
         Of the inputs.
+    processes : Processes or None
+        Who shares the minibatches of a single table.
 
     """
     x, y = _stacked(tables, fleet, dtype)
@@ -74,6 +78,7 @@ def gather_tables(
         np.repeat(n_batches, n_networks),
         augmentation,
         weight,
+        (0, 1) if processes is None else (processes.number, processes.count),
     )
 
 
@@ -109,12 +114,15 @@ def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple
     if len(distinct) == 1:
         (table,) = distinct
         return to_tensors(table.X, table.y, fleet, dtype)
+    ends = np.cumsum([len(table.rows.train) for table in tables])
+    # A network of each table: where the target has an origin and a unit, those of all networks on a table are the same.
+    last_network = {table.key: int(end) - 1 for table, end in zip(tables, ends, strict=True)}
     # Filled table by table: to join finished parts would take twice the memory.
     n_rows = sum(len(table.X) for table in distinct)
     x = y = torch.empty(0)
     start = 0
     for table in distinct:
-        own_x, own_y = to_tensors(table.X, table.y, fleet, dtype)
+        own_x, own_y = to_tensors(table.X, table.y, fleet, dtype, last_network[table.key])
         if not start:
             x, y = (part.new_empty((n_rows, *part.shape[1:])) for part in (own_x, own_y))
         own = slice(start, start + len(own_x))

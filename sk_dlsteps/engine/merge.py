@@ -14,7 +14,7 @@ from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
-_STATISTICS = ("input_center", "input_factor", "target_center", "target_scale")
+_STATISTICS = ("input_center", "input_factor", "target_center", "target_scale", "target_origin", "target_unit")
 
 
 def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
@@ -37,6 +37,7 @@ def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
         cost=first.cost,
         input_clip=first.input_clip,
         input_encoding=encoding,
+        precision=first.precision,
         **{name: _joined([getattr(f, name) for f in fleets]) for name in _STATISTICS},
     )
 

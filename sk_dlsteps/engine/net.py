@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dis
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,11 +12,13 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
+from skorch.exceptions import DeviceWarning
 
 from sk_dlsteps.engine.batches import Augmentation, Rows
-from sk_dlsteps.engine.device import choose_threads, threads
+from sk_dlsteps.engine.device import choose_threads, is_available, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
+from sk_dlsteps.engine.processes import Processes
 from sk_dlsteps.engine.training import Training
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
@@ -143,6 +146,14 @@ class FleetNet(NeuralNet):
         tags.classifier_tags = ClassifierTags() if is_classifier else None
         return tags
 
+    def __setstate__(self, state):
+        """Unpickle; a net that was trained on a GPU goes to the CPU where there is none, as skorch's do from CUDA."""
+        device = state["device"]
+        if device is not None and torch.device(device).type == "mps" and not is_available("mps"):
+            warnings.warn("This net was trained on MPS, which is not here; it goes on the CPU.", DeviceWarning, 2)
+            state = {**state, "device": "cpu"}
+        super().__setstate__(state)
+
     # -- training ---------------------------------------------------------------------
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
@@ -158,14 +169,18 @@ class FleetNet(NeuralNet):
         self.notify("on_train_begin", X=X, y=y)
         self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
+        if fit_params.get("processes") is not None:
+            fit_params["processes"].take_the_first(self.module_)
         return self
 
-    def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
-        """Train for at most `epochs` epochs; each network ends in its best state."""
+    def fit_loop(
+        self, X, y=None, epochs=None, *, rows: Rows | None = None, processes: Processes | None = None, **fit_params
+    ):
+        """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state."""
         rows = rows or Rows([np.arange(len(X))] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
-        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs]).run()
+        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs], processes=processes).run()
         return self
 
     def expect(self, y: np.ndarray) -> None:
