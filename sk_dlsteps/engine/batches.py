@@ -373,9 +373,9 @@ class ValidationData:
         if n_processes > 1:
             # At least a row for each: with few rows some look at one that counts nothing for them.
             own = torch.arange(number, max(longest, n_processes), n_processes)
-            there = (own < longest).to(X)
+            counted = (own < longest).to(X)
             own = own.clamp(max=longest - 1).to(X.device)
-            self.index, self.share = self.index[:, own], self.share[:, own] * there
+            self.index, self.share = self.index[:, own], self.share[:, own] * counted
         self.n_together = max(1, _KEPT // (len(rows) * fleet.widths[0]))
         self.kept = list(self._chunks(fleet)) if self.index.shape[1] <= self.n_together else None
 

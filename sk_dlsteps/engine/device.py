@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
+from skorch.exceptions import DeviceWarning
 
 # Below this many floating-point operations a step, threads wait for each other
 # longer than they compute (measured: docs/benchmarks.md, "Threads").
@@ -35,8 +37,10 @@ def choose_threads(flops: float) -> int:
 def choose_device(device: str, accelerator: Any = None) -> str:
     """Resolve "auto" to an accelerator's, else to CUDA, then MPS, then the CPU; check that a named device is there."""
     if accelerator is not None:
-        own = str(accelerator.device)
-        if device not in ("auto", own):
+        kind = accelerator.device.type
+        # Without a number on the CPU: no torch file can be loaded onto "cpu:0".
+        own = "cpu" if kind == "cpu" else str(accelerator.device)
+        if device not in ("auto", kind, own):
             raise ValueError(f"`device={device!r}`: the `accelerator` computes on {own!r}; use device='auto'.")
         return own
     if device == "auto":
@@ -48,6 +52,15 @@ def choose_device(device: str, accelerator: Any = None) -> str:
     if not is_available(kind):
         raise ValueError(f"`device={device!r}`: torch sees no such device here; use device='auto' or 'cpu'.")
     return device
+
+
+def device_to_load_onto(device: str) -> str:
+    """Where a net goes that was trained on a device which may not be here: to another of that kind, or to the CPU."""
+    kind, number = torch.device(device).type, torch.device(device).index
+    if not is_available(kind):
+        warnings.warn(f"This net was trained on {device!r}, which is not here; it goes onto the CPU.", DeviceWarning, 3)
+        return "cpu"
+    return kind if kind == "cuda" and number is not None and number >= torch.cuda.device_count() else device
 
 
 def is_available(kind: str) -> bool:

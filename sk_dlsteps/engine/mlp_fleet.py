@@ -206,7 +206,7 @@ class MLPFleet(Fleet):
         for layer, (w, b) in enumerate(views.layers[:-1]):
             z, normalised, mask = torch.baddbmm(b, x, w), None, None
             if views.norms:
-                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(share).view(-1, 1, 1)
+                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x.device).view(-1, 1, 1)
                 norm = views.norms[layer]
                 z, normalised = norm.by_batch(z.to(norm.shift.dtype), share, n_rows, learn)
                 z = z.to(x.dtype)

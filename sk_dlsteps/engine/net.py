@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dis
-import warnings
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,10 +11,9 @@ import torch
 from sklearn.utils import ClassifierTags
 from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
-from skorch.exceptions import DeviceWarning
 
 from sk_dlsteps.engine.batches import Augmentation, Rows
-from sk_dlsteps.engine.device import choose_threads, is_available, threads
+from sk_dlsteps.engine.device import choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.processes import Processes
@@ -147,12 +145,8 @@ class FleetNet(NeuralNet):
         return tags
 
     def __setstate__(self, state):
-        """Unpickle; a net that was trained on a GPU goes to the CPU where there is none, as skorch's do from CUDA."""
-        device = state["device"]
-        if device is not None and torch.device(device).type == "mps" and not is_available("mps"):
-            warnings.warn("This net was trained on MPS, which is not here; it goes on the CPU.", DeviceWarning, 2)
-            state = {**state, "device": "cpu"}
-        super().__setstate__(state)
+        """Unpickle; a net that was trained on a GPU that is not here goes to one that is, or onto the CPU."""
+        super().__setstate__({**state, "device": device_to_load_onto(state["device"])})
 
     # -- training ---------------------------------------------------------------------
 

@@ -28,9 +28,8 @@ def accelerators_precision(accelerator: Any) -> str | None:
     if accelerator is None or accelerator.mixed_precision == "no":
         return None
     if accelerator.mixed_precision not in PRECISIONS:
-        raise ValueError(
-            f"`accelerator` has mixed_precision={accelerator.mixed_precision!r}; use {' or '.join(map(repr, PRECISIONS))}"
-        )
+        known = " or ".join(map(repr, PRECISIONS))
+        raise ValueError(f"`accelerator` has mixed_precision={accelerator.mixed_precision!r}; use {known}")
     return accelerator.mixed_precision
 
 

@@ -156,9 +156,8 @@ def check_parameter(name: str, value: Any) -> None:
 
 def _suggestion(value: Any, text: str) -> str:
     """What a mistyped name was meant to be, or that a class is none of its instances."""
-    if inspect.isclass(value) and any(
-        kind in text for kind in ("a callable", "a scikit-learn transformer", "Accelerator")
-    ):
+    kinds = "a callable", "a scikit-learn transformer", "an accelerate.Accelerator"
+    if inspect.isclass(value) and any(kind in text for kind in kinds):
         return f"; give an instance: {value.__name__}(...)"
     names = re.findall(r"'(\w+)'", text)
     near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []
