@@ -22,7 +22,7 @@ RNG = np.random.default_rng(0)
 X = RNG.normal(size=(203, 5))
 Y = X[:, 0] + np.sin(2 * X[:, 1]) + 0.3 * RNG.normal(size=203)
 C = np.digitize(Y, [-0.7, 0.7])
-WEIGHT = RNG.uniform(0, 2, 203)
+WEIGHT = RNG.uniform(0.5, 1.5, 203)
 SETTINGS = {"max_epochs": 12, "n_estimators": 3, "batch_size": 25, "random_state": 0}
 
 
@@ -75,7 +75,7 @@ def classifier(**parameters):
 FITS = {
     "a regression": (regressor(), Y, {}),
     "a classification": (classifier(), C, {}),
-    "two classes": (classifier(class_weight="balanced"), C > 0, {}),
+    "two classes": (classifier(learning_rate=0.01), C > 0, {"sample_weight": WEIGHT}),
     "weights": (regressor(), Y, {"sample_weight": WEIGHT}),
     "validation data": (
         regressor(weight_decay=0.01),
