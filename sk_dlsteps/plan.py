@@ -55,6 +55,10 @@ class Plan:
         Torch device that trains.
     n_threads : int
         Threads that train.
+    mixed_precision : {"bf16", "fp16"} or None
+        Floats of the products in training steps; None for float32.
+    n_processes : int
+        Processes that share each minibatch.
 
     """
 
@@ -80,6 +84,8 @@ class Plan:
     stopping: Any
     device: str
     n_threads: int
+    mixed_precision: str | None = None
+    n_processes: int = 1
 
     @property
     def flops(self) -> float:

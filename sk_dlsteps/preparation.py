@@ -15,13 +15,15 @@ from sklearn.utils import check_random_state
 
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
-from sk_dlsteps.engine.device import choose_device, choose_threads, threads
+from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table, gather_tables
 from sk_dlsteps.engine.merge import merge
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
+from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
+from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_size, encode_columns
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
@@ -96,6 +98,7 @@ class Prepared:
     seeds: tuple[int, ...]
     finder_seeds: tuple[int, ...]
     records: tuple[StepRecord, ...]
+    processes: Processes | None = None
 
     @property
     def Z(self) -> Any:
@@ -123,9 +126,21 @@ class Prepared:
 
 
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
-    """Decide steps 1 and 2, and step 3 but for the learning rate."""
-    p, target = parameters, data.target
-    fold_seed, finder_seed, network_seed, scaler_seed = _seeds(p["random_state"]).spawn(4)
+    """Decide steps 1 and 2, and step 3 but for the learning rate: the same in all processes, if there are several."""
+    accelerator = parameters["accelerator"]
+    processes = None if accelerator is None else Processes(accelerator)
+    root = _seeds(parameters["random_state"])
+    if processes is not None:
+        processes.check_target(data.target.values)
+        root = np.random.SeedSequence(processes.of_the_first(root.entropy))
+    with all_or_none(accelerator):
+        return _decide(parameters, data, root, processes)
+
+
+def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, processes: Processes | None) -> Prepared:
+    """Steps 1 and 2, and step 3 but for the learning rate, from the root of all seeds."""
+    target = data.target
+    fold_seed, finder_seed, network_seed, scaler_seed = root.spawn(4)
     n_networks = choose_n_networks(p["n_estimators"], data.X.shape[0])
     rows = data.once(
         _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
@@ -153,8 +168,12 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     n_outputs = cost.n_outputs(target.n_columns)
     widths, step2 = _choose_architecture(p, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs)
     plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
+    precision = choose_precision(plan.mixed_precision, plan.device)
+    if processes is not None:
+        processes.check_plan(plan)
 
-    stages = {"cost": cost, **inputs.stages, **target.statistics(cost, rows.train, data.weight)}
+    statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
+    stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
     bias = target.output_bias(cost, rows.train, _DTYPE, loss_weight)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
@@ -185,6 +204,7 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         _network_seeds(network_seed, n_networks),
         _network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2, *size_record(p["n_estimators"], p["max_epochs"], plan, data.X.shape[0])),
+        processes,
     )
 
 
@@ -316,8 +336,10 @@ def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tu
         max_grad_value=p["max_grad_value"],
         augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
-        device=choose_device(p["device"]),
+        device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
+        mixed_precision=p["mixed_precision"] or accelerators_precision(p["accelerator"]),
+        n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
     )
     return replace(plan, n_threads=choose_threads(plan.flops) if p["n_threads"] == "auto" else int(p["n_threads"]))
 
@@ -370,7 +392,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     tables = [own.table for own in group]
     seeds = [seed for own in group for seed in own.finder_seeds]
     batch_sizes = [own.plan.batch_size for own in group]
-    data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE)
+    data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE, first.processes)
     batches = data.cycle(fleet)
     n_networks = [own.plan.n_networks for own in group]
     decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
@@ -384,12 +406,14 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     def take_step(rate: float) -> np.ndarray:
         batch = next(batches)
         losses, _ = fleet.gradients(*batch)
+        total = losses.sum(1)
+        if first.processes is not None:
+            first.processes.add_up([total, *fleet.gradient_tensors(fleet.n_networks)])
         if bounds != (None, None):
             fleet.clip(fleet.n_networks, *bounds)
         set_rate(optimizer, rate)
         optimizer.step()
-        n_rows = losses.shape[1] if batch.sizes is None else batch.sizes
-        return losses.sum(1).cpu().numpy() / n_rows
+        return total.cpu().numpy() / batch.n_rows
 
     with threads(threads_together(group)), torch.no_grad():
         losses = range_test(take_step, rates)
@@ -428,8 +452,11 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
 
 def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipeline:
     """Train the fleet and put it behind its scaler."""
+    processes = prepared.processes
+    if processes is not None and not processes.is_first:
+        callbacks, verbose = without_writers(callbacks), 0
     net = make_net(prepared, plan, callbacks, verbose)
-    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows)
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, processes=processes)
     return as_pipeline(prepared, net)
 
 

@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight
@@ -73,6 +74,8 @@ class StepwiseEstimator(BaseEstimator):
         n_estimators: Any = "auto",
         categorical_features: Any = "from_dtype",
         device: str = "auto",
+        mixed_precision: str | None = None,
+        accelerator: Any = None,
         n_threads: Any = "auto",
         callbacks: Any = None,
         random_state: Any = None,
@@ -107,6 +110,8 @@ class StepwiseEstimator(BaseEstimator):
         self.n_estimators = n_estimators
         self.categorical_features = categorical_features
         self.device = device
+        self.mixed_precision = mixed_precision
+        self.accelerator = accelerator
         self.n_threads = n_threads
         self.callbacks = callbacks
         self.random_state = random_state
@@ -145,9 +150,9 @@ class StepwiseEstimator(BaseEstimator):
 
         """
         parameters = self.get_params(deep=False)
-        check_parameters(parameters)
-        data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
-
+        with all_or_none(self.accelerator):
+            check_parameters(parameters)
+            data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
         prepared = prepare(parameters, data)
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
@@ -250,6 +255,10 @@ class StepwiseEstimator(BaseEstimator):
             warn_if_unreliable(curve, stacklevel=3)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
+
+    def __getstate__(self):
+        """What is pickled: an accelerator belongs to its process and stays there."""
+        return {**super().__getstate__(), "accelerator": None}
 
     _fit_together = staticmethod(fit_together)
 

@@ -127,7 +127,17 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         Categories of few levels become one-hot columns, those of many an entity embedding
         that is learnt with the network (docs/inputs.md).
     device : str, default="auto"
-        Torch device; "auto" takes a GPU where there is one.
+        Torch device; "auto" takes CUDA where there is such, else Apple's MPS, else the CPU, and
+        with an `accelerator` the accelerator's.
+    mixed_precision : {"bf16", "fp16"} or None, default=None
+        Floats of the products in training steps; parameters, losses and validation stay in
+        float32. "bf16" trains anywhere, and faster on GPUs made for it; "fp16" needs CUDA. None is the
+        accelerator's, if there is one, else float32.
+    accelerator : accelerate.Accelerator or None, default=None
+        Trains in several processes, each on its share of every minibatch, to the result
+        of one process (docs/distributed.md). Every process calls `fit` with the same
+        parameters and data. It belongs to its process: a pickled estimator comes back
+        with None.
     n_threads : int or "auto", default="auto"
         Torch threads for training; "auto" takes as many as the work of a step pays for.
         Torch's own setting is restored.

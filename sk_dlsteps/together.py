@@ -218,7 +218,8 @@ def _kind(fit: _Fit) -> Hashable:
     """What fits must agree on to be trained as one fleet; a key of its own for one that cannot be."""
     p, prepared = fit.estimator.get_params(deep=False), fit.prepared
     plan = prepared.plan
-    if p["module"] != "mlp" or p["callbacks"] or p["verbose"] or not isinstance(p["optimizer"], str):
+    alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None
+    if alone or not isinstance(p["optimizer"], str):
         return fit.i
     return (
         plan.task,
@@ -238,6 +239,7 @@ def _kind(fit: _Fit) -> Hashable:
         p["momentum"],
         prepared.rows.valid is None,
         plan.device,
+        plan.mixed_precision,
         p["n_threads"],
     )
 

@@ -26,7 +26,7 @@ MAY_IMPORT = {
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"matplotlib", "pandas", "polars", "pyarrow", "skrub"}
+OPTIONAL = {"accelerate", "matplotlib", "pandas", "polars", "pyarrow", "skrub"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -11,9 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from skorch.callbacks import Callback
+from skorch.exceptions import DeviceWarning
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps.engine.device import is_available
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(500, 5))
@@ -231,3 +233,16 @@ def test_a_real_interrupt_leaves_the_earlier_fit():
         rest, _ = process.communicate(timeout=60)
     assert rest == "interrupted\n"
     assert process.returncode == 0
+
+
+@pytest.mark.parametrize("device", ["cuda", "mps"])
+def test_a_model_from_a_gpu_loads_where_there_is_none(device):
+    if is_available(device):
+        pytest.skip(f"{device} is here; tests/test_gpu.py has a model that is really from there")
+    model = StepwiseRegressor(random_state=0, max_epochs=3, learning_rate=0.01).fit(X, Y)
+    expected = model.predict(X)
+    model.pipeline_[-1].device = device
+    content = pickle.dumps(model)
+    with pytest.warns(DeviceWarning, match=f"trained on '{device}', which is not here"):
+        again = pickle.loads(content)
+    np.testing.assert_array_equal(again.predict(X), expected)

@@ -46,7 +46,8 @@ SPACE = {
     "validation_fraction": uniform(0.1, 0.2),
     "n_estimators": randint(1, 5),
 }
-RUN = {"quantiles", "module", "device", "n_threads", "callbacks", "random_state", "verbose"}
+RUN = {"quantiles", "module", "device", "mixed_precision", "accelerator", "n_threads", "callbacks", "random_state"}
+RUN |= {"verbose", "categorical_features"}
 
 
 def regressor(**parameters):

@@ -58,7 +58,10 @@ class BatchEvents:
         """Tell how validation went: every row with the prediction of the network that holds it out."""
         predictions = self.fleet.predictions(raw)
         places = sorted(range(self.fleet.n_active), key=lambda place: order[place])
-        x, y = (torch.cat(parts) for parts in zip(*map(data.rows_of, places), strict=True))
+        rows = [data.rows_of(place) for place in places]
+        x, held = torch.cat([x for x, _ in rows]), torch.cat([y for _, y in rows])
+        # All networks of one net have one origin and unit, so the first one's do for all rows.
+        y = self.fleet.absolute_target(held.unsqueeze(0)).squeeze(0)
         y_pred = torch.cat([predictions[place, : data.sizes[place]] for place in places])
         batch, loss = (x, y), torch.tensor(float(np.mean(losses)))
         self.net.notify("on_batch_begin", batch=batch, training=False)

@@ -14,6 +14,7 @@ from skorch.dataset import Dataset
 from torch import Tensor
 from torch.nn.functional import one_hot
 
+from sk_dlsteps.engine.device import widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 
@@ -61,6 +62,19 @@ class Rows:
         return Dataset(X[held_out], y[held_out])
 
 
+class Part(NamedTuple):
+    """A process's share of a minibatch: rows `first`, `first` + `step` and so on of `n_rows`."""
+
+    first: int
+    step: int
+    n_rows: int
+
+    @property
+    def rows(self) -> slice:
+        """Which of all rows they are."""
+        return slice(self.first, self.n_rows, self.step)
+
+
 class Batch(NamedTuple):
     """A minibatch of each of the first k networks.
 
@@ -75,6 +89,8 @@ class Batch(NamedTuple):
         and do not count. None: all b.
     weight : Tensor of shape (k, b) or None
         What each row counts, 1 on average over all of a network's rows. None: 1.
+    part : Part or None
+        Which rows of the whole minibatches these are; None: all.
 
     """
 
@@ -82,6 +98,19 @@ class Batch(NamedTuple):
     target: Tensor
     sizes: np.ndarray | None = None
     weight: Tensor | None = None
+    part: Part | None = None
+
+    @property
+    def n_rows(self) -> int | np.ndarray:
+        """Rows of each network's whole minibatch."""
+        if self.part is not None:
+            return self.part.n_rows
+        return self.x.shape[1] if self.sizes is None else self.sizes
+
+    def share(self, part: Part) -> Batch:
+        """A process's share of these minibatches, which are equally large."""
+        weight = None if self.weight is None else self.weight[:, part.rows]
+        return Batch(self.x[:, part.rows], self.target[:, part.rows], None, weight, part)
 
 
 def count_batches(n_rows: int, batch_size: int) -> int:
@@ -117,6 +146,9 @@ class FleetData:
         ``(X, y, generator) -> (X, y)`` for one network's standardised minibatch.
     weight : Tensor of shape (n_rows,) or None
         What each row counts; only ratios within a network's rows matter.
+    process : pair of int, default=(0, 1)
+        Number of this process, and of all that share each minibatch; networks whose minibatches are
+        shared have equally many rows.
 
     """
 
@@ -130,9 +162,10 @@ class FleetData:
         n_batches: np.ndarray,
         augmentation: Augmentation | None = None,
         weight: Tensor | None = None,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
         self.X, self.y = X, y
-        self.weight = weight
+        self.weight, self.process = weight, process
         self.mean_weight = None if weight is None else torch.stack([_mean_weight(weight, own) for own in rows])
         self.rows, self.generators = list(rows), list(generators)
         self.n_rows, self.n_batches = np.asarray(n_rows), np.asarray(n_batches)
@@ -166,7 +199,9 @@ class FleetData:
                 sizes = self.sizes[i, :there] if self.uneven[i] else None
                 own = None if weight is None else weight[:there, rows]
                 batch = Batch(x[:there, rows], target[:there, rows], sizes, own)
-                yield batch if self.augmentation is None else self._augmented(batch, fleet)
+                if self.augmentation is not None:
+                    batch = self._augmented(batch, fleet)
+                yield batch if self.process[1] == 1 else batch.share(Part(*self.process, batch.x.shape[1]))
 
     def cycle(self, fleet: Fleet) -> Iterator[Batch]:
         """Minibatches without end."""
@@ -259,7 +294,8 @@ def _checked(
 
 def _mean_weight(weight: Tensor, rows: np.ndarray) -> Tensor:
     """Mean weight of some rows."""
-    return weight.index_select(0, torch.from_numpy(rows).to(weight.device)).mean(dtype=torch.float64).to(weight.dtype)
+    own = weight.index_select(0, torch.from_numpy(rows).to(weight.device))
+    return own.mean(dtype=widest_float(weight.device)).to(weight.dtype)
 
 
 def _soft(codes: Tensor, n_outputs: int, dtype: torch.dtype) -> Tensor:
@@ -273,12 +309,17 @@ def _torch_generator(generator: np.random.Generator, device: torch.device) -> to
     return torch.Generator(device).manual_seed(int(child.integers(2**62)))
 
 
-def to_tensors(X: Any, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -> tuple[Any, Tensor]:
-    """Rows and targets on the fleet's device: class codes as integers, values in float64 where there is such."""
+def to_tensors(X: Any, y: np.ndarray, fleet: Fleet, dtype: torch.dtype, network: int = 0) -> tuple[Any, Tensor]:
+    """Rows and targets on the fleet's device: class codes as integers, values of a network's table as it holds them."""
     device = fleet.input_center.device
-    target_dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
     x = SparseTable(as_csr(X), dtype, device) if sparse.issparse(X) else as_tensor(X).to(device, dtype)
-    return x, as_tensor(y).to(device, target_dtype)
+    return x, target_tensor(y, fleet, network)
+
+
+def target_tensor(y: np.ndarray, fleet: Fleet, network: int = 0) -> Tensor:
+    """Targets of a network's table on the fleet's device."""
+    dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
+    return fleet.relative_target(as_tensor(y), network).to(fleet.input_center.device, dtype)
 
 
 def as_tensor(values: np.ndarray) -> Tensor:
@@ -315,24 +356,39 @@ class ValidationData:
         The networks that the rows are prepared for.
     weight : Tensor of shape (n_rows,) or None
         What each row of X counts.
+    process : pair of int, default=(0, 1)
+        Number of this process, and of all whose losses add up to the mean.
 
     """
 
     def __init__(
-        self, X: Any, y: Tensor, rows: Sequence[np.ndarray], fleet: Fleet, weight: Tensor | None = None
+        self,
+        X: Any,
+        y: Tensor,
+        rows: Sequence[np.ndarray],
+        fleet: Fleet,
+        weight: Tensor | None = None,
+        process: tuple[int, int] = (0, 1),
     ) -> None:
         self.X, self.y = X, y
         self.sizes = [len(r) for r in rows]
         longest = max(self.sizes)
         self.index = torch.from_numpy(np.stack([np.resize(r, longest) for r in rows])).to(X.device)
         there = np.stack([np.arange(longest) < size for size in self.sizes])
-        counts = torch.from_numpy(there).to(X.device, torch.float64)
+        counts = torch.from_numpy(there).to(X.device, widest_float(X.device))
         if weight is not None:
             counts *= weight.index_select(0, self.index.reshape(-1)).view(self.index.shape)
         # Where no row counts the loss is no number, and the network is kept as it ends.
         self.share = (counts / counts.sum(1, keepdim=True)).to(X.dtype)
+        number, n_processes = process
+        if n_processes > 1:
+            # At least a row for each: with few rows some look at one that counts nothing for them.
+            own = torch.arange(number, max(longest, n_processes), n_processes)
+            counted = (own < longest).to(self.share)
+            own = own.clamp(max=longest - 1).to(X.device)
+            self.index, self.share = self.index[:, own], self.share[:, own] * counted
         self.n_together = max(1, _TOGETHER // (len(rows) * max(fleet.widths)))
-        self.kept = list(self._chunks(fleet)) if longest * len(rows) * fleet.widths[0] <= _KEPT else None
+        self.kept = list(self._chunks(fleet)) if self.index.numel() * fleet.widths[0] <= _KEPT else None
 
     def _chunks(self, fleet: Fleet) -> Iterator[tuple[Any, Tensor]]:
         """Prepared inputs and targets, a bounded number of rows at a time."""
@@ -350,7 +406,7 @@ class ValidationData:
         return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1)
 
     def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
-        """Scaled inputs and targets, in the user's units, of the rows that validate the network at a place."""
+        """Scaled inputs and targets, as the device holds them, of the rows that validate the network at a place."""
         index = self.index[place, : self.sizes[place]]
         return self.X[index], self.y[index]
 

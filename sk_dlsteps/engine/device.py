@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import torch
+from skorch.exceptions import DeviceWarning
 
 # Below this many floating-point operations a step, threads wait for each other
 # longer than they compute (measured: docs/benchmarks.md, "Threads").
@@ -31,16 +34,42 @@ def choose_threads(flops: float) -> int:
     return int(max(1, min(torch.get_num_threads(), flops / _FLOPS_PER_THREAD)))
 
 
-def choose_device(device: str) -> str:
-    """Resolve "auto" to CUDA, then the CPU; check that a named device is there."""
+def choose_device(device: str, accelerator: Any = None) -> str:
+    """Resolve "auto" to an accelerator's, else to CUDA, then MPS, then the CPU; check that a named device is there."""
+    if accelerator is not None:
+        kind = accelerator.device.type
+        # Without a number on the CPU: no torch file can be loaded onto "cpu:0".
+        own = "cpu" if kind == "cpu" else str(accelerator.device)
+        if device not in ("auto", kind, own):
+            raise ValueError(f"`device={device!r}`: the `accelerator` computes on {own!r}; use device='auto'.")
+        return own
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        return next((kind for kind in ("cuda", "mps") if is_available(kind)), "cpu")
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu' or 'cuda'.") from error
-    if kind == "mps":
-        raise ValueError(f"`device={device!r}`: targets are kept in float64, which MPS lacks; use device='cpu'.")
-    if kind == "cuda" and not torch.cuda.is_available():
+        raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu', 'cuda' or 'mps'.") from error
+    if not is_available(kind):
         raise ValueError(f"`device={device!r}`: torch sees no such device here; use device='auto' or 'cpu'.")
     return device
+
+
+def device_to_load_onto(device: str) -> str:
+    """Where a net goes that was trained on a device which may not be here: to another of that kind, or to the CPU."""
+    kind, number = torch.device(device).type, torch.device(device).index
+    if not is_available(kind):
+        warnings.warn(f"This net was trained on {device!r}, which is not here; it goes onto the CPU.", DeviceWarning, 3)
+        return "cpu"
+    return kind if kind == "cuda" and number is not None and number >= torch.cuda.device_count() else device
+
+
+def is_available(kind: str) -> bool:
+    """Whether a kind of device is there; torch itself says so of those it is not asked about here."""
+    if kind == "mps":
+        return torch.backends.mps.is_available()
+    return kind != "cuda" or torch.cuda.is_available()
+
+
+def widest_float(device: torch.device | str) -> torch.dtype:
+    """The most precise floats that a device computes with: float64, which Apple's GPUs lack."""
+    return torch.float32 if torch.device(device).type == "mps" else torch.float64

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.batches import Part
 
 # A mask compares random bytes with the rate, so rates are rounded to a 256th.
 _LEVELS = 256
@@ -34,16 +38,24 @@ class Dropout:
         streams = (np.random.SFC64(np.random.SeedSequence(seed, spawn_key=(1,))) for seed in seeds)
         self.streams: list[np.random.BitGenerator] = list(streams)
 
-    def mask(self, layer: int, sizes: np.ndarray, like: Tensor) -> Tensor | None:
-        """Factors of the activations `like` (k, b, units), of which network j has ``sizes[j]`` rows; None for all 1."""
+    def mask(self, layer: int, sizes: np.ndarray, like: Tensor, part: Part | None = None) -> Tensor | None:
+        """Factors of the activations `like` (k, b, units), of which network j has ``sizes[j]`` rows; None for all 1.
+
+        Of a `part` of whole minibatches they are what the whole ones' would be there.
+        """
         thresholds = self.thresholds[layer, : len(like)]
         if not thresholds.any():
             return None
-        drawn = np.empty(like.shape, dtype=np.uint8)
+        n_rows = like.shape[1] if part is None else part.n_rows
+        if part is not None:
+            sizes = np.full(len(like), n_rows)
+        drawn = np.empty((len(like), n_rows, like.shape[2]), dtype=np.uint8)
         for k in np.flatnonzero(thresholds):
             rows, units = sizes[k], self.widths[layer, k]
             raw = np.asarray(self.streams[k].random_raw(-(-rows * units // 8)))
             drawn[k, :rows, :units] = raw.view(np.uint8)[: rows * units].reshape(rows, units)
+        if part is not None:
+            drawn = drawn[:, part.rows]
         threshold = torch.from_numpy(thresholds).to(like.device).view(-1, 1, 1)
         kept = torch.from_numpy(drawn).to(like.device) >= threshold
         return torch.where(kept, _LEVELS / (_LEVELS - threshold.to(like.dtype)), 0.0)

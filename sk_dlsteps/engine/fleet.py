@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -12,6 +12,9 @@ from torch import Tensor, nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.sparse_rows import SparseRows
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.batches import Part
 
 
 class Fleet(nn.Module):
@@ -30,6 +33,10 @@ class Fleet(nn.Module):
     target_center, target_scale : Tensor of shape (K, 1, n_targets) or None
         Network k learns ``(y - target_center[k]) / target_scale[k]``; a scale of 0
         makes it answer with the centre. None for class codes.
+    target_origin, target_unit : Tensor of shape (K, 1, n_targets) or None
+        On a device without float64, `y` above stands for ``(y - target_origin) / target_unit``,
+        which float32 can tell apart however far the target lies from 0. Both are float64 and stay on the CPU,
+        and so does what is turned back into the user's units.
     input_clip : float or None
         Prepared inputs are squashed to this magnitude by
         ``x / sqrt(1 + (x / input_clip)**2)``; None switches it off.
@@ -42,6 +49,8 @@ class Fleet(nn.Module):
     temperature : Tensor of shape (K, 1, 1) or (K, 1, n_outputs), or None
         What raw outputs are divided by before the link, or the factors of the steps between
         quantiles; None: 1, not calibrated.
+    precision : torch dtype or None
+        Floats of the products in training steps, if narrower than the networks' own.
 
     """
 
@@ -51,6 +60,8 @@ class Fleet(nn.Module):
     target_center: Tensor | None
     target_scale: Tensor | None
     temperature: Tensor
+    target_origin: Tensor | None
+    target_unit: Tensor | None
     order: Tensor
 
     def __init__(
@@ -65,16 +76,22 @@ class Fleet(nn.Module):
         n_codes: int = 0,
         fills_gaps: bool = False,
         temperature: Tensor | None = None,
+        precision: torch.dtype | None = None,
+        target_origin: Tensor | None = None,
+        target_unit: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
         self.input_clip = input_clip
         self.input_encoding = input_encoding
         self.n_codes, self.fills_gaps = n_codes, fills_gaps
+        self.precision = precision
         self.register_buffer("input_center", input_center)
         self.register_buffer("input_factor", input_factor)
         self.register_buffer("target_center", target_center)
         self.register_buffer("target_scale", target_scale)
+        self.register_buffer("target_origin", target_origin)
+        self.register_buffer("target_unit", target_unit)
         self.n_networks = self.n_active = input_center.shape[0]
         if temperature is None:
             n_targets = 1 if target_center is None else target_center.shape[-1]
@@ -135,8 +152,21 @@ class Fleet(nn.Module):
         parts = [part for part in (x, ramps, codes) if part is not None]
         return x if len(parts) == 1 else torch.cat(parts, -1)
 
+    def relative_target(self, y: Tensor, network: int) -> Tensor:
+        """Targets (rows, n_targets) as the device can hold them, with the origin and unit of a network."""
+        if self.target_center is None or self.target_origin is None or self.target_unit is None:
+            return y
+        return (y - self.target_origin[network]) / self.target_unit[network]
+
+    def absolute_target(self, y: Tensor) -> Tensor:
+        """Targets of the first networks, (k, rows, n_targets) as the device holds them, in the user's units."""
+        if self.target_center is None or self.target_origin is None or self.target_unit is None:
+            return y
+        y = y.to(self.target_origin)
+        return y * self._each(self.target_unit, y) + self._each(self.target_origin, y)
+
     def prepare_target(self, y: Tensor, dtype: torch.dtype) -> Tensor:
-        """Targets as each of the first k networks learns them, from (k, rows, ...) in the user's units."""
+        """Targets as each of the first k networks learns them, from (k, rows, ...) as the device holds them."""
         if self.target_center is None or self.target_scale is None:
             return y
         scale = self._first(self.target_scale, y)
@@ -147,11 +177,12 @@ class Fleet(nn.Module):
         if self.target_center is None or self.target_scale is None:
             return target
         out = target.to(self.target_scale.dtype)
-        n_each = out.shape[-1] // self.target_scale.shape[-1]
-        scale, center = (
-            self._first(t, out).repeat_interleave(n_each, -1) for t in (self.target_scale, self.target_center)
-        )
-        return out * scale + center
+        return self.absolute_target(out * self._each(self.target_scale, out) + self._each(self.target_center, out))
+
+    def _each(self, statistic: Tensor, like: Tensor) -> Tensor:
+        """A statistic of the targets for every prediction of them, of which there may be several for a target."""
+        own = self._first(statistic, like)
+        return own if own.shape[-1] == like.shape[-1] else own.repeat_interleave(like.shape[-1] // own.shape[-1], -1)
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw outputs (K, rows, n_outputs) through the link, calibrated, in the target's units."""
@@ -178,12 +209,22 @@ class Fleet(nn.Module):
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def gradients(
-        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self,
+        x: Any,
+        target: Tensor,
+        sizes: np.ndarray | None = None,
+        weight: Tensor | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
-        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses.
+        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses. Of rows that are
+        a `part` of whole minibatches, the gradients are what they add to the mean over those.
         """
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def gradient_tensors(self, k: int) -> list[Tensor]:
+        """The gradients of the first k networks, to be changed in place."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
@@ -207,9 +248,9 @@ class Fleet(nn.Module):
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
         statistics = self.input_center, self.input_factor, self.target_center, self.target_scale, self.temperature
-        for tensor in (self.order, *statistics):
+        for tensor in (self.order, *statistics, self.target_origin, self.target_unit):
             if tensor is not None:
-                tensor.copy_(tensor[index])
+                tensor.copy_(tensor[index.to(tensor.device)])
         if self.input_encoding is not None:
             self.input_encoding.reorder(index)
 
@@ -220,6 +261,14 @@ class Fleet(nn.Module):
         if places != sorted(places):
             self.reorder(places, self.n_networks)
         return result
+
+    def _apply(self, fn, recurse=True):
+        """Move or cast everything but the target's origin and unit, which stay on the CPU in float64."""
+        stay = {name: self._buffers.pop(name) for name in ("target_origin", "target_unit")}
+        try:
+            return super()._apply(fn, recurse)
+        finally:
+            self._buffers.update(stay)
 
     def remember(self, which: Tensor | None, name: str = "best") -> None:
         """Keep the present state of the active networks in the mask `which` (n_active,), all if None, under a name."""

@@ -11,11 +11,13 @@ import torch
 from scipy import sparse
 from torch import Tensor
 
-from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, count_batches, to_tensors
+from sk_dlsteps.engine.batches import Augmentation, FleetData, Rows, count_batches, target_tensor, to_tensors
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.net import FleetNet
+    from sk_dlsteps.engine.processes import Processes
 
 
 class Table(NamedTuple):
@@ -43,6 +45,7 @@ def gather_tables(
     batch_sizes: Sequence[int],
     augmentation: Augmentation | None,
     dtype: torch.dtype,
+    processes: Processes | None = None,
 ) -> FleetData:
     """The training rows of several tables for a fleet of all their networks; arrays that several share are held once.
 
@@ -60,6 +63,8 @@ def gather_tables(
         Of all.
     dtype : torch dtype
         Of the inputs.
+    processes : Processes or None
+        Who shares the minibatches of a single table.
 
     """
     x, y = _stacked(tables, fleet, dtype)
@@ -75,6 +80,7 @@ def gather_tables(
         np.repeat(n_batches, n_networks),
         augmentation,
         weight,
+        (0, 1) if processes is None else (processes.number, processes.count),
     )
 
 
@@ -110,17 +116,19 @@ def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple
     if len(distinct) == 1:
         (table,) = distinct
         return to_tensors(table.X, table.y, fleet, dtype)
+    ends = np.cumsum([len(table.rows.train) for table in tables])
+    # A network of each table: where the target has an origin and a unit, those of all networks on a table are the same.
+    last_network = {table.key: int(end) - 1 for table, end in zip(tables, ends, strict=True)}
     if sparse.issparse(distinct[0].X):
-        X, y = (
-            stack([getattr(t, name) for t in distinct]) for name, stack in (("X", sparse.vstack), ("y", np.concatenate))
-        )
-        return to_tensors(X, y, fleet, dtype)
+        X = sparse.vstack([table.X for table in distinct])
+        y = torch.cat([target_tensor(table.y, fleet, last_network[table.key]) for table in distinct])
+        return SparseTable(as_csr(X), dtype, fleet.input_center.device), y
     # Filled table by table: to join finished parts would take twice the memory.
     n_rows = sum(table.X.shape[0] for table in distinct)
     x = y = torch.empty(0)
     start = 0
     for table in distinct:
-        own_x, own_y = to_tensors(table.X, table.y, fleet, dtype)
+        own_x, own_y = to_tensors(table.X, table.y, fleet, dtype, last_network[table.key])
         if not start:
             x, y = (part.new_empty((n_rows, *part.shape[1:])) for part in (own_x, own_y))
         own = slice(start, start + len(own_x))

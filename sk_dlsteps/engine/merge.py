@@ -37,10 +37,13 @@ def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
         cost=first.cost,
         input_clip=first.input_clip,
         input_encoding=encoding,
+        precision=first.precision,
         input_center=torch.cat([f.input_center for f in fleets]),
         input_factor=torch.cat([f.input_factor for f in fleets]),
         target_center=_joined([f.target_center for f in fleets]),
         target_scale=_joined([f.target_scale for f in fleets]),
+        target_origin=_joined([f.target_origin for f in fleets]),
+        target_unit=_joined([f.target_unit for f in fleets]),
         temperature=torch.cat([f.temperature for f in fleets]),
     )
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import pairwise
-from typing import Any, NamedTuple, cast
+from itertools import chain, pairwise
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 import torch
@@ -14,7 +14,11 @@ from sk_dlsteps.engine.batch_norm import BatchNorm, Normalised
 from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.embedding import Embeddings
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.precision import loss_scale
 from sk_dlsteps.engine.sparse_rows import SparseRows
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.batches import Part
 
 _ACTIVATIONS = {
     "relu": torch.relu_,
@@ -126,14 +130,24 @@ class MLPFleet(Fleet):
         return torch.baddbmm(bias, x, weight.mT)
 
     def gradients(
-        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self,
+        x: Any,
+        target: Tensor,
+        sizes: np.ndarray | None = None,
+        weight: Tensor | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to the mean gradient of each of the first k networks; return losses (k, rows), raw outputs.
 
-        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses.
+        Rows beyond a network's entry in `sizes` do not count; `weight` (k, rows) multiplies losses. Of rows that are
+        a `part` of whole minibatches, the gradients are what they add to the mean over those.
         """
-        losses, raw, _ = self._there_and_back(x, target, sizes, weight, learn=True)
+        losses, raw, _ = self._there_and_back(x, target, sizes, weight, learn=True, part=part)
         return losses, raw
+
+    def gradient_tensors(self, k: int) -> list[Tensor]:
+        """The gradients of the first k networks, to be changed in place."""
+        return [gradient[:k] for _, stack in self.named_stacks() if (gradient := stack.grad) is not None]
 
     def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each layer's gradient (n_layers, k), and each network's share of units that no row activates."""
@@ -147,15 +161,23 @@ class MLPFleet(Fleet):
         return norms, 1 - alive.sum(0) / units.sum(0)
 
     def _there_and_back(
-        self, x: Any, target: Tensor, sizes: np.ndarray | None, weight: Tensor | None, learn: bool
+        self,
+        x: Any,
+        target: Tensor,
+        sizes: np.ndarray | None,
+        weight: Tensor | None,
+        learn: bool,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor, list[_Seen]]:
         """Losses, raw outputs and what the hidden layers saw; gradients are set. Only learning draws masks."""
         views = self._training_views(x.shape[0])
-        share = self._share(x, sizes)
-        inputs = self._embedded(x)
-        seen = self._forward(inputs, views, share, sizes, learn)
+        share = self._share(x, sizes) if part is None else 1 / part.n_rows
+        inputs, dtype = self._embedded(x), x.dtype
+        if self.precision is not None:
+            inputs, views = inputs.to(self.precision), self._narrow(views)
+        seen = self._forward(inputs, views, share, sizes, learn, part)
         last, bias = views.layers[-1]
-        raw = torch.baddbmm(bias, seen[-1].out if seen else inputs, last.mT)
+        raw = torch.baddbmm(bias, seen[-1].out if seen else inputs, last.mT).to(dtype)
         losses, delta = self.cost.value_and_gradient(raw, target)
         delta *= share
         if isinstance(share, Tensor):
@@ -163,15 +185,33 @@ class MLPFleet(Fleet):
         if weight is not None:
             losses = losses * weight
             delta *= weight.unsqueeze(-1)
-        delta = self._backward(inputs, delta, seen, views, share)
+        scale = loss_scale(delta) if self.precision == torch.float16 else None
+        delta = self._backward(inputs, (delta if scale is None else delta * scale).to(inputs.dtype), seen, views, share)
         if self.embeddings is not None:
             codes_on = inputs.shape[-1] - self.embeddings.n_added
-            self.embeddings.gradients(x, torch.bmm(delta, views.layers[0][0][:, codes_on:].mT), views.embeddings)
+            delta = torch.bmm(delta, views.layers[0][0][:, codes_on:].mT).to(dtype)
+            self.embeddings.gradients(x, delta, views.embeddings)
+        if self.precision is not None:
+            self._widen(views, scale)
         return losses, raw, seen
 
     def _embedded(self, x: Any) -> Any:
         """Prepared inputs with vectors in the place of codes."""
         return x if self.embeddings is None else self.embeddings(x)
+
+    def _narrow(self, views: _Views) -> _Views:
+        """The same layers in the floats of products, with room for gradients in those."""
+        layers = [(w.to(self.precision), b.to(self.precision)) for w, b in views.layers]
+        return views._replace(layers=layers, gradients=[(torch.empty_like(w), torch.empty_like(b)) for w, b in layers])
+
+    def _widen(self, views: _Views, scale: Tensor | None) -> None:
+        """Take over the gradients that products in narrow floats gave, without the scale of the loss."""
+        own = self._training_views(len(views.gradients[0][0]))
+        for gradient, narrow in zip(chain(*own.gradients), chain(*views.gradients), strict=True):
+            gradient.copy_(narrow)
+        if scale is not None:
+            for gradient in chain(*own.gradients, *own.norm_gradients, own.embeddings):
+                gradient.div_(scale)
 
     def _share(self, x: Any, sizes: np.ndarray | None) -> Tensor | float:
         """What each row counts: 1 / rows, or (k, b, 1) with zeros for those that fill up."""
@@ -182,7 +222,13 @@ class MLPFleet(Fleet):
         return there.to(x.dtype) / rows
 
     def _forward(
-        self, x: Any, views: _Views, share: Tensor | float, sizes: np.ndarray | None, learn: bool
+        self,
+        x: Any,
+        views: _Views,
+        share: Tensor | float,
+        sizes: np.ndarray | None,
+        learn: bool,
+        part: Part | None,
     ) -> list[_Seen]:
         """What every hidden layer sees of minibatches."""
         act = _ACTIVATIONS[self.activation]
@@ -190,11 +236,13 @@ class MLPFleet(Fleet):
         for layer, (w, b) in enumerate(views.layers[:-1]):
             z, normalised, mask = _sums(x, w, b), None, None
             if views.norms:
-                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x).view(-1, 1, 1)
-                z, normalised = views.norms[layer].by_batch(z, share, n_rows, learn)
+                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x.device).view(-1, 1, 1)
+                norm = views.norms[layer]
+                z, normalised = norm.by_batch(z.to(norm.shift.dtype), share, n_rows, learn)
+                z = z.to(x.dtype)
             a = x = act(z)
             if self.dropout is not None and learn:
-                mask = self.dropout.mask(layer, np.full(len(x), x.shape[1]) if sizes is None else sizes, a)
+                mask = self.dropout.mask(layer, np.full(len(x), x.shape[1]) if sizes is None else sizes, a, part)
                 x = a if mask is None else a * mask
             seen.append(_Seen(z, a, x, normalised, mask))
         return seen
@@ -212,7 +260,8 @@ class MLPFleet(Fleet):
                 delta *= mask
             delta = self._through_activation(delta, z, a)
             if normalised is not None:
-                delta = views.norms[layer].gradients(delta, normalised, share, views.norm_gradients[layer])
+                norm, by_norm = views.norms[layer], views.norm_gradients[layer]
+                delta = norm.gradients(delta.to(norm.shift.dtype), normalised, share, by_norm).to(z.dtype)
             grad_weight, grad_bias = views.gradients[layer]
             _set_gradient(seen[layer - 1].out if layer else x, delta, grad_weight)
             if normalised is None:
@@ -231,7 +280,7 @@ class MLPFleet(Fleet):
 
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
         """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
-        gradients = [g[:k] for _, stack in self.named_stacks() if (g := stack.grad) is not None]
+        gradients = self.gradient_tensors(k)
         if max_value is not None:
             bound = max_value[:k].to(gradients[0]).view(-1, 1, 1)
             for gradient in gradients:

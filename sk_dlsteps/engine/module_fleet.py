@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from typing import Any
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.precision import loss_scale
 from sk_dlsteps.engine.randomness import borrowed_generators
 from sk_dlsteps.engine.sparse_rows import SparseRows
+
+if TYPE_CHECKING:
+    from sk_dlsteps.engine.batches import Part
 
 
 class ModuleFleet(Fleet):
@@ -47,7 +51,12 @@ class ModuleFleet(Fleet):
         return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
 
     def gradients(
-        self, x: Any, target: Tensor, sizes: np.ndarray | None = None, weight: Tensor | None = None
+        self,
+        x: Any,
+        target: Tensor,
+        sizes: np.ndarray | None = None,
+        weight: Tensor | None = None,
+        part: Part | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Set ``.grad`` to each active network's mean gradient; return losses (k, rows) and raw outputs."""
         assert sizes is None, "a user's modules are trained on minibatches of one size"
@@ -55,13 +64,35 @@ class ModuleFleet(Fleet):
         x = x.dense() if isinstance(x, SparseRows) else x
         self.zero_grad(set_to_none=False)
         for k, module in self._trained():
-            with torch.enable_grad(), self._own_randomness(k, x.device):
-                raw = _two_dimensional(module(x[k]))
+            with torch.enable_grad(), self._own_randomness(k, x.device, 0 if part is None else part.first):
+                with self._autocast(x.device):
+                    raw = _two_dimensional(module(x[k]))
+                if self.precision is not None:
+                    raw = raw.to(x.dtype)
                 loss = self.cost(raw, target[k]) * (1.0 if weight is None else weight[k])
-                loss.mean().backward()
+                self._backward(k, raw, loss.mean() if part is None else loss.sum() / part.n_rows)
             losses.append(loss.detach())
             raws.append(raw.detach())
         return torch.stack(losses), torch.stack(raws)
+
+    def gradient_tensors(self, k: int) -> list[Tensor]:
+        """The gradients of the first k networks, to be changed in place."""
+        return [p.grad for own in self.networks()[:k] for _, p in own if p.grad is not None]
+
+    def _autocast(self, device: torch.device) -> AbstractContextManager:
+        """Torch's own choice of what is computed in the narrow floats, if there are such."""
+        return nullcontext() if self.precision is None else torch.autocast(device.type, self.precision)
+
+    def _backward(self, k: int, raw: Tensor, loss: Tensor) -> None:
+        """Add a loss's gradient to those of network k, through derivatives that float16 can hold if need be."""
+        if self.precision != torch.float16:
+            loss.backward()
+            return
+        (delta,) = torch.autograd.grad(loss, raw, retain_graph=True)
+        scale = loss_scale(delta.unsqueeze(0)).squeeze()
+        raw.backward(delta * scale)
+        for gradient in (p.grad for p in self.modules_[k].parameters() if p.grad is not None):
+            gradient.div_(scale)
 
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
         """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
@@ -122,16 +153,19 @@ class ModuleFleet(Fleet):
         self.zero_grad()
 
     @contextmanager
-    def _own_randomness(self, k: int, device: torch.device) -> Iterator[None]:
+    def _own_randomness(self, k: int, device: torch.device, process: int) -> Iterator[None]:
         """Let torch's global generators go on with network k's stream inside, and as before outside.
 
-        A GPU's generator is seeded from that stream for every step.
+        A GPU's generator is seeded from that stream for every step. Processes that share a minibatch, all but the
+        first, draw other numbers for their rows.
         """
-        on_gpu = device.type == "cuda"
+        on_gpu = device.type in ("cuda", "mps")
         with borrowed_generators(device if on_gpu else None):
             torch.set_rng_state(self.random_states[k])
+            if process:
+                torch.default_generator.manual_seed(int(torch.randint(2**62, ())) + process)
             if on_gpu:
-                torch.cuda.manual_seed(int(torch.randint(2**62, ())))
+                getattr(torch, device.type).manual_seed(int(torch.randint(2**62, ())))
             yield
             self.random_states[k] = torch.get_rng_state()
 

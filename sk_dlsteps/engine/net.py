@@ -15,9 +15,10 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, Rows, as_tensor
-from sk_dlsteps.engine.device import choose_threads, threads
+from sk_dlsteps.engine.device import choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
+from sk_dlsteps.engine.processes import Processes
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 from sk_dlsteps.engine.training import Training
 
@@ -146,6 +147,10 @@ class FleetNet(NeuralNet):
         tags.classifier_tags = ClassifierTags() if is_classifier else None
         return tags
 
+    def __setstate__(self, state):
+        """Unpickle; a net that was trained on a GPU that is not here goes to one that is, or onto the CPU."""
+        super().__setstate__({**state, "device": device_to_load_onto(state["device"])})
+
     # -- training ---------------------------------------------------------------------
 
     def partial_fit(self, X, y=None, classes=None, **fit_params):
@@ -161,14 +166,18 @@ class FleetNet(NeuralNet):
         self.notify("on_train_begin", X=X, y=y)
         self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
+        if fit_params.get("processes") is not None:
+            fit_params["processes"].take_the_first(self.module_)
         return self
 
-    def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
-        """Train for at most `epochs` epochs; each network ends in its best state."""
+    def fit_loop(
+        self, X, y=None, epochs=None, *, rows: Rows | None = None, processes: Processes | None = None, **fit_params
+    ):
+        """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state."""
         rows = rows or Rows([np.arange(X.shape[0])] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
-        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs]).run()
+        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs], processes=processes).run()
         return self
 
     def expect(self, y: np.ndarray) -> None:

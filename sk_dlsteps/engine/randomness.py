@@ -15,5 +15,11 @@ _LOCK = threading.RLock()
 @contextmanager
 def borrowed_generators(gpu: torch.device | None = None) -> Iterator[None]:
     """Have torch's global generators, and that of a GPU, to oneself inside; afterwards they are as before."""
-    with _LOCK, torch.random.fork_rng(devices=[] if gpu is None else [gpu]):
-        yield
+    kind = None if gpu is None else gpu.type
+    with _LOCK, torch.random.fork_rng(devices=[gpu] if kind == "cuda" else []):
+        on_mps = torch.mps.get_rng_state() if kind == "mps" else None
+        try:
+            yield
+        finally:
+            if on_mps is not None:
+                torch.mps.set_rng_state(on_mps)

@@ -22,6 +22,7 @@ from sk_dlsteps.exceptions import StepwiseWarning
 if TYPE_CHECKING:
     from sk_dlsteps.engine.fleet import Fleet
     from sk_dlsteps.engine.net import FleetNet
+    from sk_dlsteps.engine.processes import Processes
 
 # What a network gets whose loss or weights are no longer finite: a share of its rate, a bound on the
 # norm of its gradient, and so many chances.
@@ -52,6 +53,8 @@ class Training:
         Epochs planned for each.
     n_threads : int or None, default=None
         Threads that train; None for those of the first net.
+    processes : Processes or None, default=None
+        Who shares the minibatches of a single net.
 
     """
 
@@ -63,11 +66,14 @@ class Training:
         tables: Sequence[Table],
         n_epochs: Sequence[int],
         n_threads: int | None = None,
+        processes: Processes | None = None,
     ) -> None:
+        self.processes = processes
         self.n_threads = nets[0].n_threads if n_threads is None else n_threads
         self.fleet, self.optimizer, self.net = fleet, optimizer, nets[0]
         ends = np.cumsum([net.module_.n_networks for net in nets]).tolist()
         self.members = [Member(*m) for m in zip(nets, tables, n_epochs, [0, *ends[:-1]], ends, strict=True)]
+        self.events = BatchEvents(self.net)
         self._gather_rows(tables)
         K = fleet.n_networks
         self.order, self.epoch = np.arange(K), 0
@@ -87,7 +93,6 @@ class Training:
             fleet.remember(None, name)
         if isinstance(optimizer, optimizers.FleetOptimizer):
             optimizer.expect(self.data.n_batches.tolist())
-        self.events = BatchEvents(self.net)
 
     def _gather_rows(self, tables: Sequence[Table]) -> None:
         """Put every table onto the device once, and find each network's rows there."""
@@ -99,6 +104,7 @@ class Training:
             [net.batch_size for net in nets],
             self.net.augmentation,
             self.net.dtype,
+            self.processes,
         )
         self.validation: ValidationData | None = None
         rows = tables[0].rows
@@ -110,7 +116,13 @@ class Training:
                     None if rows.weight_valid is None else torch.from_numpy(rows.weight_valid).to(x.device, x.dtype)
                 )
             valid = moved([table.rows.valid or [] for table in tables], tables)
-            self.validation = ValidationData(x, targets, valid, self.fleet, weight)
+            self.validation = ValidationData(x, targets, valid, self.fleet, weight, self._process())
+
+    def _process(self) -> tuple[int, int]:
+        """The number of this process and of those that share the validation rows; callbacks of batches see all."""
+        if self.processes is None or self.events.of_batches:
+            return 0, 1
+        return self.processes.number, self.processes.count
 
     @property
     def active(self) -> np.ndarray:
@@ -132,6 +144,8 @@ class Training:
                     self._record(members)
                     for m in members:
                         m.net.notify("on_epoch_end", **datasets)
+                    if self.processes is not None:
+                        self.net.ended_by_callback_ = self.processes.any(self.net.ended_by_callback_)
                     self._stop_networks()
             finally:
                 self._finish()
@@ -165,6 +179,8 @@ class Training:
             if self.events.of_batches:
                 self.events.begin_batch(batch)
             losses, raw = self.fleet.gradients(*batch)
+            if self.processes is not None:
+                self.processes.add_up(self.fleet.gradient_tensors(k))
             if self.events.of_gradients:
                 self.events.show_gradients(batch)
             if max_norm is not None or max_value is not None:
@@ -174,8 +190,13 @@ class Training:
             total[:k] += losses.sum(1)
             if self.events.of_batches:
                 self.events.end_batch(batch, losses, raw)
+        finite = self.fleet.is_finite().to(total)
+        if self.processes is not None:
+            # Of a module of the user's own one process may hold an average that is not finite.
+            self.processes.add_up([total, finite])
+            finite = finite == self.processes.count
         losses = (total.cpu().numpy() / self.data.n_rows[: len(active)]).astype(float)
-        exploded = ~(np.isfinite(losses) & self.fleet.is_finite().cpu().numpy())
+        exploded = ~(np.isfinite(losses) & finite.bool().cpu().numpy())
         self.train_losses[active[~exploded]] = losses[~exploded]
         if self.epoch & (self.epoch - 1) == 0:
             self._look()
@@ -262,6 +283,9 @@ class Training:
             return
         if len(active):
             losses, raw = self.validation.evaluate(self.fleet)
+            if self.processes is not None:
+                self.processes.add_up([losses])
+                losses = losses / (self.processes.count if self._process()[1] == 1 else 1)
             values = losses.cpu().numpy().astype(float)
             self.valid_losses[active] = values
             # A network that never had a finite validation loss is kept as it is now, rather than untrained.

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS
+from sk_dlsteps.engine.precision import PRECISIONS
 from sk_dlsteps.step3_training.optimizers import OPTIMIZERS
 from sk_dlsteps.step3_training.schedules import SCHEDULES
 
@@ -103,6 +104,10 @@ _TRANSFORMER = (
     lambda v: not inspect.isclass(v) and hasattr(v, "fit") and hasattr(v, "transform"),
     "a scikit-learn transformer",
 )
+_ACCELERATOR = (
+    lambda v: not inspect.isclass(v) and all(hasattr(v, name) for name in ("num_processes", "process_index", "reduce")),
+    "an accelerate.Accelerator",
+)
 _CRITERION = (
     lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
     "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
@@ -150,6 +155,8 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
         "'from_dtype', None, or a mask, indices or names of columns",
     ),
     "device": (lambda v: isinstance(v, str), "'auto', 'cpu', 'cuda' or another torch device"),
+    "mixed_precision": _either(_NONE, _one_of(*PRECISIONS)),
+    "accelerator": _either(_NONE, _ACCELERATOR),
     "n_threads": _either(_AUTO, _integer(1)),
     "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
     "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
@@ -172,7 +179,8 @@ def check_parameter(name: str, value: Any) -> None:
 
 def _suggestion(value: Any, text: str) -> str:
     """What a mistyped name was meant to be, or that a class is none of its instances."""
-    if inspect.isclass(value) and any(kind in text for kind in ("a callable", "a scikit-learn transformer")):
+    kinds = "a callable", "a scikit-learn transformer", "an accelerate.Accelerator"
+    if inspect.isclass(value) and any(kind in text for kind in kinds):
         return f"; give an instance: {value.__name__}(...)"
     names = re.findall(r"'(\w+)'", text)
     near = difflib.get_close_matches(value, names, n=1) if isinstance(value, str) else []

@@ -49,11 +49,18 @@ class RegressionTarget:
                 f"{self.values.min():g}; use loss='squared_error'."
             )
 
-    def statistics(self, cost: Cost, rows: Sequence[np.ndarray], weight: np.ndarray | None = None) -> dict[str, Tensor]:
-        """Centre and scale (K, 1, n_targets) of each network's training targets, float64, rows counted by `weight`.
+    def statistics(
+        self,
+        cost: Cost,
+        rows: Sequence[np.ndarray],
+        weight: np.ndarray | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> dict[str, Tensor]:
+        """Centre and scale (K, 1, n_targets) of each network's training targets, rows counted by `weight`.
 
         The scale of a column that is constant over a network's training rows is 0: that
-        network answers with the constant.
+        network answers with the constant. In a `dtype` narrower than float64 both are relative to an
+        origin and in a unit, those of all rows, which are given too, in float64.
         """
         centers, scales = [], []
         for own in rows:
@@ -66,10 +73,25 @@ class RegressionTarget:
                 constant = (values == values[0]).all(0)
                 centers.append(np.where(constant, values[0], mean))
                 scales.append(np.where(constant, 0.0, _std(values - mean, counts)))
+        center, scale = (torch.from_numpy(np.stack(own)[:, None, :]) for own in (centers, scales))
+        if dtype == torch.float64:
+            return {"target_center": center, "target_scale": scale}
+        origin, unit = (torch.from_numpy(own).expand_as(center).clone() for own in self._reference(cost))
         return {
-            "target_center": torch.from_numpy(np.stack(centers)[:, None, :]),
-            "target_scale": torch.from_numpy(np.stack(scales)[:, None, :]),
+            "target_center": ((center - origin) / unit).to(dtype),
+            "target_scale": (scale / unit).to(dtype),
+            "target_origin": origin,
+            "target_unit": unit,
         }
+
+    def _reference(self, cost: Cost) -> tuple[np.ndarray, np.ndarray]:
+        """Origin and unit (n_targets,) of all values: centre and spread or, of a cost that divides only, 0 and mean."""
+        constant = (self.values == self.values[0]).all(0)
+        mean = np.where(constant, self.values[0], self.values.mean(0))
+        if cost.target_scaling == "scale":
+            return np.zeros_like(mean), np.where(mean > 0, mean, 1.0)
+        spread = _std(self.values - mean, None)
+        return mean, np.where(spread > 0, spread, 1.0)
 
     def output_bias(
         self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
@@ -113,7 +135,13 @@ class ClassTarget:
     def check(self, cost: Cost) -> None:
         """Every class cost takes class codes."""
 
-    def statistics(self, cost: Cost, rows: Sequence[np.ndarray], weight: np.ndarray | None = None) -> dict[str, Tensor]:
+    def statistics(
+        self,
+        cost: Cost,
+        rows: Sequence[np.ndarray],
+        weight: np.ndarray | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> dict[str, Tensor]:
         """Class codes need none."""
         return {}
 

@@ -46,7 +46,7 @@ def training_record(
     """
     decision = (
         f"{plan.optimizer}, learning rate {plan.learning_rate:g}, {describe_schedule(plan.lr_schedule)}; "
-        f"minibatches of {plan.batch_size}, at most {plan.max_epochs} epochs"
+        f"minibatches of {plan.batch_size}{_means(plan)}, at most {plan.max_epochs} epochs"
     )
     evidence = {
         "learning_rate": plan.learning_rate,
@@ -56,6 +56,10 @@ def training_record(
         "best_epochs": best_epochs.tolist(),
         "mean_best_loss": float(best_losses.mean()),
     }
+    if plan.mixed_precision is not None:
+        evidence["mixed_precision"] = plan.mixed_precision
+    if plan.n_processes > 1:
+        evidence["processes"] = plan.n_processes
     because = "the rate was chosen by you" if curve is None else f"rate: {curve.reason}"
     troubles = [
         *_exploded(rescues, evidence),
@@ -63,6 +67,12 @@ def training_record(
         *_vanished(signals, best_losses, evidence),
     ]
     return StepRecord(3, "training", decision, "; ".join([because, *troubles]), evidence)
+
+
+def _means(plan: Plan) -> str:
+    """How minibatches are computed, where that is out of the ordinary."""
+    precision = "" if plan.mixed_precision is None else f" in {plan.mixed_precision}"
+    return precision + (f" shared by {plan.n_processes} processes" if plan.n_processes > 1 else "")
 
 
 def _exploded(rescues: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:

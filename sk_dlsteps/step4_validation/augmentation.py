@@ -12,6 +12,8 @@ import torch
 from torch import Generator, Tensor
 from torch.nn import functional as F
 
+from sk_dlsteps.engine.device import widest_float
+
 Augmentation = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
 # Strengths of the augmentations that go by a name. None is tuned yet: a tenth of a column's standard deviation,
@@ -175,14 +177,15 @@ class Mixup:
 
 
 def symmetric_beta(alpha: float, n: int, generator: Generator) -> Tensor:
-    """Numbers (n,) from Beta(alpha, alpha), float64 on the generator's device.
+    """Numbers (n,) from Beta(alpha, alpha) on the generator's device, in its widest floats.
 
     torch.distributions draws from the global generator only. Here a Student t
     with 2 alpha degrees of freedom, by Bailey's polar method (1994), is taken to the unit
     interval: W / sqrt(1 + W^2) with W = cos(2 pi V) sqrt(U^(-1 / alpha) - 1),
     written so that no power overflows.
     """
-    u, v = torch.rand(2, n, generator=generator, dtype=torch.float64, device=generator.device)
+    dtype = widest_float(generator.device)
+    u, v = torch.rand(2, n, generator=generator, dtype=dtype, device=generator.device)
     exponent = u.log_() / alpha
     cosine = v.mul_(2 * math.pi).cos_()
     squared = cosine.square() * -exponent.expm1()

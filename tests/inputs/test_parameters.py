@@ -22,8 +22,10 @@ COUNTS += ["n_estimators", "n_threads", "hidden_units"]
 REALS = ["hidden_size_factor", "learning_rate", "momentum", "weight_decay", "validation_fraction", "input_clip"]
 REALS += ["dropout", "max_grad_norm", "max_grad_value"]
 CHOICES = ["hidden_units", "activation", "module", "optimizer", "lr_schedule", "learning_rate", "batch_size"]
+CHOICES += ["mixed_precision"]
 CHOICES += ["max_epochs", "n_iter_no_change", "n_estimators", "n_threads", "restart_period", "scaler", "augmentation"]
 NULLABLE = ("scaler", "numeric_encoding", "input_clip", "max_grad_norm", "max_grad_value", "augmentation")
+NULLABLE += ("mixed_precision", "accelerator")
 # What no parameter takes, but for those named.
 NONSENSE = {
     "an object": (object(), ()),
