@@ -24,7 +24,7 @@ from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.scaler import scale_inputs
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.target import Target
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
@@ -56,7 +56,7 @@ class Data:
     """A checked table: float inputs, a target, and validation data of their own if given."""
 
     X: np.ndarray
-    target: RegressionTarget | ClassTarget
+    target: Target
     X_valid: np.ndarray | None = None
     y_valid: np.ndarray | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)

@@ -105,7 +105,8 @@ class StepwiseEstimator(BaseEstimator):
         X : array-like of shape (n_samples, n_features)
             Finite numbers.
         y : array-like of shape (n_samples,)
-            The target; a regressor also takes (n_samples, n_outputs).
+            The target; a regressor also takes (n_samples, n_outputs), a classifier
+            zeros and ones of shape (n_samples, n_labels).
         X_val, y_val : array-like, optional
             Validation data that decide on each network's best epoch; all rows
             of `X` then train all networks.

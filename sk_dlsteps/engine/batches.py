@@ -181,11 +181,12 @@ class FleetData:
         """The minibatch after every network's own augmentation."""
         assert self.augmentation is not None
         x, target = batch.x.clone(), []
+        labels = fleet.cost.target_scaling == "indicators"
         n_outputs = 0 if self.n_classes is None else fleet.cost.n_outputs(self.n_classes)
         for k, (inputs, values) in enumerate(zip(batch.x, batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
             result = self.augmentation(inputs[:size], values[:size], self.noise[k])
-            x[k, :size], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs)
+            x[k, :size], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs, labels)
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
         if len({own.dtype for own in target}) > 1:
             target = [own if own.is_floating_point() else _soft(own, n_outputs, x.dtype) for own in target]
@@ -193,7 +194,7 @@ class FleetData:
 
 
 def _checked(
-    result: Any, inputs: Tensor, values: Tensor, n_classes: int | None, n_outputs: int
+    result: Any, inputs: Tensor, values: Tensor, n_classes: int | None, n_outputs: int, labels: bool
 ) -> tuple[Tensor, Tensor]:
     """What an augmentation gave, if it is inputs and targets that can take the place of these, all of them finite."""
     try:
@@ -203,8 +204,8 @@ def _checked(
     except (TypeError, ValueError, AttributeError) as error:
         kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
         raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
-    soft = n_classes is not None and y.is_floating_point()
-    shape = (len(inputs), n_outputs) if soft and n_outputs != 1 else tuple(values.shape)
+    soft = labels or (n_classes is not None and y.is_floating_point())
+    shape = (len(inputs), n_outputs) if soft and n_outputs > 1 else tuple(values.shape)
     if shapes != (tuple(inputs.shape), shape):
         what = f"of {'soft labels' if soft else 'y'}, {shape}"
         raise ValueError(
@@ -238,7 +239,10 @@ def _torch_generator(generator: np.random.Generator, device: torch.device) -> to
 def to_tensors(X: np.ndarray, y: np.ndarray, fleet: Fleet, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
     """Rows and targets on the fleet's device: class codes as integers, values in float64 where there is such."""
     device = fleet.input_center.device
-    target_dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
+    if fleet.target_center is not None:
+        target_dtype = fleet.target_center.dtype
+    else:
+        target_dtype = dtype if fleet.cost.target_scaling == "indicators" else torch.int64
     # torch warns of arrays that are read-only, such as those of a DataFrame.
     X, y = (np.require(values, requirements=["C", "W"]) for values in (X, y))
     return torch.as_tensor(X, dtype=dtype, device=device), torch.as_tensor(y, dtype=target_dtype, device=device)

@@ -138,7 +138,7 @@ class FleetNet(NeuralNet):
     def __sklearn_tags__(self):
         """A classifier if the cost is one for classes; scorers ask."""
         tags = super().__sklearn_tags__()
-        is_classifier = self.criterion.target_scaling == "codes"
+        is_classifier = self.criterion.target_scaling in ("codes", "indicators")
         tags.estimator_type = "classifier" if is_classifier else "regressor"
         tags.classifier_tags = ClassifierTags() if is_classifier else None
         return tags
@@ -171,7 +171,8 @@ class FleetNet(NeuralNet):
     def expect(self, y: np.ndarray) -> None:
         """Get ready for a training on these targets."""
         if self.module_.target_center is None:
-            self.classes_ = np.arange(int(np.max(y)) + 1)
+            labels = self.criterion.target_scaling == "indicators"
+            self.classes_ = np.arange(y.shape[1] if labels else int(np.max(y)) + 1)
         self.ended_by_callback_ = False
 
     # -- prediction -------------------------------------------------------------------
@@ -203,8 +204,10 @@ class FleetNet(NeuralNet):
         return self.network_predictions(X).mean(1)
 
     def predict(self, X):
-        """Class codes, or values of shape (rows,) or (rows, n_targets)."""
+        """Class codes, values of shape (rows,) or (rows, n_targets), or 0 and 1 of shape (rows, n_labels)."""
         mean = self.predict_proba(X)
+        if self.criterion.target_scaling == "indicators":
+            return (mean > 0.5).astype(int)
         if self.module_.target_center is None:
             return mean.argmax(1)
         return mean[:, 0] if mean.shape[1] == 1 else mean

@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_dlsteps.inputs.features import fit_robust_scaler, fit_scaler, network_statistics
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.plan import StepRecord
 
 # Numbers of a sparse table that are written out as a dense one: 1 GB in float64.
@@ -61,7 +61,7 @@ class ScaledInputs:
 def scale_inputs(
     parameter: Any,
     X: np.ndarray,
-    target: RegressionTarget | ClassTarget,
+    target: Target,
     rows: Sequence[np.ndarray],
     seed: int,
     dtype: torch.dtype,
@@ -75,7 +75,7 @@ def scale_inputs(
         The user's `scaler`.
     X : ndarray of shape (n_rows, n_features)
         Checked inputs.
-    target : RegressionTarget or ClassTarget
+    target : RegressionTarget, ClassTarget or LabelsTarget
         Given to a transformer as the user gave it.
     rows : sequence of int arrays
         Training rows of each network.
@@ -233,7 +233,7 @@ def _seeded(transformer: Any, seed: int) -> Any:
     return copy.set_params(**{name: seed for name, value in states.items() if value is None})
 
 
-def _as_given(target: RegressionTarget | ClassTarget) -> np.ndarray:
+def _as_given(target: Target) -> np.ndarray:
     """The target as the user gave it: labels, or numbers in one dimension if they are one column."""
     if isinstance(target, ClassTarget):
         return target.labels[target.values]

@@ -111,10 +111,67 @@ class ClassTarget:
         return torch.from_numpy(share[:, None, :]).to(dtype)
 
 
+class LabelsTarget:
+    """Several labels for each row, any of which may apply.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows, n_labels)
+        1 where a label applies, 0 where it does not.
+
+    """
+
+    task = "multilabel"
+
+    def __init__(self, y: np.ndarray) -> None:
+        self.values = as_indicators(y, "y")
+        self.n_columns = self.values.shape[1]
+        self.labels = np.arange(self.n_columns)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """A code (n_rows,) for each row's set of labels; sets that share a rare label have codes near each other.
+
+        Codes follow a Gray code with the rarest label in front: the rows of each of the two rarest
+        stand in one run, and those of the next in few.
+        """
+        rarest_first = self.values[:, np.argsort(self.values.sum(0), kind="stable")]
+        places = np.bitwise_xor.accumulate(rarest_first, axis=1)
+        return np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def check(self, cost: Cost) -> None:
+        """Every cost for labels takes zeros and ones."""
+
+    def statistics(self, cost: Cost, rows: Sequence[np.ndarray]) -> dict[str, Tensor]:
+        """Zeros and ones need none."""
+        return {}
+
+    def output_bias(self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype) -> Tensor:
+        """Raw output (K, 1, n_labels) that predicts each label's share: its log-odds."""
+        counts = np.stack([self.values[own].sum(0, dtype=float) for own in rows])
+        n_rows = np.array([[len(own)] for own in rows])
+        # Half a row more on both sides keeps the log-odds of a constant label finite.
+        return torch.from_numpy(np.log((counts + 0.5) / (n_rows - counts + 0.5))[:, None, :]).to(dtype)
+
+
+Target = RegressionTarget | ClassTarget | LabelsTarget
+
+
 def _std(deviations: np.ndarray) -> np.ndarray:
     """Root mean square of each column, also where squares would vanish in float64."""
     largest = np.abs(deviations).max(0)
     return largest * np.sqrt(np.mean((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0))
+
+
+def as_indicators(y: np.ndarray, name: str) -> np.ndarray:
+    """Zeros and ones as small integers, if the columns hold nothing else."""
+    other = np.setdiff1d(y, [0, 1])
+    if len(other):
+        raise ValueError(
+            f"`{name}` of several columns must hold 1 where a label applies and 0 where it does not, got "
+            f"{other[:5].tolist()}; make it so, for example by sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    return y.astype(np.int8)
 
 
 def as_labels(y: np.ndarray) -> np.ndarray:

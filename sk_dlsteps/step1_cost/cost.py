@@ -19,10 +19,11 @@ class Cost(nn.Module):
         The name users select it by.
     title : str
         The name people read.
-    target_scaling : {"standard", "scale", "codes"}
-        Targets arrive standardised, divided by their mean, or as class codes. Instead of
-        codes there may be soft labels, as floats: the probability of the second class for a
-        single logit, or the probabilities of all classes in a last axis.
+    target_scaling : {"standard", "scale", "codes", "indicators"}
+        Targets arrive standardised, divided by their mean, as class codes, or as columns of
+        0 and 1. Instead of codes there may be soft labels, as floats: the probability of the
+        second class for a single logit, or the probabilities of all classes in a last axis.
+        Indicators are floats anyway.
 
     """
 
@@ -142,6 +143,24 @@ class BinaryCrossEntropy(Cost):
     def link(self, raw: Tensor) -> Tensor:
         """Probabilities of both classes."""
         return torch.cat([torch.sigmoid(-raw), torch.sigmoid(raw)], -1)
+
+
+class LabelsBinaryCrossEntropy(Cost):
+    """Binary cross-entropy on a logit for each label, for rows that may have several."""
+
+    name, title, target_scaling = "binary_cross_entropy", "BCE with logits, label by label", "indicators"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """log(1 + exp(raw)) - target * raw of each row, averaged over the labels."""
+        return (F.softplus(raw) - target * raw).mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and (sigmoid(raw) - target) / n_labels."""
+        return self(raw, target), raw.sigmoid().sub_(target).div_(raw.shape[-1])
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Probability of each label."""
+        return raw.sigmoid()
 
 
 class CrossEntropy(Cost):

@@ -15,7 +15,7 @@ _CHUNK = 2**22
 
 @dataclass(frozen=True)
 class Scores:
-    """Training and validation scores of a fit: R squared, or accuracy.
+    """Training and validation scores of a fit: R squared, accuracy, or the share of rows with all labels right.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
         Scaled rows to predictions of every network, (rows, K, n_predictions).
     Z : ndarray of shape (n_rows, n_inputs)
         Scaled training table.
-    target : RegressionTarget or ClassTarget
+    target : RegressionTarget, ClassTarget or LabelsTarget
         What was to be predicted.
     rows : Rows
         Who trained and who validated on what.
@@ -97,9 +97,11 @@ def _masked_mean(predictions: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
-    """Squared error of each output, or 1 for a wrong class, one column at least; codes are integers."""
+    """Squared error of each output, or 1 for a wrong class or set of labels; codes and labels are integers."""
     if target_values.dtype.kind == "f":
         return (predictions - target_values) ** 2
+    if target_values.ndim == predictions.ndim:
+        return ((predictions > 0.5) != target_values).any(-1, keepdims=True).astype(float)
     return (predictions.argmax(-1) != target_values)[..., None].astype(float)
 
 
@@ -117,7 +119,7 @@ def _score(errors: np.ndarray, target_values: np.ndarray) -> float:
 
 def _record(target: Any, training: float, validation: float | None, how: str) -> StepRecord:
     """Step 4 in words."""
-    name = "R2" if target.task == "regression" else "accuracy"
+    name = {"regression": "R2", "multilabel": "subset accuracy"}.get(target.task, "accuracy")
     evidence = {"score": name, "training": training, "validation": validation}
     if validation is None:
         return StepRecord(4, "validation set", "no validation", how, evidence)
