@@ -56,11 +56,13 @@ class RegressionTarget:
         for own in rows:
             values = self.values[own]
             mean = values.mean(0)
+            constant = (values == values[0]).all(0)
             if cost.target_scaling == "scale":
-                centers.append(np.zeros_like(mean))
-                scales.append(np.where(mean > 0, mean, 1.0))
+                # A column of zeros is learnt: its predictions have to stay above 0.
+                constant &= mean > 0
+                centers.append(np.where(constant, values[0], 0.0))
+                scales.append(np.where(constant, 0.0, np.where(mean > 0, mean, 1.0)))
             else:
-                constant = (values == values[0]).all(0)
                 centers.append(np.where(constant, values[0], mean))
                 scales.append(np.where(constant, 0.0, _std(values - mean)))
         return {

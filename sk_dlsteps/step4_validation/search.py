@@ -16,6 +16,7 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
@@ -340,7 +341,7 @@ class StepwiseSearchCV(BaseSearchCV):
             y,
             trial.splits,
             trial.scorer,
-            task="classification" if is_classifier(self.estimator) else "regression",
+            task=self._task(y),
             prefix=prefix,
             score_name=self._score_name(),
             fit_params=trial.fit_params,
@@ -359,6 +360,12 @@ class StepwiseSearchCV(BaseSearchCV):
             announce=tried.begin,
         ):
             tried.ladder = ladder
+
+    def _task(self, y) -> str:
+        """What the target asks for, seen from models to compare with."""
+        if not is_classifier(self.estimator):
+            return "regression"
+        return "multilabel" if type_of_target(y) == "multilabel-indicator" else "classification"
 
     def _compared(self, scores: Any) -> float:
         """The score that candidates are compared by, of all that the scorer gave; NaN if none of them counts."""
