@@ -284,7 +284,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer)
+    sweep = sweep_of(plan.optimizer, plan.n_outputs if plan.task == "multiclass" else 1)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]

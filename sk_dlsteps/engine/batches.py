@@ -287,14 +287,18 @@ class ValidationData:
             x, target = gather(self.X, self.y, index)
             yield fleet.prepare(x), fleet.prepare_target(target, self.X.dtype)
 
-    def evaluate(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
-        """Mean validation loss of each active network, and its raw outputs (n_active, m, n_outputs)."""
+    def evaluate(self, fleet: Fleet, keep_raw: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Mean validation loss of each active network, and, if kept, its raw outputs (n_active, m, n_outputs)."""
         a = fleet.n_active
         raws, losses = [], []
-        for x, target in self.kept or self._chunks(fleet):
-            raws.append(fleet.raw(x[:a]))
-            losses.append(fleet.cost(raws[-1], target[:a]))
-        return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1)
+        n_together = max(1, _KEPT // (a * fleet.widths[-1]))
+        for kept_x, kept_target in self.kept or self._chunks(fleet):
+            for x, target in zip(kept_x[:a].split(n_together, 1), kept_target[:a].split(n_together, 1), strict=True):
+                raw = fleet.raw(x)
+                losses.append(fleet.cost(raw, target))
+                if keep_raw:
+                    raws.append(raw)
+        return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1) if keep_raw else None
 
     def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
         """Scaled inputs and targets, in the user's units, of the rows that validate the network at a place."""

@@ -201,7 +201,8 @@ class FleetNet(NeuralNet):
 
     def predict_proba(self, X):
         """Mean prediction of the networks: probabilities, or values of shape (rows, n_targets)."""
-        return self.network_predictions(X).mean(1)
+        # Chunk by chunk: those of all networks take many times the memory of their mean.
+        return np.concatenate([np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in self.forward_iter(X)])
 
     def predict(self, X):
         """Class codes, values of shape (rows,) or (rows, n_targets), or 0 and 1 of shape (rows, n_labels)."""

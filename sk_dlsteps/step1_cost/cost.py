@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -196,8 +198,9 @@ class CrossEntropy(Cost):
     def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each row and softmax(raw) minus the (smoothed) label."""
         log_p = raw.log_softmax(-1)
-        share = 1 - self.label_smoothing
-        gradient = log_p.exp()
+        losses, share = self._loss(log_p, target), 1 - self.label_smoothing
+        # Probabilities too small for a normal number, of which many classes have many, take thirty times as long.
+        gradient = log_p.clamp_(min=math.log(torch.finfo(raw.dtype).tiny) + 1).exp_()
         if self.label_smoothing:
             gradient.sub_(self.label_smoothing / raw.shape[-1])
         if target.is_floating_point():
@@ -205,7 +208,7 @@ class CrossEntropy(Cost):
         else:
             column = target.unsqueeze(-1)
             gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
-        return self._loss(log_p, target), gradient
+        return losses, gradient
 
     def link(self, raw: Tensor) -> Tensor:
         """Probabilities of the classes."""

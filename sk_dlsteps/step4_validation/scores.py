@@ -54,24 +54,29 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
     n_rows, n_networks = len(Z), len(rows.train)
     trained = _membership(rows.train, n_rows)
     held_out = _membership(rows.valid, n_rows) if rows.valid is not None and rows.X_valid is None else ~trained
-    training_errors, oof = [], []
+    training_errors: list[np.ndarray] = []
+    oof_prediction: np.ndarray | None = None
     step = max(1, _CHUNK // (n_networks * max(1, target.n_columns)))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions = predict(Z[chunk])
         errors = _errors(predictions, target.values[chunk, None])
         training_errors.append(_masked_mean(errors, trained[chunk]))
-        oof.append(_masked_mean(predictions, held_out[chunk]))
+        if held_out.any():
+            if oof_prediction is None:
+                oof_prediction = np.empty((n_rows, predictions.shape[2]), predictions.dtype)
+            oof_prediction[chunk] = _masked_mean(predictions, held_out[chunk])
     used = trained.any(1)
     training_score = _score(np.concatenate(training_errors)[used], target.values[used])
-    oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
-        predictions = predict(rows.X_valid).mean(1)
+        chunks = (predict(rows.X_valid[start : start + step]) for start in range(0, len(rows.X_valid), step))
+        predictions = np.concatenate([chunk.mean(1) for chunk in chunks])
         validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid)
         how = f"{len(rows.X_valid)} validation rows"
     elif oof_prediction is not None:
         known = held_out.any(1)
-        validation_score = _score(_errors(oof_prediction[known], target.values[known]), target.values[known])
+        held = slice(None) if known.all() else known
+        validation_score = _score(_errors(oof_prediction[held], target.values[held]), target.values[held])
         how = f"{int(known.sum())} rows, each predicted by networks that held it out"
     else:
         return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
