@@ -186,7 +186,9 @@ class FleetNet(NeuralNet):
         self.check_is_fitted()
         fleet, was_training = self.module_, self.module_.training
         x = torch.as_tensor(np.require(X, requirements=["C", "W"]), dtype=fleet.prediction_dtype, device=self.device)
-        n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(fleet.widths)))
+        # Outputs are also turned into predictions and copied, so that there may be fewer of them.
+        widths = [1, *fleet.widths, *(2 * n_outputs for n_outputs in fleet.widths[1:][-1:])]
+        n_chunk = max(1, _PREDICT_CHUNK // (fleet.n_networks * max(widths)))
         for start in range(0, max(1, len(x)), n_chunk):
             rows = x[start : start + n_chunk]
             fleet.train(training)

@@ -11,6 +11,8 @@ import numpy as np
 from sk_dlsteps.plan import StepRecord
 
 _CHUNK = 2**22
+# With more columns than this a chunk is a quarter as large: the C library keeps freed blocks of just below 32 MB.
+_FEW_COLUMNS = 32
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
     held_out = _membership(rows.valid, n_rows) if rows.valid is not None and rows.X_valid is None else ~trained
     training_errors: list[np.ndarray] = []
     oof_prediction: np.ndarray | None = None
-    step = max(1, _CHUNK // (n_networks * max(1, target.n_columns)))
+    n_numbers = _CHUNK if target.n_columns <= _FEW_COLUMNS else _CHUNK // 4
+    step = max(1, n_numbers // (n_networks * max(1, target.n_columns)))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions = predict(Z[chunk])
@@ -78,6 +81,8 @@ def score_fit(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, target
         held = slice(None) if known.all() else known
         validation_score = _score(_errors(oof_prediction[held], target.values[held]), target.values[held])
         how = f"{int(known.sum())} rows, each predicted by networks that held it out"
+        if target.task == "binary" and (n_rare := np.bincount(target.values).min()) < n_networks:
+            how += f"; several networks hold out the same of the {n_rare} rows of the rarer class"
     else:
         return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
     if oof_prediction is not None and target.task == "regression" and target.n_columns == 1:
