@@ -20,6 +20,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
 from sk_dlsteps.step4_validation.problem import Problem
@@ -201,10 +202,11 @@ class StepwiseSearchCV(BaseSearchCV):
         space, prefix = self._space()
         # The candidates before the folds, as scikit-learn draws them: both may come from one RandomState.
         candidates = self._draw(space) if self.strategy == "random" else []
+        splits = self._splits(X, y, routed.splitter.split)
         trial = Trial(
             clone(self.estimator),
-            scorer,
-            self._splits(X, y, routed.splitter.split),
+            knowing_all_classes(scorer, self.estimator, y, splits),
+            splits,
             routed.estimator.fit,
             routed.scorer.score,
             self.error_score,
