@@ -6,13 +6,14 @@ import warnings
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin
-from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
-from sk_dlsteps.inputs.target import ClassTarget, as_labels
+from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
 from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
@@ -29,10 +30,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     ----------
     loss : str, torch criterion (class or instance) or callable, default="auto"
         The cost (step 1). "auto" is binary cross-entropy on one logit for two
-        classes, cross-entropy for more; "smoothed_cross_entropy" is another.
+        classes, cross-entropy for more, and binary cross-entropy on a logit for each
+        label where rows may have several; "smoothed_cross_entropy" is another.
         A criterion is given as `torch.nn` class or instance; a callable takes
         ``(output, target)`` and returns one loss per row; the target
-        holds class codes.
+        holds class codes, or floats 0 and 1 of shape (n_rows, n_labels).
     hidden_units : {"auto", "midpoint"}, int or sequence of int, default="auto"
         Units of the hidden layers (step 2). "auto" follows the rule
         N_h = N_s / (a (N_i + N_o)), rounded and bounded on both sides, "midpoint" takes
@@ -103,7 +105,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Changes each training minibatch, in standardised space (step 4); validation rows
         are left alone. A callable ``(X, y, generator) -> (X, y)`` gets one network's
         tensors, X of shape (n_rows, n_features) and class codes of shape (n_rows,), and a
-        `torch.Generator`, and returns new ones; codes may become probabilities.
+        `torch.Generator`, and returns new ones; codes may become probabilities. Labels of
+        which a row may have several are floats from 0 to 1 of shape (n_rows, n_labels).
         `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
@@ -175,16 +178,18 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     n_iter_ : int
         Epochs trained.
     oof_prediction_ : ndarray of shape (n_samples, n_classes), or None
-        Probabilities for training rows by the networks that held them out.
+        Probabilities for training rows by the networks that held them out; one
+        column per label where rows may have several.
         NaN for rows that no network held out, None if all rows are such.
     validation_score_ : float or None
-        Accuracy of `oof_prediction_`, or on `X_val`; None without validation.
+        Accuracy of `oof_prediction_`, or on `X_val`; None without validation. Where rows
+        may have several labels, the share of rows with all of them right.
     training_score_ : float
         Accuracy of the networks on the rows that each was trained on.
     temperature_ : float
         What raw outputs are divided by; 1.0 without calibration.
     classes_ : ndarray of shape (n_classes,)
-        The labels, sorted.
+        The labels, sorted; the numbers of the columns where rows may have several.
     n_features_in_ : int
         Columns of `X`.
     feature_names_in_ : ndarray of shape (n_features_in_,)
@@ -207,6 +212,10 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     - Several cross-fitted networks are averaged by default, and standardised inputs are
       smoothly clipped. Both were chosen by measurement, as were all default numbers;
       see "docs/step2_architecture.md" and "docs/step3_training.md".
+
+    A `y` of zeros and ones of shape (n_samples, n_labels), dense or sparse, makes a multilabel
+    classifier, as it does with scikit-learn's MLPClassifier: any number of labels may apply to a
+    row, and a network has one output for each.
 
     With fewer rows than folds need there is no validation, and all rows train all
     networks.
@@ -241,7 +250,7 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         self.calibrate = calibrate
 
     def predict(self, X):
-        """Predict labels: the class of the highest mean probability.
+        """Predict labels: the class of the highest mean probability, or every label above one half.
 
         Parameters
         ----------
@@ -250,12 +259,13 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
         Returns
         -------
-        y : ndarray of shape (n_samples,)
-            Labels out of `classes_`.
+        y : ndarray of shape (n_samples,) or (n_samples, n_labels)
+            Labels out of `classes_`; 0 and 1 where rows may have several.
 
         """
         X = self._network_inputs(X)
-        return self.classes_[self.pipeline_.predict(X)]
+        predicted = self.pipeline_.predict(X)
+        return predicted if self.plan_.task == "multilabel" else self.classes_[predicted]
 
     def predict_proba(self, X):
         """Predict probabilities: the mean of the networks', or the link of their mean raw output if calibrated.
@@ -268,7 +278,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Returns
         -------
         p : ndarray of shape (n_samples, n_classes)
-            One column per class, in the order of `classes_`.
+            One column per class, in the order of `classes_`. Where rows may have several
+            labels, the probability of each label.
 
         """
         X = self._network_inputs(X)
@@ -308,16 +319,47 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         net.calibrate(found.temperature)
         return {"temperature_": found.temperature}, (found.record,)
 
-    def _target(self, y: np.ndarray) -> ClassTarget:
+    def __sklearn_tags__(self):
+        """Rows with several labels are welcome."""
+        tags = super().__sklearn_tags__()
+        tags.classifier_tags.multi_label = True
+        return tags
+
+    def _target(self, y) -> ClassTarget | LabelsTarget:
         """The target for the recipe."""
+        y = _dense(y)
+        if y.ndim == 2 and y.shape[1] > 1:
+            return LabelsTarget(_several_labels(y))
         labels = as_labels(column_or_1d(y, warn=True))
         check_classification_targets(labels)
         return ClassTarget(labels)
 
-    def _validation_target(self, target: ClassTarget, y: np.ndarray) -> np.ndarray:
-        """Codes of the validation labels."""
+    def _validation_target(self, target: ClassTarget | LabelsTarget, y) -> np.ndarray:
+        """Codes of the validation labels, or zeros and ones."""
+        y = _dense(y)
+        if isinstance(target, LabelsTarget):
+            if y.shape[1:] != (target.n_columns,):
+                raise ValueError(f"`y_val` must have {target.n_columns} columns, as `y` has, got shape {y.shape}")
+            return as_indicators(y, "y_val")
         y = as_labels(column_or_1d(y))
         unknown = np.setdiff1d(y, target.labels)
         if len(unknown):
             raise ValueError(f"`y_val` holds labels that `y` does not: {unknown.tolist()}")
         return np.searchsorted(target.labels, y)
+
+
+def _dense(y) -> np.ndarray:
+    """A target as an array, if it came as a sparse matrix."""
+    return y.toarray() if issparse(y) else y
+
+
+def _several_labels(y: np.ndarray) -> np.ndarray:
+    """Columns of labels, if none has more than two values."""
+    if type_of_target(y, input_name="y") == "multiclass-multioutput":
+        raise ValueError(
+            f"`y` has {y.shape[1]} columns, and some hold more than two classes, or text; give zeros and ones for a "
+            "multilabel classifier, or fit a classifier for each column, with "
+            "sklearn.multioutput.MultiOutputClassifier(StepwiseClassifier())."
+        )
+    check_classification_targets(y)
+    return y

@@ -15,7 +15,7 @@ class Plan:
 
     Attributes
     ----------
-    task : {"regression", "binary", "multiclass"}
+    task : {"regression", "binary", "multiclass", "multilabel"}
         What the target asks for.
     loss : str
         Name of the cost (step 1).

@@ -28,6 +28,7 @@ from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_si
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
+from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import CountedRows, class_weights
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
@@ -65,7 +66,7 @@ class Data:
     """A checked table: inputs, a target, what its rows count, and validation data of their own if given."""
 
     X: Any
-    target: Any
+    target: Target
     X_valid: Any = None
     y_valid: np.ndarray | None = None
     weight: np.ndarray | None = None
@@ -218,6 +219,10 @@ def _loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
     if class_weight is None:
         return data.weight
     target = data.target
+    if not isinstance(target, ClassTarget):
+        raise ValueError(
+            f"`class_weight={class_weight!r}` needs one class for each row, y has several labels; use `sample_weight`."
+        )
     of_class = class_weights(class_weight, target.labels, target.values, data.weight)
     return of_class if data.weight is None else of_class * data.weight
 
@@ -384,7 +389,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer)
+    sweep = sweep_of(plan.optimizer, plan.n_outputs if plan.task == "multiclass" else 1)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]

@@ -126,7 +126,8 @@ class StepwiseEstimator(BaseEstimator):
             The table: numbers and categories, see `categorical_features`; values may be
             missing, but not infinite.
         y : array-like of shape (n_samples,)
-            The target; a regressor also takes (n_samples, n_outputs).
+            The target; a regressor also takes (n_samples, n_outputs), a classifier
+            zeros and ones of shape (n_samples, n_labels).
         sample_weight : array-like of shape (n_samples,), default=None
             What each row counts, in the training and validation losses, the statistics of the
             inputs and the target, the scores and N_s of the width rule: as much as so many

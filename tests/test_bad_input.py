@@ -91,7 +91,8 @@ def test_bad_rows_and_targets_are_refused(rows, message):
         (put(C.astype(float), 3, np.nan), "Input y contains NaN"),
         (put(C.astype(object), 3, None), "`y` holds missing labels"),
         (put(C.astype(object), 3, "a"), r"labels of several types \(int, str\)"),
-        (np.column_stack([C, 1 - C]), r"y should be a 1d array, got an array of shape \(60, 2\)"),
+        (np.column_stack([C, C + np.arange(60) % 2]), r"`y` has 2 columns, .*MultiOutputClassifier"),
+        (np.column_stack([Y, Y]), "Unknown label type: continuous-multioutput"),
     ],
 )
 def test_bad_labels_are_refused(labels, message):

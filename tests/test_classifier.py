@@ -7,6 +7,7 @@ from sklearn.metrics import accuracy_score, log_loss
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier
+from sk_dlsteps.engine import net
 from sk_dlsteps.preparation import prepare
 
 
@@ -185,3 +186,51 @@ def test_swapping_the_labels_swaps_the_classes(cancer):
     swapped = short(loss="cross_entropy").fit(X, text)
     assert swapped.classes_.tolist() == ["a", "b"]
     assert np.mean((swapped.predict(X_test) == "a") == (p[:, 1] > 0.5)) > 0.97
+
+
+def clusters(n_classes, n_rows, seed):
+    """Gaussian clusters, one for each class."""
+    centers = np.random.default_rng(0).normal(size=(n_classes, 20))
+    codes = np.arange(n_rows) % n_classes
+    return centers[codes] + 0.5 * np.random.default_rng(seed).normal(size=(n_rows, 20)), codes
+
+
+def test_hundreds_of_classes_are_learnt_from_a_few_rows_each():
+    X, y = clusters(300, 1800, 1)
+    X_test, y_test = clusters(300, 600, 2)
+    model = StepwiseClassifier(n_estimators=2, max_epochs=12, random_state=0).fit(X, y)
+    assert model.learning_rate_ <= 0.016
+    assert model.predict_proba(X_test).shape == (600, 300)
+    assert model.score(X_test, y_test) > 0.8
+
+
+@pytest.mark.parametrize("n_rare", [2, 3, 10])
+def test_a_few_rows_among_thousands_are_found(n_rare):
+    draw = np.random.default_rng(n_rare)
+    y = draw.permutation(np.arange(3000) < n_rare)
+    X = draw.normal(size=(3000, 3)) + 6 * y[:, None]
+    model = short().fit(X, y)
+    rows = rows_of(model, X, y)
+    assert all(y[own].any() for own in (*rows.train, *rows.valid))
+    p = model.predict_proba(X)[:, 1]
+    assert p[y].min() > p[~y].max()
+
+
+@pytest.mark.parametrize("n_rare", [1, 2])
+def test_a_class_that_some_networks_never_saw_has_a_column_all_the_same(n_rare, iris):
+    X, X_test, y, _ = iris
+    rows = np.flatnonzero((y < 2) | (np.cumsum(y == 2) <= n_rare))
+    model = short().fit(X[rows], y[rows])
+    assert model.classes_.tolist() == [0, 1, 2]
+    p = model.predict_proba(X_test)
+    assert (p > 0).all()
+    np.testing.assert_allclose(p.sum(1), 1)
+    assert np.isfinite(model.oof_prediction_).all()
+
+
+def test_probabilities_do_not_depend_on_the_chunks_they_are_computed_in(iris, monkeypatch):
+    X, X_test, y, _ = iris
+    model = short().fit(X, y)
+    expected = model.predict_proba(X_test)
+    monkeypatch.setattr(net, "_PREDICT_CHUNK", 1)
+    np.testing.assert_allclose(model.predict_proba(X_test), expected, rtol=1e-12)

@@ -416,6 +416,33 @@ def test_batches_and_threads_are_as_asked(diabetes):
     assert plan.lr_schedule.ends == (3, 6, 9, 12, 15)
 
 
+def columns_of_all_sizes(X):
+    """Four targets: of size 1, of a million, of a millionth, and a constant."""
+    return np.column_stack([X[:, 0] + X[:, 1], 1e6 * X[:, 2] + 3e7, 1e-6 * X[:, 3], np.full(len(X), 7.0)])
+
+
+@pytest.mark.parametrize("loss", ["squared_error", "absolute_error", "huber"])
+def test_targets_of_very_different_sizes_are_learnt_alike(loss):
+    X = np.random.default_rng(0).normal(size=(500, 4))
+    y = columns_of_all_sizes(X)
+    model = short(loss=loss, n_estimators=4, max_epochs=40).fit(X[:300], y[:300])
+    mean, std = model.predict(X[300:], return_std=True)
+    assert (r2_score(y[300:], mean, multioutput="raw_values") > 0.9).all()
+    np.testing.assert_array_equal(mean[:, 3], 7)
+    np.testing.assert_array_equal(std[:, 3], 0)
+    np.testing.assert_allclose(model.validation_score_, r2_score(y[:300], model.oof_prediction_))
+
+
+def test_counts_of_very_different_sizes_and_a_constant_one_are_learnt_alike():
+    X = np.random.default_rng(0).normal(size=(400, 2))
+    rates = np.exp(np.column_stack([X[:, 0], X[:, 1] + 7]))
+    y = np.column_stack([np.random.default_rng(1).poisson(rates), np.full(400, 3)])
+    model = short(loss="poisson", n_estimators=4, max_epochs=40).fit(X, y)
+    predicted = model.predict(X)
+    assert (r2_score(rates, predicted[:, :2], multioutput="raw_values") > 0.8).all()
+    np.testing.assert_array_equal(predicted[:, 2], 3)
+
+
 def test_several_targets_at_once():
     X, y = load_linnerud(return_X_y=True)
     model = StepwiseRegressor(random_state=0, learning_rate=0.02, max_epochs=100).fit(X, y)

@@ -248,12 +248,14 @@ class FleetData:
         """The minibatch after every network's own augmentation."""
         assert self.augmentation is not None
         x, target = batch.x.clone(), []
+        labels = fleet.cost.target_scaling == "indicators"
         n_outputs = 0 if self.n_classes is None else fleet.cost.n_outputs(self.n_classes)
         n_plain = x.shape[-1] - fleet.n_codes
         for k, (inputs, values) in enumerate(zip(batch.x[..., :n_plain], batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
             result = self.augmentation(inputs[:size], values[:size], self.noise[k])
-            x[k, :size, :n_plain], changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs)
+            changed_x, changed = _checked(result, inputs[:size], values[:size], self.n_classes, n_outputs, labels)
+            x[k, :size, :n_plain] = changed_x
             target.append(torch.cat([changed, changed[:1].expand(len(inputs) - size, *changed.shape[1:])]))
         if len({own.dtype for own in target}) > 1:
             target = [own if own.is_floating_point() else _soft(own, n_outputs, x.dtype) for own in target]
@@ -261,7 +263,7 @@ class FleetData:
 
 
 def _checked(
-    result: Any, inputs: Tensor, values: Tensor, n_classes: int | None, n_outputs: int
+    result: Any, inputs: Tensor, values: Tensor, n_classes: int | None, n_outputs: int, labels: bool
 ) -> tuple[Tensor, Tensor]:
     """What an augmentation gave, if it is inputs and targets that can take the place of these, all of them finite."""
     try:
@@ -271,8 +273,8 @@ def _checked(
     except (TypeError, ValueError, AttributeError) as error:
         kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
         raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
-    soft = n_classes is not None and y.is_floating_point()
-    shape = (len(inputs), n_outputs) if soft and n_outputs != 1 else tuple(values.shape)
+    soft = labels or (n_classes is not None and y.is_floating_point())
+    shape = (len(inputs), n_outputs) if soft and n_outputs > 1 else tuple(values.shape)
     if shapes != (tuple(inputs.shape), shape):
         what = f"of {'soft labels' if soft else 'y'}, {shape}"
         raise ValueError(
@@ -318,7 +320,10 @@ def to_tensors(X: Any, y: np.ndarray, fleet: Fleet, dtype: torch.dtype, network:
 
 def target_tensor(y: np.ndarray, fleet: Fleet, network: int = 0) -> Tensor:
     """Targets of a network's table on the fleet's device."""
-    dtype = torch.int64 if fleet.target_center is None else fleet.target_center.dtype
+    if fleet.target_center is not None:
+        dtype = fleet.target_center.dtype
+    else:
+        dtype = fleet.input_center.dtype if fleet.cost.target_scaling == "indicators" else torch.int64
     return fleet.relative_target(as_tensor(y), network).to(fleet.input_center.device, dtype)
 
 
@@ -396,14 +401,18 @@ class ValidationData:
             x, target = gather(self.X, self.y, index)
             yield fleet.prepare(x), fleet.prepare_target(target, self.X.dtype)
 
-    def evaluate(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
-        """Mean validation loss of each active network, and its raw outputs (n_active, m, n_outputs)."""
+    def evaluate(self, fleet: Fleet, keep_raw: bool = True) -> tuple[Tensor, Tensor | None]:
+        """Mean validation loss of each active network, and, if kept, its raw outputs (n_active, m, n_outputs)."""
         a = fleet.n_active
         raws, losses = [], []
-        for x, target in self.kept or self._chunks(fleet):
-            raws.append(fleet.raw(x[:a]))
-            losses.append(fleet.cost(raws[-1], target[:a]))
-        return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1)
+        n_together = max(1, _KEPT // (a * fleet.widths[-1]))
+        for kept_x, kept_target in self.kept or self._chunks(fleet):
+            for x, target in zip(kept_x[:a].split(n_together, 1), kept_target[:a].split(n_together, 1), strict=True):
+                raw = fleet.raw(x)
+                losses.append(fleet.cost(raw, target))
+                if keep_raw:
+                    raws.append(raw)
+        return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1) if keep_raw else None
 
     def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
         """Scaled inputs and targets, as the device holds them, of the rows that validate the network at a place."""

@@ -142,7 +142,7 @@ class FleetNet(NeuralNet):
     def __sklearn_tags__(self):
         """A classifier if the cost is one for classes; scorers ask."""
         tags = super().__sklearn_tags__()
-        is_classifier = self.criterion.target_scaling == "codes"
+        is_classifier = self.criterion.target_scaling in ("codes", "indicators")
         tags.estimator_type = "classifier" if is_classifier else "regressor"
         tags.classifier_tags = ClassifierTags() if is_classifier else None
         return tags
@@ -183,7 +183,8 @@ class FleetNet(NeuralNet):
     def expect(self, y: np.ndarray) -> None:
         """Get ready for a training on these targets."""
         if self.module_.target_center is None:
-            self.classes_ = np.arange(int(np.max(y)) + 1)
+            labels = self.criterion.target_scaling == "indicators"
+            self.classes_ = np.arange(y.shape[1] if labels else int(np.max(y)) + 1)
         self.ended_by_callback_ = False
 
     # -- prediction -------------------------------------------------------------------
@@ -200,8 +201,11 @@ class FleetNet(NeuralNet):
         """What the fleet computes of rows, a bounded number of them at a time."""
         self.check_is_fitted()
         fleet, was_training = self.module_, self.module_.training
-        widths = fleet.widths[1:] if sparse.issparse(X) else fleet.widths
-        n_chunk = max(1, _PREDICT_CHUNK // max(1, fleet.n_networks * max(widths, default=1)))
+        # Outputs are also turned into predictions and copied, so that there may be fewer of them.
+        widths = [1, *fleet.widths, *(2 * n_outputs for n_outputs in fleet.widths[1:][-1:])]
+        if sparse.issparse(X):
+            del widths[1]
+        n_chunk = max(1, _PREDICT_CHUNK // (fleet.n_networks * max(widths)))
         for start in range(0, max(1, X.shape[0]), n_chunk):
             rows = X[start : start + n_chunk]
             fleet.train(training)
@@ -259,12 +263,15 @@ class FleetNet(NeuralNet):
     def predict_proba(self, X):
         """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""
         compute = self._tempered if self._averages_outputs else self.module_
-        means = [chunk.numpy().mean(1) for chunk in self._in_chunks(X, compute)]
+        # Chunk by chunk: those of all networks take many times the memory of their mean.
+        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in self._in_chunks(X, compute)]
         return self.count(np.concatenate(means))
 
     def predict(self, X):
-        """Class codes, or values of shape (rows,) or (rows, n_targets)."""
+        """Class codes, values of shape (rows,) or (rows, n_targets), or 0 and 1 of shape (rows, n_labels)."""
         mean = self.module_.cost.point(self.predict_proba(X))
+        if self.criterion.target_scaling == "indicators":
+            return (mean > 0.5).astype(int)
         if self.module_.target_center is None:
             return mean.argmax(1)
         return mean[:, 0] if mean.shape[1] == 1 else mean

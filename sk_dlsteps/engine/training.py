@@ -282,7 +282,7 @@ class Training:
             self.best_epochs[active] = self.epoch
             return
         if len(active):
-            losses, raw = self.validation.evaluate(self.fleet)
+            losses, raw = self.validation.evaluate(self.fleet, keep_raw=self.events.of_batches)
             if self.processes is not None:
                 self.processes.add_up([losses])
                 losses = losses / (self.processes.count if self._process()[1] == 1 else 1)
@@ -291,10 +291,10 @@ class Training:
             # A network that never had a finite validation loss is kept as it is now, rather than untrained.
             improved = (values < self.best_losses[active]) | np.isinf(self.best_losses[active])
             if improved.any():
-                self.fleet.remember(torch.from_numpy(improved).to(raw.device))
+                self.fleet.remember(torch.from_numpy(improved).to(losses.device))
                 self.best_losses[active[improved]] = np.where(np.isnan(values), np.inf, values)[improved]
                 self.best_epochs[active[improved]] = self.epoch
-            if self.events.of_batches:
+            if raw is not None:
                 self.events.show_validation(self.validation, raw, values, self.order)
         self.best_curve.append(self.best_losses.copy())
 

@@ -61,9 +61,11 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
             return validate_data(door, X, skip_check_array=True, reset=reset)
         validate_data(door, X, y, skip_check_array=True, reset=reset)
         y = _check_y(y, multi_output=True, estimator=door)
+        y = y.toarray() if sparse.issparse(y) else y
         check_consistent_length(X, y)
         return X, y
     with naming_columns(X):
         if isinstance(y, str):
             return validate_data(door, X, reset=reset, **_NUMBERS, **checks)
-        return validate_data(door, X, y, reset=reset, multi_output=True, **_NUMBERS, **checks)
+        X, y = validate_data(door, X, y, reset=reset, multi_output=True, **_NUMBERS, **checks)
+        return X, y.toarray() if sparse.issparse(y) else y

@@ -53,13 +53,20 @@ def assign_folds(
     """Validation rows of each network: its own fold, of equal sizes and with every class's share.
 
     With fewer rows than a fold each needs, networks share folds; with too few
-    for two folds there is no validation and the answer is None.
+    for two folds there is no validation and the answer is None. Where the rarer of
+    two classes has fewer rows than there are folds, each fold has one of them all the same.
     """
     n_folds = min(n_folds or n_networks, n_rows // MIN_FOLD_ROWS)
     if n_folds < 2:
         return None
     order = _shuffled_by_class(n_rows, classes, rng)
-    return [np.sort(order[k % n_folds :: n_folds]) for k in range(n_networks)]
+    folds = [order[k::n_folds] for k in range(n_folds)]
+    rare = _rarer_class(order, classes)
+    if 1 < len(rare) < n_folds:
+        # A fold without any would tell its network nothing but to answer "no", and when it does so is chance.
+        others = [fold[~np.isin(fold, rare)] for fold in folds]
+        folds = [np.append(own, rare[k % len(rare)]) for k, own in enumerate(others)]
+    return [np.sort(folds[k % n_folds]) for k in range(n_networks)]
 
 
 def hold_out(fraction: float, n_rows: int, classes: np.ndarray | None, rng: np.random.Generator) -> np.ndarray | None:
@@ -69,6 +76,14 @@ def hold_out(fraction: float, n_rows: int, classes: np.ndarray | None, rng: np.r
         return None
     order = _shuffled_by_class(n_rows, classes, rng)
     return np.sort(order[np.floor((np.arange(n_valid) + 0.5) * n_rows / n_valid).astype(int)])
+
+
+def _rarer_class(rows: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Those of the rows that belong to the rarer of two classes; none if there are not two."""
+    if classes is None:
+        return rows[:0]
+    labels, counts = np.unique(classes, return_counts=True)
+    return rows[classes[rows] == labels[counts.argmin()]] if len(labels) == 2 else rows[:0]
 
 
 def _shuffled_by_class(n_rows: int, classes: np.ndarray | None, rng: np.random.Generator) -> np.ndarray:

@@ -27,6 +27,7 @@ from sk_dlsteps.inputs.features import (
     network_statistics,
     used_rows,
 )
+from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.plan import StepRecord
 
 # Numbers of a sparse table that are written out as a dense one: 1 GB in float64.
@@ -102,7 +103,7 @@ def scale_inputs(
     parameter: Any,
     X: Any,
     n_plain: int,
-    target: Any,
+    target: Target,
     rows: Sequence[np.ndarray],
     weight: np.ndarray | None,
     seed: int,
@@ -120,7 +121,7 @@ def scale_inputs(
         Checked inputs.
     n_plain : int
         Columns that are scaled; the codes behind them are left as they are.
-    target : object
+    target : RegressionTarget, ClassTarget or LabelsTarget
         Given to a transformer as the user gave it.
     rows : sequence of int arrays
         Training rows of each network.
@@ -367,9 +368,9 @@ def _seeded(transformer: Any, seed: int) -> Any:
     return copy.set_params(**{name: seed for name, value in states.items() if value is None})
 
 
-def _as_given(target: Any) -> np.ndarray:
+def _as_given(target: Target) -> np.ndarray:
     """The target as the user gave it: labels, or numbers in one dimension if they are one column."""
-    if target.classes is not None:
+    if isinstance(target, ClassTarget):
         return target.labels[target.values]
     return target.values[:, 0] if target.n_columns == 1 else target.values
 

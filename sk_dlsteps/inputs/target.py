@@ -66,11 +66,13 @@ class RegressionTarget:
         for own in rows:
             values, counts = self.values[own], None if weight is None else weight[own]
             mean = np.average(values, 0, counts)
+            constant = (values == values[0]).all(0)
             if cost.target_scaling == "scale":
-                centers.append(np.zeros_like(mean))
-                scales.append(np.where(mean > 0, mean, 1.0))
+                # A column of zeros is learnt: its predictions have to stay above 0.
+                constant &= mean > 0
+                centers.append(np.where(constant, values[0], 0.0))
+                scales.append(np.where(constant, 0.0, np.where(mean > 0, mean, 1.0)))
             else:
-                constant = (values == values[0]).all(0)
                 centers.append(np.where(constant, values[0], mean))
                 scales.append(np.where(constant, 0.0, _std(values - mean, counts)))
         center, scale = (torch.from_numpy(np.stack(own)[:, None, :]) for own in (centers, scales))
@@ -157,10 +159,76 @@ class ClassTarget:
         return torch.from_numpy(share[:, None, :]).to(dtype)
 
 
+class LabelsTarget:
+    """Several labels for each row, any of which may apply.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_rows, n_labels)
+        1 where a label applies, 0 where it does not.
+
+    """
+
+    task = "multilabel"
+
+    def __init__(self, y: np.ndarray) -> None:
+        self.values = as_indicators(y, "y")
+        self.n_columns = self.values.shape[1]
+        self.labels = np.arange(self.n_columns)
+
+    @property
+    def classes(self) -> np.ndarray:
+        """A code (n_rows,) for each row's set of labels; sets that share a rare label have codes near each other.
+
+        Codes follow a Gray code with the rarest label in front: the rows of each of the two rarest
+        stand in one run, and those of the next in few.
+        """
+        rarest_first = self.values[:, np.argsort(self.values.sum(0), kind="stable")]
+        places = np.bitwise_xor.accumulate(rarest_first, axis=1)
+        return np.unique(places, axis=0, return_inverse=True)[1].reshape(-1)
+
+    def check(self, cost: Cost) -> None:
+        """Every cost for labels takes zeros and ones."""
+
+    def statistics(
+        self,
+        cost: Cost,
+        rows: Sequence[np.ndarray],
+        weight: np.ndarray | None = None,
+        dtype: torch.dtype = torch.float64,
+    ) -> dict[str, Tensor]:
+        """Zeros and ones need none."""
+        return {}
+
+    def output_bias(
+        self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
+    ) -> Tensor:
+        """Raw output (K, 1, n_labels) that predicts each label's share: its log-odds."""
+        weights = [np.ones(len(own)) if weight is None else weight[own] for own in rows]
+        counts = np.stack([own_weight @ self.values[own] for own, own_weight in zip(rows, weights, strict=True)])
+        n_rows = np.array([[own_weight.sum()] for own_weight in weights])
+        # Half a row more on both sides keeps the log-odds of a constant label finite.
+        return torch.from_numpy(np.log((counts + 0.5) / (n_rows - counts + 0.5))[:, None, :]).to(dtype)
+
+
+Target = RegressionTarget | ClassTarget | LabelsTarget
+
+
 def _std(deviations: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
     """Root (weighted) mean square of each column, also where squares would vanish in float64."""
     largest = np.abs(deviations).max(0)
     return largest * np.sqrt(np.average((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0, counts))
+
+
+def as_indicators(y: np.ndarray, name: str) -> np.ndarray:
+    """Zeros and ones as small integers, if the columns hold nothing else."""
+    other = np.setdiff1d(y, [0, 1])
+    if len(other):
+        raise ValueError(
+            f"`{name}` of several columns must hold 1 where a label applies and 0 where it does not, got "
+            f"{other[:5].tolist()}; make it so, for example by sklearn.preprocessing.MultiLabelBinarizer."
+        )
+    return y.astype(np.int8)
 
 
 def as_labels(y: np.ndarray) -> np.ndarray:

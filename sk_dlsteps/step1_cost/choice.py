@@ -17,6 +17,7 @@ from sk_dlsteps.step1_cost.cost import (
     Cost,
     CrossEntropy,
     HuberLoss,
+    LabelsBinaryCrossEntropy,
     PoissonLoss,
     SmoothedCrossEntropy,
     SquaredError,
@@ -24,11 +25,17 @@ from sk_dlsteps.step1_cost.cost import (
 from sk_dlsteps.step1_cost.custom import CustomCost, LogProbabilityCost, OneLogitCost
 from sk_dlsteps.step1_cost.quantile import QUANTILES, QuantileLoss
 
-_AUTO = {"regression": SquaredError, "binary": BinaryCrossEntropy, "multiclass": CrossEntropy}
+_AUTO = {
+    "regression": SquaredError,
+    "binary": BinaryCrossEntropy,
+    "multiclass": CrossEntropy,
+    "multilabel": LabelsBinaryCrossEntropy,
+}
 _WHY = {
     "regression": "the target is a number",
     "binary": "the target has two classes",
     "multiclass": "the target has more than two classes",
+    "multilabel": "each row may have several labels",
 }
 _REGRESSION: dict[str, type[Cost]] = {
     cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss, QuantileLoss)
@@ -38,6 +45,7 @@ COSTS: dict[str, dict[str, type[Cost]]] = {
     "regression": _REGRESSION,
     "binary": {BinaryCrossEntropy.name: BinaryCrossEntropy, **_CLASSES},
     "multiclass": _CLASSES,
+    "multilabel": {LabelsBinaryCrossEntropy.name: LabelsBinaryCrossEntropy},
 }
 # Torch's criteria that fit each task; the others want probabilities, pairs or further inputs.
 _CLASS_CRITERIA: tuple[type[nn.Module], ...] = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
@@ -45,6 +53,7 @@ _CRITERIA: dict[str, tuple[type[nn.Module], ...]] = {
     "regression": (nn.MSELoss, nn.L1Loss, nn.HuberLoss, nn.SmoothL1Loss, nn.PoissonNLLLoss),
     "binary": (*_CLASS_CRITERIA, nn.BCEWithLogitsLoss),
     "multiclass": _CLASS_CRITERIA,
+    "multilabel": (nn.BCEWithLogitsLoss,),
 }
 
 
@@ -55,7 +64,7 @@ def choose_cost(loss: Any, task: str, quantiles: Sequence[float] = QUANTILES) ->
     ----------
     loss : str, torch criterion (class or instance) or callable
         "auto" follows the article's step 1.
-    task : {"regression", "binary", "multiclass"}
+    task : {"regression", "binary", "multiclass", "multilabel"}
         What the target asks for.
     quantiles : sequence of float
         Levels for "quantile".
@@ -119,6 +128,6 @@ def _from_criterion(loss: Any, task: str) -> Cost:
     wrapper: type[CustomCost] = CustomCost
     if issubclass(kind, nn.NLLLoss):
         wrapper = LogProbabilityCost
-    elif issubclass(kind, nn.BCEWithLogitsLoss):
+    elif issubclass(kind, nn.BCEWithLogitsLoss) and task == "binary":
         wrapper = OneLogitCost
     return wrapper(criterion, kind.__name__, task)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -20,10 +22,11 @@ class Cost(nn.Module):
         The name users select it by.
     title : str
         The name people read.
-    target_scaling : {"standard", "scale", "codes"}
-        Targets arrive standardised, divided by their mean, or as class codes. Instead of
-        codes there may be soft labels, as floats: the probability of the second class for a
-        single logit, or the probabilities of all classes in a last axis.
+    target_scaling : {"standard", "scale", "codes", "indicators"}
+        Targets arrive standardised, divided by their mean, as class codes, or as columns of
+        0 and 1. Instead of codes there may be soft labels, as floats: the probability of the
+        second class for a single logit, or the probabilities of all classes in a last axis.
+        Indicators are floats anyway.
     quantiles : tuple of float
         Levels of the quantiles that a prediction holds of each target; empty where it holds one value.
 
@@ -156,6 +159,24 @@ class BinaryCrossEntropy(Cost):
         return torch.cat([torch.sigmoid(-raw), torch.sigmoid(raw)], -1)
 
 
+class LabelsBinaryCrossEntropy(Cost):
+    """Binary cross-entropy on a logit for each label, for rows that may have several."""
+
+    name, title, target_scaling = "binary_cross_entropy", "BCE with logits, label by label", "indicators"
+
+    def forward(self, raw: Tensor, target: Tensor) -> Tensor:
+        """log(1 + exp(raw)) - target * raw of each row, averaged over the labels."""
+        return (F.softplus(raw) - target * raw).mean(-1)
+
+    def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row and (sigmoid(raw) - target) / n_labels."""
+        return self(raw, target), raw.sigmoid().sub_(target).div_(raw.shape[-1])
+
+    def link(self, raw: Tensor) -> Tensor:
+        """Probability of each label."""
+        return raw.sigmoid()
+
+
 class CrossEntropy(Cost):
     """Cross-entropy over softmax, the article's cost for more than two classes.
 
@@ -189,8 +210,9 @@ class CrossEntropy(Cost):
     def value_and_gradient(self, raw: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
         """Loss of each row and softmax(raw) minus the (smoothed) label."""
         log_p = raw.log_softmax(-1)
-        share = 1 - self.label_smoothing
-        gradient = log_p.exp()
+        losses, share = self._loss(log_p, target), 1 - self.label_smoothing
+        # Probabilities too small for a normal number, of which many classes have many, take thirty times as long.
+        gradient = log_p.clamp_(min=math.log(torch.finfo(raw.dtype).tiny) + 1).exp_()
         if self.label_smoothing:
             gradient.sub_(self.label_smoothing / raw.shape[-1])
         if target.is_floating_point():
@@ -198,7 +220,7 @@ class CrossEntropy(Cost):
         else:
             column = target.unsqueeze(-1)
             gradient.scatter_add_(-1, column, gradient.new_full((), -share).expand(column.shape))
-        return self._loss(log_p, target), gradient
+        return losses, gradient
 
     def link(self, raw: Tensor) -> Tensor:
         """Probabilities of the classes."""

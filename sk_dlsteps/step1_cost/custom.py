@@ -11,16 +11,16 @@ from sk_dlsteps.step1_cost.cost import Cost
 
 
 class CustomCost(Cost):
-    """A user's loss per row, on standardised values or on one logit per class.
+    """A user's loss per row, on standardised values or on one logit per class or label.
 
     Parameters
     ----------
     function : callable
         ``(output, target) -> loss per row`` on flat rows: output of shape
-        (rows, outputs), target alike or (rows,) class codes.
+        (rows, outputs), target alike, floats 0 and 1 for labels, or (rows,) class codes.
     name : str
         Name in records.
-    task : {"regression", "binary", "multiclass"}
+    task : {"regression", "binary", "multiclass", "multilabel"}
         Decides how targets are scaled and which link is used.
 
     """
@@ -29,7 +29,7 @@ class CustomCost(Cost):
         super().__init__()
         self.function = function
         self.name = self.title = name
-        self.target_scaling = "standard" if task == "regression" else "codes"
+        self.target_scaling = {"regression": "standard", "multilabel": "indicators"}.get(task, "codes")
 
     def forward(self, raw: Tensor, target: Tensor) -> Tensor:
         """The user's loss of each row."""
@@ -59,7 +59,9 @@ class CustomCost(Cost):
             raise
 
     def link(self, raw: Tensor) -> Tensor:
-        """Softmax for classes, the value itself for regression."""
+        """Softmax for classes, a sigmoid for each label, the value itself for regression."""
+        if self.target_scaling == "indicators":
+            return raw.sigmoid()
         return raw.softmax(-1) if self.target_scaling == "codes" else raw
 
 

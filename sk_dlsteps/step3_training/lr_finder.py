@@ -29,6 +29,9 @@ SWEEPS = {
     "adamw": Sweep(1e-4, 1.0, 0.05, 0.02),
     "sgd": Sweep(1e-4, 10.0, 1.0, 0.05),
 }
+# With more classes than this Adam's ceiling and default fall with the root of their number: where few rows of a
+# minibatch belong to a class, its outputs are moved most by rows of others.
+MANY_CLASSES = 30
 OTHER_SWEEP = Sweep(1e-5, 1.0, 1.0, 1e-3)
 # Steps of a sweep: this share of the fit's, within bounds; a shorter fit is not worth a sweep.
 SWEEP_SHARE, MIN_STEPS, MAX_STEPS = 0.1, 30, 100
@@ -73,9 +76,13 @@ class LRCurve:
     alternatives: dict[str, float] = field(default_factory=dict)
 
 
-def sweep_of(optimizer: Any) -> Sweep:
+def sweep_of(optimizer: Any, n_classes: int = 1) -> Sweep:
     """The sweep for an optimizer, given by its name or as a class of the user's own."""
-    return SWEEPS.get(optimizer, OTHER_SWEEP)
+    sweep = SWEEPS.get(optimizer, OTHER_SWEEP)
+    if optimizer not in ("adam", "adamw") or n_classes <= MANY_CLASSES:
+        return sweep
+    ceiling = float(f"{sweep.ceiling * (MANY_CLASSES / n_classes) ** 0.5:.2g}")
+    return sweep._replace(ceiling=ceiling, default=min(sweep.default, ceiling))
 
 
 def sweep_rates(optimizer: str, n_fit_steps: int) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import cross_val_predict
+from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -47,7 +48,7 @@ def baseline_models(task: str) -> dict[str, Any]:
 
     Parameters
     ----------
-    task : {"regression", "classification"}
+    task : {"regression", "classification", "multilabel"}
         What is to be done.
 
     """
@@ -56,7 +57,10 @@ def baseline_models(task: str) -> dict[str, Any]:
             "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 5, 17))),
             "dummy": DummyRegressor(),
         }
-    return {"linear": make_pipeline(StandardScaler(), LogisticRegression(max_iter=1000)), "dummy": DummyClassifier()}
+    linear: Any = LogisticRegression(max_iter=1000)
+    if task == "multilabel":
+        linear = OneVsRestClassifier(linear)
+    return {"linear": make_pipeline(StandardScaler(), linear), "dummy": DummyClassifier()}
 
 
 def fit_baselines(task: str, X: Any, y: np.ndarray, *, n_folds: int, seed: int) -> tuple[Baseline, ...]:

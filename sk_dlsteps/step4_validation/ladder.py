@@ -250,7 +250,7 @@ class _Climber:
             return (
                 f"{end} Nothing could be compared: nothing that was tried has a score in every fold, and the start has "
                 f"none in {missing} of {len(self.start.test)}. A fit failed there, or the score is not defined on the "
-                "rows, like a log loss where a class is missing."
+                "rows, like a ROC AUC where a class is missing."
             )
         kept = [rung.name for rung in self.rungs[1:] if rung.kept]
         gaps = [_mean(scores.train - scores.test) for scores in (self.start, self.top)]

@@ -51,7 +51,7 @@ class Problem:
         Row numbers of the folds.
     scorer : callable
         ``scorer(estimator, X, y)``, higher is better.
-    task : {"regression", "classification"}
+    task : {"regression", "classification", "multilabel"}
         What is to be done.
     prefix : str
         Of our parameters, "stepwiseregressor__" in a pipeline, "" otherwise.

@@ -15,7 +15,7 @@ _CHUNK = 2**19
 
 @dataclass(frozen=True)
 class Scores:
-    """Training and validation scores of a fit: R squared, or accuracy.
+    """Training and validation scores of a fit: R squared, accuracy, or the share of rows with all labels right.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ def score_fit(
         Scaled rows to what is averaged over the networks, (rows, K, n).
     Z : ndarray of shape (n_rows, n_inputs)
         Scaled training table.
-    target : RegressionTarget or ClassTarget
+    target : RegressionTarget, ClassTarget or LabelsTarget
         What was to be predicted.
     rows : Rows
         Who trained and who validated on what.
@@ -66,26 +66,34 @@ def score_fit(
     n_rows, n_networks = Z.shape[0], len(rows.train)
     trained = _membership(rows.train, n_rows)
     held_out = _held_out(rows, trained)
-    training_errors, oof = [], []
+    training_errors: list[np.ndarray] = []
+    oof_prediction: np.ndarray | None = None
     step = max(1, _CHUNK // (n_networks * max(1, target.n_columns)))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions = predict(Z[chunk])
         errors = _errors(conclude(predictions), target.values[chunk, None])
         training_errors.append(_masked_mean(errors, trained[chunk]))
-        oof.append(conclude(_masked_mean(predictions, held_out[chunk])))
+        if held_out.any():
+            own = conclude(_masked_mean(predictions, held_out[chunk]))
+            if oof_prediction is None:
+                oof_prediction = np.empty((n_rows, own.shape[1]), own.dtype)
+            oof_prediction[chunk] = own
     used = trained.any(1)
     training_score = _score(np.concatenate(training_errors), target.values, used, weight)
-    oof_prediction = np.concatenate(oof) if held_out.any() else None
     if rows.X_valid is not None:
-        predictions = conclude(predict(rows.X_valid).mean(1))
-        every = np.ones(len(predictions), dtype=bool)
+        n_valid = rows.X_valid.shape[0]
+        chunks = (predict(rows.X_valid[start : start + step]) for start in range(0, n_valid, step))
+        predictions = conclude(np.concatenate([chunk.mean(1) for chunk in chunks]))
+        every = np.ones(n_valid, dtype=bool)
         validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid, every, weight_valid)
-        how = f"{rows.X_valid.shape[0]} validation rows"
+        how = f"{n_valid} validation rows"
     elif oof_prediction is not None:
         known = held_out.any(1)
         validation_score = _score(_errors(oof_prediction, target.values), target.values, known, weight)
         how = f"{int(known.sum())} rows, each predicted by networks that held it out"
+        if target.task == "binary" and (n_rare := np.bincount(target.values).min()) < n_networks:
+            how += f"; several networks hold out the same of the {n_rare} rows of the rarer class"
     else:
         return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
     if oof_prediction is not None and target.task == "regression" and target.n_columns == 1:
@@ -135,9 +143,11 @@ def _masked_mean(predictions: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
-    """Squared error of each output, or 1 for a wrong class, one column at least; codes are integers."""
+    """Squared error of each output, or 1 for a wrong class or set of labels; codes and labels are integers."""
     if target_values.dtype.kind == "f":
         return (predictions - target_values) ** 2
+    if target_values.ndim == predictions.ndim:
+        return ((predictions > 0.5) != target_values).any(-1, keepdims=True).astype(float)
     return (predictions.argmax(-1) != target_values)[..., None].astype(float)
 
 
@@ -157,7 +167,7 @@ def _score(errors: np.ndarray, target_values: np.ndarray, which: Any, weight: np
 
 def _record(target: Any, training: float, validation: float | None, how: str) -> StepRecord:
     """Step 4 in words."""
-    name = "R2" if target.task == "regression" else "accuracy"
+    name = {"regression": "R2", "multilabel": "subset accuracy"}.get(target.task, "accuracy")
     evidence = {"score": name, "training": training, "validation": validation}
     if validation is None:
         return StepRecord(4, "validation set", "no validation", how, evidence)

@@ -16,9 +16,11 @@ from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
 from sklearn.utils import indexable
 from sklearn.utils._param_validation import Interval, StrOptions
+from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
 from sk_dlsteps.step4_validation.problem import Problem
@@ -200,10 +202,11 @@ class StepwiseSearchCV(BaseSearchCV):
         space, prefix = self._space()
         # The candidates before the folds, as scikit-learn draws them: both may come from one RandomState.
         candidates = self._draw(space) if self.strategy == "random" else []
+        splits = self._splits(X, y, routed.splitter.split)
         trial = Trial(
             clone(self.estimator),
-            scorer,
-            self._splits(X, y, routed.splitter.split),
+            knowing_all_classes(scorer, self.estimator, y, splits),
+            splits,
             routed.estimator.fit,
             routed.scorer.score,
             self.error_score,
@@ -340,7 +343,7 @@ class StepwiseSearchCV(BaseSearchCV):
             y,
             trial.splits,
             trial.scorer,
-            task="classification" if is_classifier(self.estimator) else "regression",
+            task=self._task(y),
             prefix=prefix,
             score_name=self._score_name(),
             fit_params=trial.fit_params,
@@ -359,6 +362,12 @@ class StepwiseSearchCV(BaseSearchCV):
             announce=tried.begin,
         ):
             tried.ladder = ladder
+
+    def _task(self, y) -> str:
+        """What the target asks for, seen from models to compare with."""
+        if not is_classifier(self.estimator):
+            return "regression"
+        return "multilabel" if type_of_target(y) == "multilabel-indicator" else "classification"
 
     def _compared(self, scores: Any) -> float:
         """The score that candidates are compared by, of all that the scorer gave; NaN if none of them counts."""

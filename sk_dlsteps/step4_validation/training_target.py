@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.utils import check_random_state
 
 from sk_dlsteps.step4_validation.baselines import baseline_models
@@ -164,8 +165,9 @@ def holds_no_answer(
         On the shuffled labels.
 
     """
-    labels = np.asarray(problem.y)
-    order = check_random_state(random_state).permutation(len(labels))
+    # A sparse target is no array.
+    labels = problem.y if issparse(problem.y) else np.asarray(problem.y)
+    order = check_random_state(random_state).permutation(labels.shape[0])
     shuffled = problem.score_candidate(params, labels[order])
     pairs = ((scores.train, shuffled.train), (scores.test, shuffled.test))
     ahead = [paired_difference(*pair, problem.fold_ratio).exceeds(SIGNAL) for pair in pairs]

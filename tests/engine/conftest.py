@@ -13,7 +13,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.features import fit_scaler, network_statistics
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
@@ -57,6 +57,8 @@ class SmallFleets:
             return ClassTarget(latent > 0)
         if self.task == "multiclass":
             return ClassTarget(np.digitize(latent, [-0.5, 0.5]))
+        if self.task == "multilabel":
+            return LabelsTarget(np.stack([latent > 0, latent > 0.5, self.X[:, 2] > 1], axis=1))
         if self.cost.target_scaling == "scale":
             return RegressionTarget(np.exp(latent / 2))
         return RegressionTarget(np.stack([latent, 5 - latent**2], axis=1))

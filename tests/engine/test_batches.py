@@ -106,6 +106,9 @@ def test_validation_losses_are_means_over_each_networks_own_rows(small_fleets, m
     fleet.reorder([6, 1, 2, 3, 4, 5, 0], 3)
     data.reorder([6, 1, 2, 3, 4, 5, 0])
     losses, raw = data.evaluate(fleet)
+    only_losses, nothing = data.evaluate(fleet, keep_raw=False)
+    assert torch.equal(only_losses, losses)
+    assert nothing is None
     assert losses.shape == (3,)
     for place, k in enumerate([6, 1, 2]):
         prepared = fleet.prepare(x[rows[k]])[place]
@@ -127,8 +130,8 @@ def test_the_validation_set_that_callbacks_meet_holds_the_held_out_rows_in_order
     np.testing.assert_array_equal(apart.X, X[:3])
 
 
-def test_class_codes_become_integers_and_values_floats(small_fleets):
-    for task, dtype in [("multiclass", torch.int64), ("regression", torch.float64)]:
+def test_class_codes_become_integers_labels_floats_and_values_doubles(small_fleets):
+    for task, dtype in [("multiclass", torch.int64), ("multilabel", torch.float32), ("regression", torch.float64)]:
         fleets = small_fleets(task)
         x, y = to_tensors(fleets.Z, fleets.target.values, fleets.builder()(), torch.float32)
         assert (x.dtype, y.dtype) == (torch.float32, dtype)

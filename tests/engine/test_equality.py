@@ -53,6 +53,8 @@ COSTS = [
     ("multiclass", "cross_entropy"),
     ("multiclass", "smoothed_cross_entropy"),
     ("multiclass", nn.NLLLoss),
+    ("multilabel", "binary_cross_entropy"),
+    ("multilabel", nn.BCEWithLogitsLoss),
 ]
 
 

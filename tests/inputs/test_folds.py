@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from sk_dlsteps.inputs.features import fit_scaler, network_statistics
 from sk_dlsteps.inputs.folds import MIN_FOLD_ROWS, assign_folds, hold_out
-from sk_dlsteps.inputs.target import RegressionTarget
+from sk_dlsteps.inputs.target import LabelsTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
 
 
@@ -39,6 +39,42 @@ def test_every_fold_has_every_classs_share(counts, n_networks):
     for own in folds:
         shares = np.bincount(classes[own], minlength=len(counts))
         assert (np.abs(shares - np.array(counts) / n_folds) < 1).all()
+
+
+@given(n_rare=st.integers(2, 20), n_networks=st.integers(2, 9), seed=st.integers(0, 99))
+def test_every_network_trains_on_and_validates_with_rows_of_a_rare_class(n_rare, n_networks, seed):
+    classes = np.random.default_rng(seed).permutation(np.repeat([0, 1], [200, n_rare]))
+    folds = assign_folds(n_networks, len(classes), classes, rng())
+    held = [int(classes[own].sum()) for own in folds]
+    assert min(held) >= 1
+    assert max(held) <= max(1, -(-n_rare // n_networks))
+    assert n_rare - max(held) >= 1
+    common = [own[classes[own] == 0] for own in folds]
+    np.testing.assert_array_equal(np.sort(np.concatenate(common)), np.flatnonzero(classes == 0))
+
+
+def test_the_only_row_of_a_class_is_held_out_once():
+    classes = np.repeat([0, 1], [99, 1])
+    assert sum(99 in own for own in assign_folds(8, 100, classes, rng())) == 1
+
+
+@given(n_rare=st.integers(8, 30), seed=st.integers(0, 99))
+def test_every_fold_has_its_share_of_each_of_the_two_rarest_labels(n_rare, seed):
+    draw = np.random.default_rng(seed)
+    y = draw.random((400, 5)) < 0.5
+    for label in (1, 3):
+        y[:, label] = False
+        y[draw.choice(400, n_rare, replace=False), label] = True
+    folds = assign_folds(8, 400, LabelsTarget(y).classes, rng())
+    for label in (1, 3):
+        shares = np.array([y[own, label].sum() for own in folds])
+        assert (np.abs(shares - n_rare / 8) < 1).all()
+
+
+def test_labels_that_exclude_each_other_are_in_every_fold():
+    y = np.eye(20, dtype=int)[np.random.default_rng(0).permutation(np.repeat(np.arange(20), 8))]
+    folds = assign_folds(8, len(y), LabelsTarget(y).classes, rng())
+    assert (np.array([y[own].sum(0) for own in folds]) == 1).all()
 
 
 @given(

@@ -6,8 +6,14 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget, as_labels
-from sk_dlsteps.step1_cost.cost import BinaryCrossEntropy, CrossEntropy, PoissonLoss, SquaredError
+from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, RegressionTarget, as_labels
+from sk_dlsteps.step1_cost.cost import (
+    BinaryCrossEntropy,
+    CrossEntropy,
+    LabelsBinaryCrossEntropy,
+    PoissonLoss,
+    SquaredError,
+)
 
 
 def test_statistics_are_those_of_each_networks_rows():
@@ -53,6 +59,13 @@ def test_poisson_divides_by_the_mean():
     assert statistics["target_scale"].item() == 3
 
 
+def test_a_constant_count_keeps_its_value_but_zeros_stay_above_zero():
+    y = np.column_stack([np.full(4, 3.0), np.zeros(4), [1.0, 2.0, 3.0, 6.0]])
+    statistics = RegressionTarget(y).statistics(PoissonLoss(), [np.arange(4)])
+    assert statistics["target_center"][0, 0].tolist() == [3.0, 0.0, 0.0]
+    assert statistics["target_scale"][0, 0].tolist() == [0.0, 1.0, 3.0]
+
+
 def test_outputs_start_at_each_networks_class_shares():
     y = np.repeat(["a", "b", "c"], [10, 20, 70])
     target = ClassTarget(y)
@@ -89,3 +102,23 @@ def test_labels_as_objects_must_be_text(labels, message):
 @pytest.mark.parametrize("labels", [np.array(["b", "a"], object), np.array(["b", "a"]), np.array([True, False])])
 def test_good_labels_stay_as_they_are(labels):
     assert as_labels(labels) is labels
+
+
+def test_labels_start_at_their_log_odds_also_where_all_or_none_apply():
+    y = np.column_stack([np.repeat([0, 1], [25, 75]), np.zeros(100), np.ones(100)])
+    bias = LabelsTarget(y).output_bias(LabelsBinaryCrossEntropy(), [np.arange(100), np.arange(50)], torch.float64)
+    np.testing.assert_allclose(bias.sigmoid()[0, 0], [0.75, 0, 1], atol=0.006)
+    np.testing.assert_allclose(bias.sigmoid()[1, 0], [0.5, 0, 1], atol=0.011)
+
+
+def test_label_sets_have_a_code_each():
+    y = np.random.default_rng(0).integers(0, 2, (50, 4))
+    codes = LabelsTarget(y).classes
+    for i in range(50):
+        np.testing.assert_array_equal(codes == codes[i], (y == y[i]).all(1))
+
+
+@pytest.mark.parametrize("y", [[[0, 2], [1, 0]], [[-1, 1], [1, 1]]])
+def test_labels_other_than_0_and_1_are_refused(y):
+    with pytest.raises(ValueError, match=r"`y` of several columns must hold 1 .*MultiLabelBinarizer"):
+        LabelsTarget(np.array(y))

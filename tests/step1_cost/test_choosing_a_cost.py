@@ -1,6 +1,7 @@
 """Which cost a target, a name, a torch criterion or a function leads to."""
 
 import pickle
+from functools import partial
 
 import pytest
 import torch
@@ -28,13 +29,14 @@ def total(output, target):
         ("regression", "squared_error", "MSE"),
         ("binary", "binary_cross_entropy", "BCE with logits"),
         ("multiclass", "cross_entropy", "CE"),
+        ("multilabel", "binary_cross_entropy", "BCE with logits, label by label"),
     ],
 )
 def test_the_article_decides_by_the_target(task, name, title):
     cost, record = choose_cost("auto", task)
     assert (cost.name, cost.title) == (name, title)
     assert (record.number, record.decision, record.evidence["loss"]) == (1, title, name)
-    assert record.because.startswith("the target")
+    assert record.because.startswith(("the target", "each row"))
 
 
 @pytest.mark.parametrize(("task", "name"), [(task, name) for task, costs in COSTS.items() for name in costs])
@@ -50,7 +52,9 @@ def test_a_name_is_what_the_user_gets_and_the_record_says_so(task, name):
         ("squared_error", "binary", "is a cost for a regression target; this one is binary"),
         ("poisson", "multiclass", "is a cost for a regression target"),
         ("cross_entropy", "regression", "is a cost for a binary or multiclass target"),
-        ("binary_cross_entropy", "multiclass", "is a cost for a binary target"),
+        ("binary_cross_entropy", "multiclass", "is a cost for a binary or multilabel target"),
+        ("cross_entropy", "multilabel", "is a cost for a binary or multiclass target; this one is multilabel"),
+        (nn.CrossEntropyLoss, "multilabel", "`loss=CrossEntropyLoss` does not fit a multilabel target"),
         ("squared_eror", "regression", r"is unknown; did you mean 'squared_error'\? Use"),
         ("zzz", "regression", r"is unknown\. Use 'auto' or one of \['absolute_error', 'huber'"),
         (nn.MSELoss, "binary", "`loss=MSELoss` does not fit a binary target"),
@@ -189,3 +193,25 @@ def test_a_callable_object_is_named_after_its_class():
 def test_a_criterion_of_torch_that_fits_no_table_is_refused(criterion, task):
     with pytest.raises(ValueError, match=f"does not fit a {task} target"):
         choose_cost(criterion, task)
+
+
+@pytest.mark.parametrize(
+    "criterion", [nn.BCEWithLogitsLoss, nn.BCEWithLogitsLoss(), F.binary_cross_entropy_with_logits]
+)
+def test_torchs_binary_cross_entropy_on_labels_is_averaged_over_them(criterion):
+    generator = torch.Generator().manual_seed(0)
+    raw = torch.randn(2, 5, 3, generator=generator)
+    y = torch.randint(2, raw.shape, generator=generator).float()
+    if not isinstance(criterion, nn.Module | type):
+        criterion = partial(criterion, reduction="none")
+    cost, _ = choose_cost(criterion, "multilabel")
+    expected = F.binary_cross_entropy_with_logits(raw, y, reduction="none").mean(-1)
+    torch.testing.assert_close(cost(raw, y), expected)
+    torch.testing.assert_close(cost.link(raw), raw.sigmoid())
+
+
+def test_labels_may_weigh_differently_in_torchs_criterion():
+    raw, y = torch.zeros(1, 1, 2), torch.ones(1, 1, 2)
+    weights = torch.tensor([1.0, 3.0])
+    cost, _ = choose_cost(nn.BCEWithLogitsLoss(pos_weight=weights), "multilabel")
+    torch.testing.assert_close(cost(raw, y), torch.full((1, 1), 2 * torch.tensor(2.0).log().item()))

@@ -13,6 +13,7 @@ from sk_dlsteps.step1_cost.choice import COSTS, choose_cost
 from sk_dlsteps.step1_cost.cost import Cost, CrossEntropy
 
 EVERY = [(task, name) for task, costs in COSTS.items() for name in costs]
+CLASSES = [pair for pair in EVERY if pair[0] in ("binary", "multiclass")]
 
 
 def pinball(raw, y):
@@ -30,7 +31,9 @@ REFERENCE = {
     "huber": lambda raw, y: F.huber_loss(raw, y, reduction="none").mean(-1),
     "poisson": lambda raw, y: F.poisson_nll_loss(raw, y, reduction="none").mean(-1),
     "quantile": lambda raw, y: pinball(raw, y),
-    "binary_cross_entropy": lambda raw, y: F.binary_cross_entropy_with_logits(raw[:, 0], y.double(), reduction="none"),
+    "binary_cross_entropy": lambda raw, y: F.binary_cross_entropy_with_logits(
+        raw, y.double().view(len(y), -1), reduction="none"
+    ).mean(-1),
     "cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none"),
     "smoothed_cross_entropy": lambda raw, y: F.cross_entropy(raw, y, reduction="none", label_smoothing=0.1),
 }
@@ -40,6 +43,8 @@ def random_rows(task, cost, n_columns, seed, n_rows=7, size=3.0):
     """Raw outputs and targets of a few rows."""
     generator = torch.Generator().manual_seed(seed)
     raw = size * torch.randn(n_rows, cost.n_outputs(n_columns), generator=generator, dtype=torch.float64)
+    if task == "multilabel":
+        return raw, torch.randint(2, raw.shape, generator=generator).double()
     if task != "regression":
         return raw, torch.randint(n_columns, (n_rows,), generator=generator)
     y = size * torch.randn(n_rows, n_columns, generator=generator, dtype=torch.float64)
@@ -48,7 +53,7 @@ def random_rows(task, cost, n_columns, seed, n_rows=7, size=3.0):
 
 def columns(task):
     """Numbers of target columns or classes to try."""
-    return {"regression": (1, 4), "binary": (2,), "multiclass": (3, 9)}[task]
+    return {"regression": (1, 4), "binary": (2,), "multiclass": (3, 9), "multilabel": (2, 6)}[task]
 
 
 @pytest.mark.parametrize(("task", "name"), EVERY)
@@ -102,7 +107,7 @@ def test_raw_outputs_and_targets_are_left_as_they_were(task, name):
     assert torch.equal(y, y_before)
 
 
-@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+@pytest.mark.parametrize(("task", "name"), CLASSES)
 def test_class_predictions_are_probabilities_in_the_order_of_the_codes(task, name):
     cost, _ = choose_cost(name, task)
     n_classes = columns(task)[-1]
@@ -124,7 +129,7 @@ def soften(y, cost, n_classes, seed=0):
     return soft[:, 1] if cost.n_outputs(n_classes) == 1 else soft
 
 
-@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+@pytest.mark.parametrize(("task", "name"), CLASSES)
 @given(seed=st.integers(0, 10**6), size=st.sampled_from([0.01, 1.0, 4.0]))
 @settings(max_examples=15, deadline=None)
 def test_soft_labels_give_torchs_loss_and_autograds_gradient(task, name, seed, size):
@@ -141,7 +146,7 @@ def test_soft_labels_give_torchs_loss_and_autograds_gradient(task, name, seed, s
         assert torch.equal(soft, before)
 
 
-@pytest.mark.parametrize(("task", "name"), [pair for pair in EVERY if pair[0] != "regression"])
+@pytest.mark.parametrize(("task", "name"), CLASSES)
 def test_certain_soft_labels_are_codes(task, name):
     cost, _ = choose_cost(name, task)
     n_classes = columns(task)[-1]
@@ -149,6 +154,28 @@ def test_certain_soft_labels_are_codes(task, name):
     certain = y.double() if cost.n_outputs(n_classes) == 1 else F.one_hot(y, n_classes).double()
     for soft, hard in zip(cost.value_and_gradient(raw, certain), cost.value_and_gradient(raw, y), strict=True):
         torch.testing.assert_close(soft, hard, rtol=1e-10, atol=1e-10)
+
+
+def test_labels_have_a_probability_each_which_need_not_sum_to_one():
+    cost, _ = choose_cost("auto", "multilabel")
+    raw = torch.tensor([[0.0, 5.0, -5.0]], dtype=torch.float64)
+    torch.testing.assert_close(cost.link(raw), torch.sigmoid(raw))
+
+
+@given(seed=st.integers(0, 10**6))
+@settings(max_examples=15, deadline=None)
+def test_the_loss_of_labels_is_linear_in_them_so_that_they_may_be_soft(seed):
+    cost, _ = choose_cost("auto", "multilabel")
+    (raw, one), (_, other) = (random_rows("multilabel", cost, 4, seed + i) for i in range(2))
+    torch.testing.assert_close(cost(raw, one.lerp(other, 0.3)), cost(raw, one).lerp(cost(raw, other), 0.3))
+
+
+def test_probabilities_too_small_for_normal_numbers_leave_the_gradient_of_cross_entropy_as_it_is():
+    raw = torch.tensor([[0.0, -95.0, -300.0]], dtype=torch.float64)
+    _, gradient = CrossEntropy().value_and_gradient(raw.float(), torch.tensor([0]))
+    torch.testing.assert_close(gradient.double(), torch.zeros_like(raw), rtol=0, atol=1e-37)
+    _, soft = CrossEntropy().value_and_gradient(raw.float(), torch.tensor([1]))
+    torch.testing.assert_close(soft, torch.tensor([[1.0, -1.0, 0.0]]))
 
 
 def test_poisson_predictions_are_positive():

@@ -11,12 +11,14 @@ from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps import StepwiseRegressor, StepwiseWarning, find_learning_rate
 from sk_dlsteps.step3_training.lr_finder import (
+    MANY_CLASSES,
     MAX_STEPS,
     MIN_STEPS,
     OTHER_SWEEP,
     SWEEPS,
     choose_rate,
     range_test,
+    sweep_of,
     sweep_rates,
 )
 
@@ -209,3 +211,17 @@ def test_finding_by_hand_warns_in_the_users_line():
     with pytest.warns(StepwiseWarning, match="too few minibatches") as caught:
         find_learning_rate(StepwiseRegressor(max_epochs=1, random_state=0), X, Y)
     assert caught[0].filename == __file__
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_many_classes_lower_adams_ceiling_by_the_root_of_their_number(optimizer):
+    usual = SWEEPS[optimizer]
+    assert sweep_of(optimizer, MANY_CLASSES) == usual
+    many = sweep_of(optimizer, 4 * MANY_CLASSES)
+    assert many == usual._replace(ceiling=usual.ceiling / 2)
+    most = sweep_of(optimizer, 100 * MANY_CLASSES)
+    assert most.default == most.ceiling == pytest.approx(usual.ceiling / 10)
+
+
+def test_many_classes_leave_other_optimizers_alone():
+    assert sweep_of("sgd", 1000) == SWEEPS["sgd"]

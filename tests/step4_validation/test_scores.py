@@ -5,7 +5,7 @@ import pytest
 from sklearn.metrics import accuracy_score, mean_squared_error, r2_score
 
 from sk_dlsteps.engine.batches import Rows
-from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
+from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, RegressionTarget
 from sk_dlsteps.step4_validation import scores
 from sk_dlsteps.step4_validation.scores import score_fit
 
@@ -31,6 +31,14 @@ REGRESSION = RegressionTarget(Z @ [1.0, 0.8] + 0.1)
 CLASSES = ClassTarget(np.random.default_rng(1).integers(0, 3, N))
 
 
+def test_validation_data_of_their_own_are_predicted_in_chunks(monkeypatch):
+    X_valid = np.random.default_rng(2).normal(size=(9, 2))
+    rows = Rows([np.arange(N)] * K, [np.arange(9)] * K, X_valid, X_valid @ [[1.0], [1.1]])
+    whole = score_fit(regression_networks, Z, REGRESSION, rows)
+    monkeypatch.setattr(scores, "_CHUNK", 2 * K)
+    assert score_fit(regression_networks, Z, REGRESSION, rows).validation_score == pytest.approx(whole.validation_score)
+
+
 @pytest.mark.parametrize("chunk", [1, 2**22])
 def test_a_regression_is_validated_by_the_network_that_held_the_row_out(monkeypatch, chunk):
     monkeypatch.setattr(scores, "_CHUNK", chunk)
@@ -53,6 +61,29 @@ def test_classes_are_validated_by_the_network_that_held_the_row_out():
     right = [[predictions[i, k].argmax() == y[i] for k in range(K) if k != i % K] for i in range(N)]
     assert found.training_score == pytest.approx(np.mean(right))
     assert found.record.evidence["score"] == "accuracy"
+
+
+@pytest.mark.parametrize("few_columns", [1, 32])
+def test_labels_are_right_only_together(monkeypatch, few_columns):
+    monkeypatch.setattr(scores, "_FEW_COLUMNS", few_columns)
+    y = np.random.default_rng(1).integers(0, 2, (N, 3))
+    found = score_fit(class_networks, Z, LabelsTarget(y), FOLDS)
+    predictions = class_networks(Z)
+    oof = predictions[np.arange(N), np.arange(N) % K]
+    np.testing.assert_allclose(found.oof_prediction, oof)
+    assert found.validation_score == pytest.approx(accuracy_score(y, (oof > 0.5).astype(int)))
+    right = [accuracy_score(y[TRAIN[k]], (predictions[TRAIN[k], k] > 0.5).astype(int)) for k in range(K)]
+    assert found.training_score == pytest.approx(np.mean(right))
+    assert found.record.evidence["score"] == "subset accuracy"
+
+
+def test_the_record_tells_of_rows_that_several_networks_hold_out():
+    def networks(rows):
+        return np.full((len(rows), K, 2), 0.5)
+
+    few, enough = (ClassTarget(np.repeat([0, 1], [N - n, n])) for n in (2, 3))
+    assert "several networks hold out the same of the 2 rows" in score_fit(networks, Z, few, FOLDS).record.because
+    assert "several networks" not in score_fit(networks, Z, enough, FOLDS).record.because
 
 
 def test_rows_that_nobody_held_out_have_no_out_of_fold_prediction():
