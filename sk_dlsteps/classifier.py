@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import check_classification_targets
@@ -9,6 +11,7 @@ from sklearn.utils.validation import column_or_1d
 
 from sk_dlsteps.inputs.target import ClassTarget, as_labels
 from sk_dlsteps.recipe import StepwiseEstimator
+from sk_dlsteps.stream import learn_chunk
 
 
 class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
@@ -117,6 +120,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Torch's own setting is restored.
     callbacks : list or None, default=None
         skorch callbacks, or pairs ``(name, callback)``.
+    warm_start : bool, default=False
+        True lets a further `fit` go on from the networks, the optimizer's state and the scaling
+        that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
+        the same rows are held out by the same networks, and the best epoch so far stays in the
+        running. Architecture and learning rate stay as they are.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, weights and shuffles. An int gives the same fit every time; None
         takes fresh entropy. Global random states are never touched.
@@ -201,6 +209,51 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
     """
 
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn a chunk of a stream: every network goes once through its rows.
+
+        The first call decides as `fit` does, on the rows of this chunk. The statistics of the inputs
+        are those of all chunks so far. No rows are held out. After `fit` its networks learn on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers.
+        y : array-like of shape (n_samples,)
+            Labels, some of which may be missing in this chunk.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts: in the statistics as much as so many copies, in the loss
+            beside the other rows of the chunk.
+
+        Returns
+        -------
+        self : object
+            The estimator. If the call fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing in the first call or changes, if `y` holds other labels, or if
+            a parameter or the data are not what they may be.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sk_dlsteps import StepwiseClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = StepwiseClassifier(random_state=0)
+        >>> for start in range(0, len(X), 100):
+        ...     chunk = slice(start, start + 100)
+        ...     _ = model.partial_fit(X[chunk], y[chunk], classes=[0, 1])
+        >>> bool(model.score(X, y) > 0.9)
+        True
+
+        """
+        learn_chunk(self, X, y, sample_weight, classes)
+        return self
+
     def predict(self, X):
         """Predict labels: the class of the highest mean probability.
 
@@ -252,11 +305,29 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         with np.errstate(divide="ignore"):
             return np.log(self.predict_proba(X))
 
-    def _target(self, y: np.ndarray) -> ClassTarget:
-        """The target for the recipe."""
+    def _target(self, y: np.ndarray, classes: np.ndarray | None = None) -> ClassTarget:
+        """The target for the recipe; `classes` are all labels of a stream."""
         labels = as_labels(column_or_1d(y, warn=True))
         check_classification_targets(labels)
-        return ClassTarget(labels)
+        return ClassTarget(labels, classes)
+
+    def _stream_classes(self, classes: Any) -> np.ndarray:
+        """All labels of the stream, sorted: those given, or those of the calls before."""
+        known = getattr(self, "classes_", None)
+        if classes is None:
+            if known is None:
+                raise ValueError(
+                    "`classes` must be given in the first call of `partial_fit`: all labels that will ever come, "
+                    "got None"
+                )
+            return known
+        labels = np.unique(as_labels(column_or_1d(classes)))
+        if known is not None and not np.array_equal(known, labels):
+            raise ValueError(
+                f"`classes` is {labels.tolist()}, but the networks tell {known.tolist()} apart; leave it out, or begin "
+                "anew with a clone of the estimator"
+            )
+        return labels
 
     def _validation_target(self, target: ClassTarget, y: np.ndarray) -> np.ndarray:
         """Codes of the validation labels."""

@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from sk_dlsteps.engine.batches import Rows, count_batches
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
@@ -89,6 +90,8 @@ class Prepared:
     seeds: tuple[int, ...]
     finder_seeds: tuple[int, ...]
     records: tuple[StepRecord, ...]
+    entropy: Any = None
+    """Root of the seeds."""
 
     @property
     def Z(self) -> Any:
@@ -114,7 +117,8 @@ class Prepared:
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate."""
     p, target = parameters, data.target
-    fold_seed, finder_seed, network_seed, scaler_seed = _seeds(p["random_state"]).spawn(4)
+    root = _seeds(p["random_state"])
+    fold_seed, finder_seed, network_seed, scaler_seed = root.spawn(4)
     n_networks = N_NETWORKS if p["n_estimators"] == "auto" else int(p["n_estimators"])
     rows = data.once(
         _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
@@ -132,17 +136,17 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
 
     cost, step1 = choose_cost(p["loss"], target.task)
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
+    inputs = _prepare_inputs(p, data, rows, *network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
         rows = replace(rows, X_valid=inputs.scaled.as_table(rows.X_valid))
-    loss_weight = _loss_weight(p.get("class_weight"), data)
-    rows = replace(rows, weight=loss_weight, weight_valid=data.weight_valid)
+    in_losses = loss_weight(p.get("class_weight"), data)
+    rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
     widths, step2 = _choose_architecture(p, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs)
-    plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
+    plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
 
     stages = {"cost": cost, **inputs.stages, **target.statistics(cost, rows.train, data.weight)}
-    bias = target.output_bias(cost, rows.train, _DTYPE, loss_weight)
+    bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
@@ -159,9 +163,10 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
-        _network_seeds(network_seed, n_networks),
-        _network_seeds(finder_seed, n_networks),
+        network_seeds(network_seed, n_networks),
+        network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2),
+        root.entropy,
     )
 
 
@@ -170,7 +175,7 @@ def _n_counted(rows: Rows, weight: np.ndarray | None) -> int:
     return min(len(own) if weight is None else max(1, round(weight[own].sum())) for own in rows.train)
 
 
-def _loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
+def loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
     """What each row counts in losses: its own weight times that of its class."""
     if class_weight is None:
         return data.weight
@@ -248,7 +253,7 @@ def _choose_architecture(
     )
 
 
-def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
+def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
     """Resolve everything about training but the learning rate."""
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
@@ -299,7 +304,7 @@ def _seeds(random_state: Any) -> np.random.SeedSequence:
     return np.random.SeedSequence(int(check_random_state(random_state).randint(2**31 - 1)))
 
 
-def _network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, ...]:
+def network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, ...]:
     """One seed for each network."""
     return tuple(int(s) for s in seed.generate_state(n_networks))
 
@@ -389,10 +394,10 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
     )
 
 
-def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipeline:
-    """Train the fleet and put it behind its scaler."""
+def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried: Carried | None = None) -> Pipeline:
+    """Train the fleet and put it behind its scaler; `carried` is filled with what a further training needs."""
     net = make_net(prepared, plan, callbacks, verbose)
-    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows)
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, carried=carried)
     return as_pipeline(prepared, net)
 
 

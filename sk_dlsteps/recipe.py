@@ -11,6 +11,8 @@ from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from sk_dlsteps.continuation import Memory, continue_fit, remember
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight
@@ -62,6 +64,7 @@ class StepwiseEstimator(BaseEstimator):
         device: str = "auto",
         n_threads: Any = "auto",
         callbacks: Any = None,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -95,11 +98,14 @@ class StepwiseEstimator(BaseEstimator):
         self.device = device
         self.n_threads = n_threads
         self.callbacks = callbacks
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Walk through steps 1 to 3 and train.
+
+        With ``warm_start=True`` a fitted estimator goes on from its networks instead: see there.
 
         Parameters
         ----------
@@ -129,6 +135,9 @@ class StepwiseEstimator(BaseEstimator):
             If a parameter or the data are not what they may be.
 
         """
+        if self.warm_start and hasattr(self, "pipeline_"):
+            continue_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            return self
         parameters = self.get_params(deep=False)
         check_parameters(parameters)
         data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
@@ -136,8 +145,9 @@ class StepwiseEstimator(BaseEstimator):
         prepared = prepare(parameters, data)
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
-        pipeline = train(prepared, plan, self.callbacks, self.verbose)
-        self._conclude(prepared, plan, curve, pipeline, names)
+        carried = Carried() if self.warm_start else None
+        pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
+        self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
         return self
 
     def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
@@ -246,7 +256,13 @@ class StepwiseEstimator(BaseEstimator):
         return prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data).plan
 
     def _conclude(
-        self, prepared: Prepared, plan: Plan, curve: LRCurve | None, pipeline: Pipeline, names: dict[str, Any]
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        curve: LRCurve | None,
+        pipeline: Pipeline,
+        names: dict[str, Any],
+        memory: Memory | None = None,
     ) -> None:
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
@@ -277,15 +293,16 @@ class StepwiseEstimator(BaseEstimator):
                 "oof_prediction_": given(scores.oof_prediction),
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
+                "_memory": memory or remember(prepared, self.get_params(deep=False)),
             }
         )
 
-    def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
+    def _learning_rate(self, prepared: Prepared, stacklevel: int = 4) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""
         if self.learning_rate != "auto":
             return float(self.learning_rate), None
         curve = find_rate(prepared)
-        warn_if_unreliable(curve, stacklevel=4)
+        warn_if_unreliable(curve, stacklevel)
         return curve.learning_rate, curve
 
     def _receive(
@@ -314,6 +331,27 @@ class StepwiseEstimator(BaseEstimator):
         weight_val = check_weight(sample_weight_val, X_val, "sample_weight_val")
         y_val = self._validation_target(target, y_val)
         return Data(X, target, X_val, y_val, counted.weight, weight_val, counted), names
+
+    def _receive_chunk(self, X, y, sample_weight, classes) -> tuple[Data, dict[str, Any]]:
+        """A checked chunk of a stream, and the attributes that the check leaves; later ones are like the first."""
+        door = type(self)(**self.get_params(deep=False))
+        known = {name: value for name, value in vars(self).items() if name in ("n_features_in_", "feature_names_in_")}
+        vars(door).update(known)
+        least = 2 if self.batch_norm else 1
+        with naming_columns(X):
+            X, y = validate_data(
+                door, X, y, dtype=_FLOATS, order="C", multi_output=True, ensure_min_samples=least, reset=not known
+            )
+        counted = CountedRows(X, y, check_weight(sample_weight, X))
+        target = self._target(counted.of(y), self._stream_classes(classes))
+        names = {name: value for name, value in vars(door).items() if name.endswith("_")}
+        if target.classes is not None:
+            names["classes_"] = target.labels
+        return Data(counted.of(X), target, weight=counted.weight, counted=counted), names
+
+    def _stream_classes(self, classes: Any) -> np.ndarray | None:
+        """The labels of a stream, sorted; None where the target has none."""
+        return None
 
     def _publish(self, fitted: dict[str, Any]) -> None:
         """Replace the fitted attributes, all at once."""

@@ -13,6 +13,7 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 
 from sk_dlsteps.engine.batches import Augmentation, Rows
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.device import choose_threads, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
@@ -160,12 +161,21 @@ class FleetNet(NeuralNet):
         self.notify("on_train_end", X=X, y=y)
         return self
 
-    def fit_loop(self, X, y=None, epochs=None, *, rows: Rows | None = None, **fit_params):
-        """Train for at most `epochs` epochs; each network ends in its best state."""
+    def fit_loop(
+        self, X, y=None, epochs=None, *, rows: Rows | None = None, carried: Carried | None = None, **fit_params
+    ):
+        """Train for at most `epochs` epochs; each network ends in its best state.
+
+        With `carried` the training goes on from an earlier one's state, a best state that it began with counts
+        too, and the state that it leaves is kept there.
+        """
         rows = rows or Rows([np.arange(len(X))] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
-        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs]).run()
+        training = Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs], carried=carried)
+        if carried is not None and carried.fresh_schedule:
+            training.contend()
+        training.run()
         return self
 
     def expect(self, y: np.ndarray) -> None:

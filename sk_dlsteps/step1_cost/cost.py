@@ -30,6 +30,11 @@ class Cost(nn.Module):
     title: str
     target_scaling: str
 
+    @property
+    def has_identity_link(self) -> bool:
+        """Whether predictions are raw outputs."""
+        return type(self).link is Cost.link
+
     def n_outputs(self, n_columns: int) -> int:
         """Raw outputs needed for `n_columns` target columns (or classes)."""
         return n_columns

@@ -46,7 +46,7 @@ def training_record(
     """
     decision = (
         f"{plan.optimizer}, learning rate {plan.learning_rate:g}, {describe_schedule(plan.lr_schedule)}; "
-        f"minibatches of {plan.batch_size}, at most {plan.max_epochs} epochs"
+        f"minibatches of {plan.batch_size}, at most {plan.max_epochs} epoch{'s' if plan.max_epochs > 1 else ''}"
     )
     evidence = {
         "learning_rate": plan.learning_rate,
