@@ -199,26 +199,23 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
 
 def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any], way_out: str) -> None:
     """Raise if a table has other columns, targets or classes than the one the networks were made for."""
-    for name, what in (("n_features_in_", "columns of `X`"), ("feature_names_in_", "names of the columns of `X`")):
-        before, now = getattr(estimator, name, None), names.get(name)
-        if not np.array_equal(before, now) and (before is not None and now is not None):
-            raise ValueError(
-                f"The {what} were {_shown(before)} and are {_shown(now)} now; give the same, or {way_out}."
-            )
-    if data.target.classes is not None and not np.array_equal(estimator.classes_, names["classes_"]):
-        before, now = estimator.classes_.tolist(), names["classes_"].tolist()
-        raise ValueError(
-            f"The classes of `y` were {_shown(before)} and are {_shown(now)} now; give the same, or {way_out}."
-        )
     n_targets = None if data.target.classes is not None else estimator._memory.target.mean.size
-    if n_targets is not None and n_targets != data.target.n_columns:
-        raise ValueError(
-            f"`y` had {n_targets} columns and has {data.target.n_columns} now; give as many, or {way_out}."
-        )
+    pairs: dict[str, tuple[Any, Any]] = {
+        "The number of columns of `X`": (estimator.n_features_in_, names["n_features_in_"]),
+        "The number of columns of `y`": (n_targets, None if n_targets is None else data.target.n_columns),
+    }
+    for name, what in (("feature_names_in_", "The names of the columns of `X`"), ("classes_", "The classes of `y`")):
+        if hasattr(estimator, name) and name in names:
+            pairs[what] = getattr(estimator, name).tolist(), names[name].tolist()
+    for what, (before, now) in pairs.items():
+        if before != now:
+            verb = "were" if isinstance(before, list) else "was"
+            raise ValueError(
+                f"{what} {verb} {_shown(before)} and would be {_shown(now)} now; give the same, or {way_out}."
+            )
 
 
 def _shown(value: Any) -> str:
     """A short text of some names."""
-    listed = value.tolist() if isinstance(value, np.ndarray) else value
-    text = repr(listed)
+    text = repr(value)
     return text if len(text) <= 200 else f"{text[:200]}..."

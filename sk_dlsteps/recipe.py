@@ -336,7 +336,8 @@ class StepwiseEstimator(BaseEstimator):
         """A checked chunk of a stream, and the attributes that the check leaves; later ones are like the first."""
         door = type(self)(**self.get_params(deep=False))
         known = {name: value for name, value in vars(self).items() if name in ("n_features_in_", "feature_names_in_")}
-        vars(door).update(known)
+        for name, value in known.items():
+            setattr(door, name, value)
         least = 2 if self.batch_norm else 1
         with naming_columns(X):
             X, y = validate_data(

@@ -86,7 +86,7 @@ class CosineRestarts:
 
 @dataclass(frozen=True)
 class EndlessRestarts:
-    """Cosine cycles of a stream, which has no end; the first is `period` calls of `partial_fit` long, each next one `mult` times longer.
+    """Cosine cycles of a stream, which has no end, counted in calls of `partial_fit`.
 
     Attributes
     ----------
