@@ -87,12 +87,16 @@ def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None) -> Any:
     if isinstance(inner, CheckedTransformer):
         inner.partial_fit(plain)
         return scaler
-    if np.issubdtype(np.asarray(inner.n_samples_seen_).dtype, np.floating):
-        # Weights of float32 rows are summed in float32, which stops counting at 16 million.
-        inner.n_samples_seen_ = np.asarray(inner.n_samples_seen_, dtype=np.float64)
+    if weight is None and np.asarray(inner.n_samples_seen_).dtype.kind == "f":
+        # What weights have summed up to is not made whole numbers again.
+        weight = np.ones(X.shape[0])
     with np.errstate(over="ignore", invalid="ignore"):
         for own in chunks(plain):
-            inner.partial_fit(plain[own], sample_weight=None if weight is None else weight[own])
+            if weight is None:
+                inner.partial_fit(plain[own])
+            else:
+                # In float64: the sum of weights is kept in the rows' own dtype, and float32 ends at 16 million.
+                inner.partial_fit(plain[own].astype(np.float64), sample_weight=weight[own])
     usable = np.isfinite(inner.var_) & np.isfinite(inner.mean_) | (np.asarray(inner.n_samples_seen_) == 0)
     if not usable.all():
         raise ValueError(
