@@ -148,8 +148,9 @@ def train_further(
     net: FleetNet = make_net(prepared, plan, estimator.callbacks, estimator.verbose)
     net.initialize()
     net.module_ = fleet.to(plan.device)
-    if history is not None:
-        net.history_ = copy.deepcopy(history)
+    if history:
+        # Only the last row may still be written into, by a callback.
+        net.history_ = type(history)([*list(history)[:-1], copy.deepcopy(list(history)[-1])])
     net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, carried=carried)
     return Pipeline([("scaler", prepared.inputs.scaled.scaler), ("net", net)])
 

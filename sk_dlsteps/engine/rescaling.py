@@ -34,6 +34,9 @@ def move_inputs(
     new_center, new_factor = new
     # What was z before is ratio * z + shift now.
     ratio = np.where(new_factor > 0, factor / np.where(new_factor > 0, new_factor, 1.0), 1.0)
+    # A column that was constant begins without a say; if all were, nothing is learnt yet that could jump, and weights
+    # of zero throughout would never learn anything.
+    ratio[(factor == 0).all(1)] = 1.0
     shift = np.where(new_factor > 0, (new_center - center) * factor, 0.0)
     n_columns = len(new_center)
     fleet.input_center[..., :n_columns] = 0.0
