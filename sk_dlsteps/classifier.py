@@ -148,9 +148,9 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     lr_curve_ : LRCurve or None
         What the range test saw; None if the rate was given.
     history_ : skorch.history.History
-        One row per epoch: losses, rate, duration.
+        One row per epoch or call of `partial_fit`: losses, rate, duration.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, over all warm starts and calls of `partial_fit`.
     oof_prediction_ : ndarray of shape (n_samples, n_classes), or None
         Probabilities for training rows by the networks that held them out.
         NaN for rows that no network held out, None if all rows are such.

@@ -7,7 +7,6 @@ import signal
 import numpy as np
 import pytest
 import torch
-from sklearn.datasets import make_classification
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import QuantileTransformer
 from skorch.callbacks import Callback
@@ -205,7 +204,7 @@ def test_an_interrupted_call_leaves_everything_as_it_was(first):
 @pytest.mark.parametrize(
     ("rows", "target", "message"),
     [
-        (np.where(X[5, 1] == X, np.nan, X), Y, "NaN"),
+        (np.where(np.arange(4) == 1, np.nan, X), Y, "NaN"),
         (X[:, :3], Y, "X has 3 features, but StepwiseRegressor is expecting 4"),
         (X, np.column_stack([Y, Y]), "columns of `y` was 1 and would be 2"),
         (X * [1, 1e300, 1, 1], Y, "Column 1 of X has values too large"),
@@ -248,19 +247,8 @@ def test_classes_that_do_not_fit_are_errors_that_say_why():
     with pytest.raises(ValueError, match="`classes` holds only one class"):
         model.partial_fit(X, np.repeat("low", 300), classes=["low"])
     model.partial_fit(X, LABELS, classes=np.unique(LABELS))
-    with pytest.raises(ValueError, match="but the networks tell .* apart"):
+    with pytest.raises(ValueError, match=r"but the networks tell .* apart"):
         model.partial_fit(X, LABELS, classes=["low", "high"])
-    with pytest.raises(ValueError, match="`class_weight='balanced'` needs all rows at once"):
-        StepwiseClassifier(class_weight="balanced").partial_fit(X, LABELS, classes=np.unique(LABELS))
-
-
-def test_class_weights_act_on_every_chunk():
-    rows, labels = make_classification(400, weights=[0.9], flip_y=0.2, random_state=0)
-    plain, weighted = (StepwiseClassifier(**QUICK, class_weight=own) for own in (None, {1: 10.0}))
-    for model in (plain, weighted):
-        for start in range(0, 400, 100):
-            model.partial_fit(rows[start : start + 100], labels[start : start + 100], classes=[0, 1])
-    assert weighted.predict(rows).mean() > 1.5 * plain.predict(rows).mean()
 
 
 def test_a_chunk_may_be_one_row_and_a_first_chunk_constant():
@@ -287,12 +275,12 @@ def test_a_scaler_that_cannot_learn_on_keeps_its_first_statistics_and_says_so(sc
     before = model.pipeline_[0].transform(X)
     streamed(model, CHUNKS[1:])
     np.testing.assert_array_equal(model.pipeline_[0].transform(X), before)
-    with (
-        pytest.raises(ValueError, match=r"Column 0 of .*too far|too far|NaN|infinity")
-        if scaler == "robust"
-        else pytest.raises(ValueError)
-    ):
-        model.partial_fit(np.where(np.arange(4) == 0, 1e30, X) if scaler == "robust" else X[:, :2], Y)
+
+
+def test_a_value_too_far_out_for_float32_is_refused():
+    model = StepwiseRegressor(**QUICK, scaler=None).partial_fit(X, Y)
+    with pytest.raises(ValueError, match=r"Column 0 of X has values up to 1\.0e\+30 once it is scaled"):
+        model.partial_fit(np.where(np.arange(4) == 0, 1e30, X), Y)
 
 
 def test_records_say_what_a_stream_did():
@@ -309,7 +297,7 @@ def test_records_say_what_a_stream_did():
 
 def test_changed_architecture_is_refused_and_a_changed_rate_is_not():
     model = StepwiseRegressor(**QUICK).partial_fit(X, Y)
-    with pytest.raises(ValueError, match="`hidden_units` was 'auto' .* and is 9 now.*begin anew"):
+    with pytest.raises(ValueError, match=r"`hidden_units` was 'auto' .* and is 9 now.*begin anew"):
         model.set_params(hidden_units=9).partial_fit(X, Y)
     model.set_params(hidden_units="auto", learning_rate=0.02).partial_fit(X, Y)
     assert model.plan_.learning_rate == 0.02
