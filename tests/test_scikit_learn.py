@@ -46,7 +46,7 @@ SPACE = {
     "validation_fraction": uniform(0.1, 0.2),
     "n_estimators": randint(1, 5),
 }
-RUN = {"module", "device", "n_threads", "callbacks", "random_state", "verbose"}
+RUN = {"module", "device", "n_threads", "callbacks", "warm_start", "random_state", "verbose"}
 
 
 def regressor(**parameters):
