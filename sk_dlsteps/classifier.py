@@ -18,6 +18,7 @@ from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
 from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
 from sk_dlsteps.step4_validation.calibration import calibrate
+from sk_dlsteps.stream import learn_chunk
 
 
 class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
@@ -143,6 +144,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         Torch's own setting is restored.
     callbacks : list or None, default=None
         skorch callbacks, or pairs ``(name, callback)``.
+    warm_start : bool, default=False
+        True lets a further `fit` go on from the networks, the optimizer's state and the scaling
+        that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
+        the same rows are held out by the same networks, and the best epoch so far stays in the
+        running. Architecture and learning rate stay as they are.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, weights and shuffles. An int gives the same fit every time; None
         takes fresh entropy. Global random states are never touched.
@@ -174,9 +180,9 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
     lr_curve_ : LRCurve or None
         What the range test saw; None if the rate was given.
     history_ : skorch.history.History
-        One row per epoch: losses, rate, duration.
+        One row per epoch or call of `partial_fit`: losses, rate, duration.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, over all warm starts and calls of `partial_fit`.
     oof_prediction_ : ndarray of shape (n_samples, n_classes), or None
         Probabilities for training rows by the networks that held them out; one
         column per label where rows may have several.
@@ -248,6 +254,51 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         super().__init__(**shared)
         self.class_weight = class_weight
         self.calibrate = calibrate
+
+    def partial_fit(self, X, y, classes=None, sample_weight=None):
+        """Learn a chunk of a stream: every network goes once through its rows.
+
+        The first call decides as `fit` does, on the rows of this chunk. The statistics of the inputs
+        are those of all chunks so far. No rows are held out. After `fit` its networks learn on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers.
+        y : array-like of shape (n_samples,)
+            Labels, some of which may be missing in this chunk.
+        classes : array-like of shape (n_classes,), default=None
+            All labels that will ever come; needed in the first call.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts: in the statistics as much as so many copies, in the loss
+            beside the other rows of the chunk.
+
+        Returns
+        -------
+        self : object
+            The estimator. If the call fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        ValueError
+            If `classes` is missing in the first call or changes, if `y` holds other labels, or if
+            a parameter or the data are not what they may be.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_breast_cancer
+        >>> from sk_dlsteps import StepwiseClassifier
+        >>> X, y = load_breast_cancer(return_X_y=True)
+        >>> model = StepwiseClassifier(random_state=0)
+        >>> for start in range(0, len(X), 100):
+        ...     chunk = slice(start, start + 100)
+        ...     _ = model.partial_fit(X[chunk], y[chunk], classes=[0, 1])
+        >>> bool(model.score(X, y) > 0.9)
+        True
+
+        """
+        learn_chunk(self, X, y, sample_weight, classes)
+        return self
 
     def predict(self, X):
         """Predict labels: the class of the highest mean probability, or every label above one half.
@@ -325,14 +376,32 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         tags.classifier_tags.multi_label = True
         return tags
 
-    def _target(self, y) -> ClassTarget | LabelsTarget:
-        """The target for the recipe."""
+    def _target(self, y, classes: np.ndarray | None = None) -> ClassTarget | LabelsTarget:
+        """The target for the recipe; `classes` are all labels of a stream."""
         y = _dense(y)
         if y.ndim == 2 and y.shape[1] > 1:
             return LabelsTarget(_several_labels(y))
         labels = as_labels(column_or_1d(y, warn=True))
         check_classification_targets(labels)
-        return ClassTarget(labels)
+        return ClassTarget(labels, classes)
+
+    def _stream_classes(self, classes: Any) -> np.ndarray:
+        """All labels of the stream, sorted: those given, or those of the calls before."""
+        known = getattr(self, "classes_", None)
+        if classes is None:
+            if known is None:
+                raise ValueError(
+                    "`classes` must be given in the first call of `partial_fit`: all labels that will ever come, "
+                    "got None"
+                )
+            return known
+        labels = np.unique(as_labels(column_or_1d(classes)))
+        if known is not None and not np.array_equal(known, labels):
+            raise ValueError(
+                f"`classes` is {labels.tolist()}, but the networks tell {known.tolist()} apart; leave it out, or begin "
+                "anew with a clone of the estimator"
+            )
+        return labels
 
     def _validation_target(self, target: ClassTarget | LabelsTarget, y) -> np.ndarray:
         """Codes of the validation labels, or zeros and ones."""

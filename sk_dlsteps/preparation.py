@@ -14,6 +14,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
 
 from sk_dlsteps.engine.batches import Rows, count_batches
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
@@ -99,6 +100,8 @@ class Prepared:
     seeds: tuple[int, ...]
     finder_seeds: tuple[int, ...]
     records: tuple[StepRecord, ...]
+    entropy: Any = None
+    """Root of the seeds."""
     processes: Processes | None = None
 
     @property
@@ -160,22 +163,22 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
 
     cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows, *_network_seeds(scaler_seed, 1))
+    inputs = _prepare_inputs(p, data, rows, *network_seeds(scaler_seed, 1))
     if rows.X_valid is not None:
         encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
         rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
-    loss_weight = _loss_weight(p.get("class_weight"), data)
-    rows = replace(rows, weight=loss_weight, weight_valid=data.weight_valid)
+    in_losses = loss_weight(p.get("class_weight"), data)
+    rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
     widths, step2 = _choose_architecture(p, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs)
-    plan = _make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
+    plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
 
     statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
-    bias = target.output_bias(cost, rows.train, _DTYPE, loss_weight)
+    bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if p["module"] == "mlp":
@@ -202,9 +205,10 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
         build,
-        _network_seeds(network_seed, n_networks),
-        _network_seeds(finder_seed, n_networks),
+        network_seeds(network_seed, n_networks),
+        network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2, *size_record(p["n_estimators"], p["max_epochs"], plan, data.X.shape[0])),
+        root.entropy,
         processes,
     )
 
@@ -214,7 +218,7 @@ def _n_counted(rows: Rows, weight: np.ndarray | None) -> int:
     return min(len(own) if weight is None else max(1, round(weight[own].sum())) for own in rows.train)
 
 
-def _loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
+def loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
     """What each row counts in losses: its own weight times that of its class."""
     if class_weight is None:
         return data.weight
@@ -310,7 +314,7 @@ def _choose_architecture(
     )
 
 
-def _make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
+def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
     """Resolve everything about training but the learning rate."""
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
@@ -363,7 +367,7 @@ def _seeds(random_state: Any) -> np.random.SeedSequence:
     return np.random.SeedSequence(int(check_random_state(random_state).randint(2**31 - 1)))
 
 
-def _network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, ...]:
+def network_seeds(seed: np.random.SeedSequence, n_networks: int) -> tuple[int, ...]:
     """One seed for each network."""
     return tuple(int(s) for s in seed.generate_state(n_networks))
 
@@ -455,13 +459,13 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
     )
 
 
-def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int) -> Pipeline:
-    """Train the fleet and put it behind its scaler."""
+def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried: Carried | None = None) -> Pipeline:
+    """Train the fleet and put it behind its scaler; `carried` is filled with what a further training needs."""
     processes = prepared.processes
     if processes is not None and not processes.is_first:
         callbacks, verbose = without_writers(callbacks), 0
     net = make_net(prepared, plan, callbacks, verbose)
-    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, processes=processes)
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, processes=processes, carried=carried)
     return as_pipeline(prepared, net)
 
 

@@ -8,10 +8,13 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dlsteps.continuation import Memory, continue_fit, remember
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
@@ -78,6 +81,7 @@ class StepwiseEstimator(BaseEstimator):
         accelerator: Any = None,
         n_threads: Any = "auto",
         callbacks: Any = None,
+        warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
     ) -> None:
@@ -114,11 +118,14 @@ class StepwiseEstimator(BaseEstimator):
         self.accelerator = accelerator
         self.n_threads = n_threads
         self.callbacks = callbacks
+        self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Walk through steps 1 to 3 and train.
+
+        With ``warm_start=True`` a fitted estimator goes on from its networks instead: see there.
 
         Parameters
         ----------
@@ -150,6 +157,9 @@ class StepwiseEstimator(BaseEstimator):
             If a parameter or the data are not what they may be.
 
         """
+        if self.warm_start and hasattr(self, "pipeline_"):
+            continue_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            return self
         parameters = self.get_params(deep=False)
         with all_or_none(self.accelerator):
             check_parameters(parameters)
@@ -157,8 +167,9 @@ class StepwiseEstimator(BaseEstimator):
         prepared = prepare(parameters, data)
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
-        pipeline = train(prepared, plan, self.callbacks, self.verbose)
-        self._conclude(prepared, plan, curve, pipeline, names)
+        carried = Carried() if self.warm_start else None
+        pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
+        self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
         return self
 
     def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
@@ -271,7 +282,13 @@ class StepwiseEstimator(BaseEstimator):
         return prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data).plan
 
     def _conclude(
-        self, prepared: Prepared, plan: Plan, curve: LRCurve | None, pipeline: Pipeline, names: dict[str, Any]
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        curve: LRCurve | None,
+        pipeline: Pipeline,
+        names: dict[str, Any],
+        memory: Memory | None = None,
     ) -> None:
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
@@ -305,6 +322,7 @@ class StepwiseEstimator(BaseEstimator):
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
                 **calibration,
+                "_memory": memory or remember(prepared, self.get_params(deep=False)),
             }
         )
 
@@ -312,12 +330,12 @@ class StepwiseEstimator(BaseEstimator):
         """Calibrate the trained networks, if asked to: fitted attributes and records; of values there is nothing."""
         return {}, ()
 
-    def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
+    def _learning_rate(self, prepared: Prepared, stacklevel: int = 4) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""
         if self.learning_rate != "auto":
             return float(self.learning_rate), None
         curve = find_rate(prepared)
-        warn_if_unreliable(curve, stacklevel=4)
+        warn_if_unreliable(curve, stacklevel)
         return curve.learning_rate, curve
 
     def _receive(
@@ -346,6 +364,34 @@ class StepwiseEstimator(BaseEstimator):
         y_val = self._validation_target(target, y_val)
         return replace(data, X_valid=X_val, y_valid=y_val, weight_valid=weight_val), names
 
+    def _receive_chunk(self, X, y, sample_weight, classes) -> tuple[Data, dict[str, Any]]:
+        """A checked chunk of a stream, and the attributes that the check leaves; later ones are like the first."""
+        door = type(self)(**self.get_params(deep=False))
+        known = {name: value for name, value in vars(self).items() if name in ("n_features_in_", "feature_names_in_")}
+        for name, value in known.items():
+            setattr(door, name, value)
+        least, categorical = 2 if self.batch_norm else 1, None
+        if known:
+            X, y = receive_table(door, X, y, raw=self._encodes_columns, ensure_min_samples=least)
+        else:
+            X, y, categorical = receive_training_table(door, X, y, self.categorical_features, least)
+        counted = CountedRows(X, y, check_weight(sample_weight, y))
+        several_labels = y.ndim == 2 and y.shape[1] > 1
+        target = self._target(counted.of(y), None if several_labels else self._stream_classes(classes))
+        names = {name: value for name, value in vars(door).items() if name.endswith("_")}
+        if target.classes is not None:
+            names["classes_"] = target.labels
+        return Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical), names
+
+    @property
+    def _encodes_columns(self) -> bool:
+        """Whether the fitted pipeline begins with an encoder, which gets tables as they are."""
+        return "columns" in self.pipeline_.named_steps
+
+    def _stream_classes(self, classes: Any) -> np.ndarray | None:
+        """The labels of a stream, sorted; None where the target has none."""
+        return None
+
     def _publish(self, fitted: dict[str, Any]) -> None:
         """Replace the fitted attributes, all at once."""
         kept = {name: value for name, value in vars(self).items() if name.startswith("_") or not name.endswith("_")}
@@ -363,7 +409,7 @@ class StepwiseEstimator(BaseEstimator):
     def _network_inputs(self, X) -> Any:
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
-        return receive_table(self, X, raw="columns" in self.pipeline_.named_steps)
+        return receive_table(self, X, raw=self._encodes_columns)
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:

@@ -19,6 +19,7 @@ from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QuantileLoss
 from sk_dlsteps.step4_validation.intervals import calibrate_intervals
+from sk_dlsteps.stream import learn_chunk
 
 
 class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
@@ -143,6 +144,11 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         Torch's own setting is restored.
     callbacks : list or None, default=None
         skorch callbacks, or pairs ``(name, callback)``.
+    warm_start : bool, default=False
+        True lets a further `fit` go on from the networks, the optimizer's state and the scaling
+        that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
+        the same rows are held out by the same networks, and the best epoch so far stays in the
+        running. Architecture and learning rate stay as they are.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, weights and shuffles. An int gives the same fit every time; None
         takes fresh entropy. Global random states are never touched.
@@ -169,9 +175,9 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     lr_curve_ : LRCurve or None
         What the range test saw; None if the rate was given.
     history_ : skorch.history.History
-        One row per epoch: losses, rate, duration.
+        One row per epoch or call of `partial_fit`: losses, rate, duration.
     n_iter_ : int
-        Epochs trained.
+        Epochs trained, over all warm starts and calls of `partial_fit`.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
         Predictions for training rows by the networks that held them out.
         NaN for rows that no network held out, None if all rows are such.
@@ -237,6 +243,52 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     def __init__(self, *, quantiles: Sequence[float] = (0.05, 0.25, 0.5, 0.75, 0.95), **shared: Any) -> None:
         super().__init__(**shared)
         self.quantiles = quantiles
+
+    def partial_fit(self, X, y, sample_weight=None):
+        """Learn a chunk of a stream: every network goes once through its rows.
+
+        The first call decides as `fit` does, on the rows of this chunk. The statistics of the inputs and
+        the target are those of all chunks so far; when they change, the networks' first and last layers
+        change with them, so that predictions stay. No rows are held out. After `fit` its networks learn on.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Finite numbers.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            The target.
+        sample_weight : array-like of shape (n_samples,), default=None
+            What each row counts: in the statistics as much as so many copies, in the loss
+            beside the other rows of the chunk.
+
+        Returns
+        -------
+        self : object
+            The estimator. If the call fails or is interrupted, it stays as it was.
+
+        Raises
+        ------
+        ValueError
+            If a parameter or the data are not what they may be.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_diabetes
+        >>> from sk_dlsteps import StepwiseRegressor
+        >>> X, y = load_diabetes(return_X_y=True)
+        >>> model = StepwiseRegressor(random_state=0)
+        >>> for _ in range(15):
+        ...     for start in range(0, len(X), 150):
+        ...         chunk = slice(start, start + 150)
+        ...         _ = model.partial_fit(X[chunk], y[chunk])
+        >>> model.n_iter_
+        45
+        >>> bool(model.score(X, y) > 0.4)
+        True
+
+        """
+        learn_chunk(self, X, y, sample_weight)
+        return self
 
     def predict(self, X, return_std: bool = False, *, quantiles: ArrayLike | None = None):
         """Predict values: the mean of the networks.
@@ -312,8 +364,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         tags.target_tags.multi_output = True
         return tags
 
-    def _target(self, y: np.ndarray) -> RegressionTarget:
-        """The target for the recipe."""
+    def _target(self, y: np.ndarray, classes: None = None) -> RegressionTarget:
+        """The target for the recipe; numbers have no classes."""
         if y.ndim == 2 and y.shape[1] == 1:
             warnings.warn(
                 "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "

@@ -59,8 +59,9 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
     ----------
     estimators : sequence of StepwiseEstimator
         Fitted in place.
-    tables : sequence of (X, y)
-        One for each. Estimators that are given the same objects share the work on them.
+    tables : sequence of (X, y) or (X, y, fit_params)
+        One for each, with a dict of the other parameters of `fit` if there are any. Estimators
+        that are given the same objects share the work on them.
 
     Yields
     ------
@@ -96,10 +97,10 @@ def _begin(
     """Let an estimator and its table in, and decide what is decided before the rate."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
-    X, y = table
-    key = (type(estimator), id(X), id(y))
+    X, y, fit_params = table if len(table) == 3 else (*table, {})
+    key = (type(estimator), id(X), id(y), *sorted((name, id(value)) for name, value in fit_params.items()))
     if key not in received:
-        received[key] = estimator._receive(X, y)
+        received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]
     return _Fit(i, estimator, prepare(parameters, data), names)
 
@@ -220,6 +221,9 @@ def _kind(fit: _Fit) -> Hashable:
     plan = prepared.plan
     alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None
     if alone or not isinstance(p["optimizer"], str):
+        return fit.i
+    if prepared.rows.X_valid is not None:
+        # A fleet has one table, of whose rows its networks hold out their own.
         return fit.i
     return (
         plan.task,

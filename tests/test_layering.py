@@ -20,9 +20,11 @@ MAY_IMPORT = {
     **dict.fromkeys(STEPS, BASE | STEPS | {"inputs", "engine"}),
     "preparation": BELOW_PREPARATION,
     "together": BELOW_PREPARATION | {"preparation"},
-    "recipe": BELOW_PREPARATION | {"preparation", "together"},
-    "classifier": BELOW_PREPARATION | {"preparation", "recipe"},
-    "regressor": BELOW_PREPARATION | {"preparation", "recipe"},
+    "continuation": BELOW_PREPARATION | {"preparation"},
+    "stream": BELOW_PREPARATION | {"preparation", "continuation"},
+    "recipe": BELOW_PREPARATION | {"preparation", "together", "continuation"},
+    "classifier": BELOW_PREPARATION | {"preparation", "recipe", "stream"},
+    "regressor": BELOW_PREPARATION | {"preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}

@@ -46,8 +46,8 @@ SPACE = {
     "validation_fraction": uniform(0.1, 0.2),
     "n_estimators": randint(1, 5),
 }
-RUN = {"quantiles", "module", "device", "mixed_precision", "accelerator", "n_threads", "callbacks", "random_state"}
-RUN |= {"verbose", "categorical_features"}
+RUN = {"quantiles", "module", "device", "mixed_precision", "accelerator", "n_threads", "callbacks", "warm_start"}
+RUN |= {"random_state", "verbose", "categorical_features"}
 
 
 def regressor(**parameters):

@@ -15,6 +15,7 @@ from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, Rows, as_tensor
+from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.device import choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
@@ -171,13 +172,31 @@ class FleetNet(NeuralNet):
         return self
 
     def fit_loop(
-        self, X, y=None, epochs=None, *, rows: Rows | None = None, processes: Processes | None = None, **fit_params
+        self,
+        X,
+        y=None,
+        epochs=None,
+        *,
+        rows: Rows | None = None,
+        processes: Processes | None = None,
+        carried: Carried | None = None,
+        **fit_params,
     ):
-        """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state."""
+        """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state.
+
+        With `carried` the training goes on from an earlier one's state, a best state that it began with counts
+        too, and the state that it leaves is kept there.
+        """
         rows = rows or Rows([np.arange(X.shape[0])] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
-        Training(self.module_, self.optimizer_, [self], [Table(X, y, rows)], [epochs], processes=processes).run()
+        table = Table(X, y, rows)
+        training = Training(
+            self.module_, self.optimizer_, [self], [table], [epochs], processes=processes, carried=carried
+        )
+        if carried is not None and carried.fresh_schedule:
+            training.contend()
+        training.run()
         return self
 
     def expect(self, y: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -346,3 +347,29 @@ def clear(optimizer: torch.optim.Optimizer) -> None:
         optimizer.clear()
     else:
         optimizer.state.clear()
+
+
+def state_of(optimizer: torch.optim.Optimizer) -> dict[str, Any]:
+    """What an optimizer has gathered, by the order of its parameters, for `restore`; it may be pickled."""
+    if not isinstance(optimizer, FleetOptimizer):
+        return {"kind": type(optimizer), "state": copy.deepcopy(optimizer.state_dict()["state"])}
+    stacks = [p for group in optimizer.param_groups for p in group["params"]]
+    moments = [{name: tensor.clone() for name, tensor in optimizer.state.get(p, {}).items()} for p in stacks]
+    counts = [count.clone() for count in optimizer.counts]
+    return {"kind": type(optimizer), "state": moments, "counts": counts, "count_of": optimizer.count_of.copy()}
+
+
+def restore(optimizer: torch.optim.Optimizer, kept: dict[str, Any]) -> None:
+    """Go on from what `state_of` gave; an optimizer of another kind, or nothing that was kept, begins anew."""
+    if kept.get("kind") is not type(optimizer):
+        return
+    if not isinstance(optimizer, FleetOptimizer):
+        optimizer.load_state_dict({**optimizer.state_dict(), "state": kept["state"]})
+        return
+    stacks = [p for group in optimizer.param_groups for p in group["params"]]
+    for stack, moments in zip(stacks, kept["state"], strict=True):
+        if moments:
+            optimizer.state[stack] = {name: tensor.to(stack, copy=True) for name, tensor in moments.items()}
+    optimizer.counts = [count.to(optimizer.device, copy=True) for count in kept["counts"]]
+    optimizer.count_of = kept["count_of"].copy()
+    optimizer.find_runs()

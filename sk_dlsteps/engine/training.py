@@ -20,6 +20,7 @@ from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.exceptions import StepwiseWarning
 
 if TYPE_CHECKING:
+    from sk_dlsteps.engine.carried import Carried
     from sk_dlsteps.engine.fleet import Fleet
     from sk_dlsteps.engine.net import FleetNet
     from sk_dlsteps.engine.processes import Processes
@@ -55,6 +56,8 @@ class Training:
         Threads that train; None for those of the first net.
     processes : Processes or None, default=None
         Who shares the minibatches of a single net.
+    carried : Carried or None, default=None
+        What an earlier training of the only net left; filled with what this one leaves.
 
     """
 
@@ -67,6 +70,7 @@ class Training:
         n_epochs: Sequence[int],
         n_threads: int | None = None,
         processes: Processes | None = None,
+        carried: Carried | None = None,
     ) -> None:
         self.processes = processes
         self.n_threads = nets[0].n_threads if n_threads is None else n_threads
@@ -93,6 +97,9 @@ class Training:
             fleet.remember(None, name)
         if isinstance(optimizer, optimizers.FleetOptimizer):
             optimizer.expect(self.data.n_batches.tolist())
+        self.carried = carried
+        if carried is not None:
+            carried.give(self)
 
     def _gather_rows(self, tables: Sequence[Table]) -> None:
         """Put every table onto the device once, and find each network's rows there."""
@@ -152,6 +159,14 @@ class Training:
         for member in self.members:
             self._tell_of_rescues(member)
             self._tell_of_the_unvalidated(member)
+
+    def contend(self) -> None:
+        """Let the networks as they are now compete with what this training will make of them."""
+        if self.validation is not None:
+            self.fleet.eval()
+            with threads(self.n_threads), torch.no_grad():
+                losses = self.validation.evaluate(self.fleet)[0].cpu().numpy().astype(float)
+            self.best_losses = np.where(np.isnan(losses), np.inf, losses)
 
     def _is_over(self) -> bool:
         """Whether nobody trains on, or a callback wants to end it."""
@@ -386,6 +401,9 @@ class Training:
             m.net.best_losses_ = (self.best_losses if validated else self.train_losses)[m.own]
             m.net.rescues_ = self.rescues[m.own]
             m.net.signals_ = {name: values[m.own] for name, values in self._signals().items()}
+        if self.carried is not None:
+            bounds = np.where(self.rescues > 0, RESCUE_NORM, np.inf)
+            self.carried.take(self, RATE_CUT ** self.rescues.astype(float), bounds)
         optimizers.clear(self.optimizer)
 
     def _tell_of_rescues(self, member: Member) -> None:

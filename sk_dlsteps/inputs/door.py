@@ -17,7 +17,7 @@ _NUMBERS: dict[str, Any] = {"dtype": _FLOATS, "order": "C", "accept_sparse": "cs
 
 
 def receive_training_table(
-    door: Any, X: Any, y: Any, categorical_features: Any
+    door: Any, X: Any, y: Any, categorical_features: Any, least: int = 2
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Check a table to train on.
 
@@ -29,6 +29,8 @@ def receive_training_table(
         The user's.
     categorical_features : object
         The parameter of that name.
+    least : int, default=2
+        Rows that are needed.
 
     Returns
     -------
@@ -43,13 +45,13 @@ def receive_training_table(
     X = as_frame(X)
     categorical = find_categorical(X, categorical_features)
     if categorical.any():
-        X, y = receive_table(door, X, y, raw=True, reset=True)
-        if len(X) < 2:
-            raise ValueError(f"X has {len(X)} row, a minimum of 2 is required to fit {type(door).__name__}.")
+        X, y = receive_table(door, X, y, raw=True, reset=True, ensure_min_samples=least)
         return X, y, categorical
-    X, y = receive_table(door, X, y, reset=True, ensure_min_samples=2)
-    gaps = not sparse.issparse(X) and bool(np.isnan(X.min(initial=0.0)))
-    return X, y, categorical if gaps else None
+    numbers, y = receive_table(door, X, y, reset=True, ensure_min_samples=least)
+    if sparse.issparse(numbers) or not np.isnan(numbers.min(initial=0.0)):
+        return numbers, y, None
+    # An encoder that has seen a frame knows its columns' names.
+    return X if is_frame(X) else numbers, y, categorical
 
 
 def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, reset: bool = False, **checks: Any) -> Any:
@@ -57,6 +59,11 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
     X = as_frame(X)
     if raw:
         X = X if is_frame(X) else as_array(X)
+        if len(X) < (least := checks.get("ensure_min_samples", 1)):
+            raise ValueError(
+                f"Found array with {len(X)} sample(s) (shape={X.shape}) while a minimum of {least} is required by "
+                f"{type(door).__name__}."
+            )
         if isinstance(y, str):
             return validate_data(door, X, skip_check_array=True, reset=reset)
         validate_data(door, X, y, skip_check_array=True, reset=reset)

@@ -159,6 +159,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "accelerator": _either(_NONE, _ACCELERATOR),
     "n_threads": _either(_AUTO, _integer(1)),
     "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
+    "warm_start": _BOOL,
     "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
     "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),
 }

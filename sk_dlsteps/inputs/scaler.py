@@ -303,6 +303,12 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
         self.means_ = None if sparse.issparse(X) else X.mean(0)
         return out
 
+    def partial_fit(self, X, y=None):
+        """Let the fitted clone, which must have a `partial_fit`, see more rows."""
+        with _naming_scaler(self.transformer):
+            self.transformer_.partial_fit(X.copy())
+        return self
+
     def transform(self, X):
         """Its output, checked."""
         check_is_fitted(self)

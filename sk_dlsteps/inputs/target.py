@@ -116,16 +116,27 @@ class ClassTarget:
     ----------
     y : ndarray of shape (n_rows,)
         Labels of any sortable type.
+    labels : ndarray of shape (n_classes,), default=None
+        All labels there may be, sorted, of which some may be missing here; None: those in `y`.
 
     """
 
-    def __init__(self, y: np.ndarray) -> None:
-        self.labels, self.values = np.unique(y, return_inverse=True)
+    def __init__(self, y: np.ndarray, labels: np.ndarray | None = None) -> None:
+        if labels is None:
+            self.labels, self.values = np.unique(y, return_inverse=True)
+        else:
+            unknown = np.setdiff1d(y, labels)
+            if len(unknown):
+                raise ValueError(
+                    f"`y` holds labels that are not among `classes`: {unknown[:20].tolist()}; the first call of "
+                    "`partial_fit` must be given all labels that will ever come"
+                )
+            self.labels, self.values = labels, np.searchsorted(labels, y)
         self.classes = self.values
         self.n_columns = len(self.labels)
         if self.n_columns < 2:
             raise ValueError(
-                f"`y` holds only one class, {self.labels.tolist()[0]!r}; "
+                f"`{'y' if labels is None else 'classes'}` holds only one class, {self.labels.tolist()[0]!r}; "
                 "a classifier needs two classes or more to tell apart."
             )
         self.task = "binary" if self.n_columns == 2 else "multiclass"

@@ -37,6 +37,11 @@ class Cost(nn.Module):
     target_scaling: str
     quantiles: tuple[float, ...] = ()
 
+    @property
+    def has_identity_link(self) -> bool:
+        """Whether predictions are raw outputs."""
+        return type(self).link is Cost.link
+
     def n_outputs(self, n_columns: int) -> int:
         """Raw outputs needed for `n_columns` target columns (or classes)."""
         return n_columns

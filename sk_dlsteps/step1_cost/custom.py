@@ -58,6 +58,11 @@ class CustomCost(Cost):
                 ) from error
             raise
 
+    @property
+    def has_identity_link(self) -> bool:
+        """Of numbers, not of classes."""
+        return self.target_scaling != "codes"
+
     def link(self, raw: Tensor) -> Tensor:
         """Softmax for classes, a sigmoid for each label, the value itself for regression."""
         if self.target_scaling == "indicators":

@@ -46,7 +46,8 @@ def training_record(
     """
     decision = (
         f"{plan.optimizer}, learning rate {plan.learning_rate:g}, {describe_schedule(plan.lr_schedule)}; "
-        f"minibatches of {plan.batch_size}{_means(plan)}, at most {plan.max_epochs} epochs"
+        f"minibatches of {plan.batch_size}{_means(plan)}, at most {plan.max_epochs} "
+        f"epoch{'s' if plan.max_epochs > 1 else ''}"
     )
     evidence = {
         "learning_rate": plan.learning_rate,

@@ -85,6 +85,48 @@ class CosineRestarts:
 
 
 @dataclass(frozen=True)
+class EndlessRestarts:
+    """Cosine cycles of a stream, which has no end, counted in calls of `partial_fit`.
+
+    Attributes
+    ----------
+    period : int
+        Calls of the first cycle.
+    mult : int
+        How many times longer each cycle is than the one before.
+
+    """
+
+    period: int = 1
+    mult: int = 2
+
+    def __str__(self) -> str:
+        """The schedule in words."""
+        growth = "all as long" if self.mult == 1 else f"each next one {self.mult} times longer"
+        calls = "one call" if self.period == 1 else f"{self.period} calls"
+        return f"a cosine in cycles without end, the first over {calls}, {growth}"
+
+    def __call__(self, calls: float) -> float:
+        """Factor of the rate after so many calls, fractions included."""
+        start, length = self._cycle(calls)
+        return 0.5 * (1 + math.cos(math.pi * min((calls - start) / length, 1.0)))
+
+    def _cycle(self, calls: float) -> tuple[int, int]:
+        """Where the cycle of a moment begins, and how long it is."""
+        if self.mult == 1:
+            return math.floor(calls / self.period) * self.period, self.period
+        # Cycle n begins after period * (mult**n - 1) / (mult - 1) calls; a logarithm may miss n by rounding.
+        n = max(0, math.floor(math.log(calls * (self.mult - 1) / self.period + 1, self.mult)) - 1)
+        while self._begin(n + 1) <= calls:
+            n += 1
+        return self._begin(n), self.period * self.mult**n
+
+    def _begin(self, n: int) -> int:
+        """Calls before cycle n."""
+        return self.period * (self.mult**n - 1) // (self.mult - 1)
+
+
+@dataclass(frozen=True)
 class Plateau:
     """The manual way: a network's rate is cut when its training loss stops falling.
 
@@ -184,6 +226,6 @@ def describe_schedule(lr_schedule: Any) -> str:
     """A schedule in words."""
     if lr_schedule is None:
         return "a constant rate unless a callback steers it"
-    if isinstance(lr_schedule, Exponential | Staircase | Cosine | CosineRestarts | Plateau):
+    if isinstance(lr_schedule, Exponential | Staircase | Cosine | CosineRestarts | EndlessRestarts | Plateau):
         return str(lr_schedule)
     return f"a schedule of your own, {getattr(lr_schedule, '__name__', type(lr_schedule).__name__)}"

@@ -120,7 +120,8 @@ def _evaluate_part(
     batches: dict[Callable, list[int]] = {}
     alone = []
     for number, estimator in enumerate(estimators):
-        hook = None if y is None or trial.fit_params else _hook(estimator)
+        separable = y is not None and _last_fit_params(estimator, trial.fit_params) is not None
+        hook = _hook(estimator) if separable else None
         if hook is None:
             alone.append(number)
         else:
@@ -159,6 +160,24 @@ def _below(estimator: Any) -> list[Any]:
     while type(found[-1]) is Pipeline:
         found.append(found[-1].steps[-1][1])
     return found
+
+
+def _last_fit_params(estimator: Any, params: dict[str, Any]) -> dict[str, Any] | None:
+    """What of the parameters for `fit` reaches the part that trains; None if another step wants some."""
+    for pipeline in _below(estimator)[:-1]:
+        if not params:
+            return {}
+        if pipeline.transform_input is not None:
+            return None
+        try:
+            routed = pipeline._check_method_params(method="fit", props=params)
+        except Exception:  # the fit itself will say what is wrong with them
+            return None
+        *leading, last = [name for name, step in pipeline.steps if step is not None]
+        if any(routed[name].get(method) for name in leading for method in ("fit", "fit_transform")):
+            return None
+        params = routed[last]["fit"]
+    return params
 
 
 def _one_by_one(trial: Trial, X, y, params: dict[str, Any], fold: int) -> dict[str, Any]:
@@ -205,11 +224,18 @@ class _Fit:
     y: Any
     leading: list[list]
     """Fitted steps that stand before the last one: of the pipeline, of the one that this ends with, and so on."""
+    params: dict[str, Any]
+    """What its `fit` is given beside X and y, cut to the fold's rows."""
 
     @property
     def last(self) -> Any:
         """The part that trains, on X and y."""
         return last_step(self.estimator)[0]
+
+    @property
+    def given(self) -> tuple:
+        """What the part that trains is given: X and y, and parameters of `fit` if there are any."""
+        return (self.X, self.y, self.params) if self.params else (self.X, self.y)
 
     def table(self, X: Any) -> Any:
         """A table of the fold, of this fit's own where a step before the last may write into it."""
@@ -231,6 +257,7 @@ class _Batch:
     X: Any
     y: Any
     folds: list[_Fold] = field(default_factory=list)
+    params: dict[tuple, dict[str, Any]] = field(default_factory=dict)
 
     def run(self, numbers: list[int], estimators: list[Any], candidates: list[dict[str, Any]]) -> Iterator[Scored]:
         """Transform where a pipeline says so, train, score."""
@@ -246,7 +273,9 @@ class _Batch:
                     for number in same:
                         yield number, fold, self.trial.failed(error, _num_samples(rows.X_test))
                     continue
-                fits += [_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading) for number in same]
+                for number in same:
+                    own = self._fit_params(estimators[number], fold)
+                    fits.append(_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading, own))
                 held += 0 if Z is rows.X else getattr(Z, "nbytes", 8 * np.size(Z))
             if held > MOST_BYTES:
                 yield from self._train(fits, spent)
@@ -264,11 +293,20 @@ class _Batch:
             X_train, y_train, X_test, y_test, params_train, _check_method_params(X, params=params, indices=test)
         )
 
+    def _fit_params(self, estimator: Any, fold: int) -> dict[str, Any]:
+        """Parameters of `fit` for a fold's rows, cut once for all candidates that are given the same."""
+        params = _last_fit_params(estimator, self.trial.fit_params) or {}
+        key = (fold, *((name, id(value)) for name, value in params.items()))
+        if key not in self.params:
+            train, _ = self.trial.splits[fold]
+            self.params[key] = dict(_check_method_params(self.X, params=params, indices=train))
+        return self.params[key]
+
     def _train(self, fits: list[_Fit], spent: float) -> Iterator[Scored]:
         """Hand the fits over, which took `spent` seconds before, and score each when it is ready; `fits` is used up."""
         # Candidate by candidate, so that an interruption finds as many complete ones as possible.
         fits.sort(key=lambda fit: (fit.number, fit.fold))
-        parts, tables = [fit.last for fit in fits], [(fit.X, fit.y) for fit in fits]
+        parts, tables = [fit.last for fit in fits], [fit.given for fit in fits]
         done, started = [], time.perf_counter()
         try:
             for i, error in self.hook(parts, tables):

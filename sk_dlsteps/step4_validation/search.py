@@ -182,7 +182,8 @@ class StepwiseSearchCV(BaseSearchCV):
             The target.
         **params : dict
             For the estimator's `fit`, the scorer and the splitter (`groups`), routed as in
-            scikit-learn's searches. With any for `fit`, candidates are fitted one by one.
+            scikit-learn's searches. Weights are trained with together, too; where steps before the
+            estimator want some of them, candidates are fitted one by one.
 
         Returns
         -------

@@ -1,0 +1,248 @@
+"""Fits that go on from fitted networks: what an estimator remembers for them, and warm starts."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from scipy import sparse
+from sklearn.pipeline import Pipeline
+
+from sk_dlsteps.engine.batches import Rows
+from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.inputs.folds import choose_rows
+from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.inputs.running import RunningTarget
+from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics
+from sk_dlsteps.plan import Plan, StepRecord
+from sk_dlsteps.preparation import (
+    Data,
+    Inputs,
+    Prepared,
+    as_pipeline,
+    loss_weight,
+    make_net,
+    make_plan,
+    network_seeds,
+)
+from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+
+if TYPE_CHECKING:
+    from sk_dlsteps.recipe import StepwiseEstimator
+
+# What the networks' shape and inputs depend on: it stays as it was while they are trained further.
+SETTINGS = (
+    "loss",
+    "hidden_units",
+    "hidden_size_factor",
+    "n_hidden_layers",
+    "activation",
+    "module",
+    "scaler",
+    "input_clip",
+    "numeric_encoding",
+    "dropout",
+    "batch_norm",
+    "n_estimators",
+    "categorical_features",
+    "quantiles",
+    "mixed_precision",
+)
+
+
+@dataclass(frozen=True)
+class Memory:
+    """What a fitted estimator remembers, beside its networks, in order to train them further.
+
+    Attributes
+    ----------
+    entropy : int
+        Root of all seeds: the same rows have the same folds again, whatever `random_state` is.
+    settings : dict
+        Parameters that may not change from then on.
+    target : RunningTarget or None
+        Statistics of all targets so far; None for classes.
+    carried : Carried or None
+        State of the optimizer and the shuffles, if somebody may want to go on.
+    n_calls : int
+        Calls of `partial_fit` so far.
+    n_rows : int
+        Rows that those have brought.
+
+    """
+
+    entropy: Any
+    settings: dict[str, Any]
+    target: RunningTarget | None
+    carried: Carried | None = None
+    n_calls: int = 0
+    n_rows: int = 0
+
+    def check_unchanged(self, parameters: dict[str, Any], way_out: str) -> None:
+        """Raise if a parameter that the present networks were made with has another value now."""
+        for name, before in self.settings.items():
+            if not _same(before, parameters[name]):
+                raise ValueError(
+                    f"`{name}` was {before!r} when the networks were made and is {parameters[name]!r} now; networks "
+                    f"that are trained further keep their shape. Set it back, or {way_out}."
+                )
+
+
+def remember(prepared: Prepared, parameters: dict[str, Any], carried: Carried | None = None) -> Memory:
+    """What is remembered of a fit that began anew."""
+    data = prepared.data
+    target = None
+    if data.target.classes is None:
+        target = RunningTarget.of(data.target.values, data.weight)
+    settings = {name: parameters[name] for name in SETTINGS if name in parameters}
+    return Memory(prepared.entropy, settings, target, carried)
+
+
+def _same(before: Any, now: Any) -> bool:
+    """Whether two values of a parameter mean the same."""
+    if before is now:
+        return True
+    return _plain(before) == _plain(now)
+
+
+def _plain(value: Any) -> Any:
+    """A sequence of numbers as a tuple, anything else as it is."""
+    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
+    return tuple(value) if listed else value
+
+
+def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
+    """Further rows as the fitted encoder gives them; the same where there is none."""
+    encoder = estimator.pipeline_.named_steps.get("columns")
+    if encoder is None:
+        return data
+    X_valid = None if data.X_valid is None else encoder.transform(data.X_valid)
+    return replace(data, X=encoder.transform(data.X), X_valid=X_valid)
+
+
+def check_alone(parameters: dict[str, Any], what: str) -> None:
+    """Raise if several processes are to share a training that goes on from an earlier one."""
+    if parameters["accelerator"] is not None:
+        raise ValueError(f"`accelerator` shares whole fits only, and not {what}; set it to None")
+
+
+def prepare_again(
+    estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, scaler: Any, fleet: Fleet, rows: Rows
+) -> Prepared:
+    """What is decided for training a fitted estimator's networks on further rows, but for the learning rate."""
+    old, memory = estimator.plan_, estimator._memory
+    Z = scaler.transform(data.X)
+    if rows.X_valid is not None:
+        rows = replace(rows, X_valid=scaler.transform(rows.X_valid))
+    # What was complete so far may have gaps now, and what calibrated the networks is out of date.
+    fleet.fills_gaps |= not sparse.issparse(Z) and bool(np.isnan(Z.min(initial=0.0)))
+    fleet.temperature.fill_(1.0)
+    rows = replace(rows, weight=loss_weight(parameters.get("class_weight"), data), weight_valid=data.weight_valid)
+    plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs))
+    statistics = Statistics(fleet.input_center, fleet.input_factor)
+    scaled = ScaledInputs(
+        scaler, Z, fleet.input_center.shape[-1], statistics, statistics, False, fleet.input_clip is not None, "scaled"
+    )
+    _, _, network_seed, _ = np.random.SeedSequence(memory.entropy).spawn(4)
+    return Prepared(
+        data,
+        plan,
+        fleet.cost,
+        rows,
+        Inputs(estimator.pipeline_.named_steps.get("columns"), scaled, (), {}, old.n_inputs, 0.0, ()),
+        parameters["n_threads"] == "auto",
+        OptimizerChoice(parameters["optimizer"], float(parameters["momentum"]), float(parameters["weight_decay"])),
+        lambda seeds: estimator.pipeline_[-1].module,
+        network_seeds(network_seed, old.n_networks),
+        (),
+        tuple(record for record in estimator.steps_ if record.number < 3),
+        memory.entropy,
+    )
+
+
+def train_further(
+    prepared: Prepared, plan: Plan, fleet: Fleet, carried: Carried, estimator: StepwiseEstimator, history: Any = None
+) -> Pipeline:
+    """Train a fleet that nobody else holds, behind its scaler; `history` is gone on with, on a copy."""
+    net: FleetNet = make_net(prepared, plan, estimator.callbacks, estimator.verbose)
+    net.initialize()
+    net.module_ = fleet.to(plan.device)
+    if history:
+        # Only the last row may still be written into, by a callback.
+        net.history_ = type(history)([*list(history)[:-1], copy.deepcopy(list(history)[-1])])
+    net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, carried=carried)
+    return as_pipeline(prepared, net)
+
+
+def rate_of(estimator: StepwiseEstimator) -> float:
+    """The rate given, or the one that was found for the first rows."""
+    given = estimator.learning_rate
+    return estimator.learning_rate_ if given == "auto" else float(given)
+
+
+def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val, sample_weight_val) -> None:
+    """Train the networks of a fitted estimator for `max_epochs` more epochs (``warm_start=True``)."""
+    parameters = estimator.get_params(deep=False)
+    check_parameters(parameters)
+    check_alone(parameters, "warm starts")
+    memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
+    way_out = "fit with warm_start=False, which begins anew"
+    memory.check_unchanged(parameters, way_out)
+    data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
+    check_alike(estimator, data, names, way_out)
+    data = encoded(estimator, data)
+
+    fold_seed = np.random.SeedSequence(memory.entropy).spawn(4)[0]
+    rows = choose_rows(
+        estimator.plan_.n_networks,
+        data.X.shape[0],
+        data.target.classes,
+        np.random.default_rng(fold_seed),
+        hold_rows_out=parameters["early_stopping"],
+        validation_fraction=parameters["validation_fraction"],
+        X_valid=data.X_valid,
+        y_valid=data.y_valid,
+    )
+    prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
+    plan = replace(prepared.plan, learning_rate=rate_of(estimator))
+    carried = (memory.carried or Carried()).copy(fresh_schedule=True)
+    pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.history_)
+    record = StepRecord(
+        3,
+        "warm start",
+        f"the networks went on after {estimator.n_iter_} epochs, for {len(pipeline[-1].history) - estimator.n_iter_}",
+        "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
+        {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
+    )
+    prepared = replace(prepared, records=(*prepared.records, record))
+    memory = replace(memory, carried=carried)
+    estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
+
+
+def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any], way_out: str) -> None:
+    """Raise if a table has other columns, targets or classes than the one the networks were made for."""
+    n_targets = None if data.target.classes is not None else estimator._memory.target.mean.size
+    pairs: dict[str, tuple[Any, Any]] = {
+        "The number of columns of `X`": (estimator.n_features_in_, names["n_features_in_"]),
+        "The number of columns of `y`": (n_targets, None if n_targets is None else data.target.n_columns),
+    }
+    for name, what in (("feature_names_in_", "The names of the columns of `X`"), ("classes_", "The classes of `y`")):
+        if hasattr(estimator, name) and name in names:
+            pairs[what] = getattr(estimator, name).tolist(), names[name].tolist()
+    for what, (before, now) in pairs.items():
+        if before != now:
+            verb = "were" if isinstance(before, list) else "was"
+            raise ValueError(
+                f"{what} {verb} {_shown(before)} and would be {_shown(now)} now; give the same, or {way_out}."
+            )
+
+
+def _shown(value: Any) -> str:
+    """A short text of some names."""
+    text = repr(value)
+    return text if len(text) <= 200 else f"{text[:200]}..."
