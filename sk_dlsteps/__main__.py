@@ -73,7 +73,7 @@ def _parser() -> argparse.ArgumentParser:
         "watch in the real world. Without DATA.csv, on two data sets that come with scikit-learn.",
         allow_abbrev=False,
     )
-    parser.add_argument("data", metavar="DATA.csv", nargs="?", help="a table of numbers with a line of column names")
+    parser.add_argument("data", metavar="DATA.csv", nargs="?", help="a table with a line of column names")
     parser.add_argument("--target", metavar="COLUMN", help="the column to predict")
     parser.add_argument(
         "--task", choices=["regression", "classification"], help="what to do (default: guessed from the target)"

@@ -13,7 +13,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, is_frame, label_of
 from sk_dlsteps.inputs.features import used_rows
-from sk_dlsteps.inputs.levels import Levels
+from sk_dlsteps.inputs.levels import Levels, rows_of_a_level
 from sk_dlsteps.inputs.values import as_numbers, is_small
 from sk_dlsteps.plan import StepRecord
 
@@ -34,7 +34,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """Numbers, indicators of missing numbers, one-hot columns and codes from a table.
 
     The columns of the result are, in this order: the numbers; an indicator for each
-    number that is missing in some of the rows of `fit`; the levels of categories that
+    number that is missing in some of the rows of `fit`, if it is in more than a few; the levels of categories that
     have few, one column each; and a column of codes 0, 1, ... for each category that has
     many. A missing value is a level if it occurs in `fit`, rare levels are pooled into
     one, and a level that `fit` has not seen is 0 in every one-hot column, and the code 0.
@@ -46,6 +46,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     impute : bool, default=False
         Whether missing numbers are filled with the mean of their column in `fit` (0 if
         there is none) instead of being left as NaN.
+    one_hot_levels : int, default=16
+        A category of at most so many levels becomes as many columns.
 
     Attributes
     ----------
@@ -53,6 +55,8 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         Number of columns that are no codes; they come first.
     n_levels_ : tuple of int
         For each column of codes how many codes there are, 0 included.
+    n_one_hot_ : tuple of int
+        For each category that is one-hot its number of columns.
     counts_ : dict
         How many columns of the result are "numbers", "missing indicators", "one-hot
         columns" and "embedded columns".
@@ -76,9 +80,12 @@ class TableEncoder(TransformerMixin, BaseEstimator):
 
     """
 
-    def __init__(self, categorical: ArrayLike | None = None, impute: bool = False):
+    def __init__(
+        self, categorical: ArrayLike | None = None, impute: bool = False, one_hot_levels: int = ONE_HOT_LEVELS
+    ):
         self.categorical = categorical
         self.impute = impute
+        self.one_hot_levels = one_hot_levels
 
     def fit(self, X: Any, y: Any = None) -> TableEncoder:
         """Learn levels, means and which numbers can be missing.
@@ -101,23 +108,25 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if mask.shape != (self.n_features_in_,):
             raise ValueError(f"`categorical` has the shape {mask.shape}, but X has {self.n_features_in_} columns.")
         numbers, missing = np.flatnonzero(~mask).tolist(), []
+        enough = max(1, rows_of_a_level(X.shape[0]))
         self.means_ = np.zeros(len(numbers))
         for j, values in enumerate(self._numbers(X, numbers)):
             absent = np.isnan(values)
             n_present = len(values) - np.count_nonzero(absent)
             if n_present:
                 self.means_[j] = _mean(values if n_present == len(values) else values[~absent])
-            if 0 < n_present < len(values):
+            if n_present and len(values) - n_present >= enough:
                 missing.append(j)
         levels = {i: Levels.fit(column_at(X, i), label_of(X, i)) for i in np.flatnonzero(mask).tolist()}
         self._numbers_at, self._missing_at = numbers, missing
-        self._one_hot = {i: own for i, own in levels.items() if own.n_codes - 1 <= ONE_HOT_LEVELS}
+        self._one_hot = {i: own for i, own in levels.items() if own.n_codes - 1 <= self.one_hot_levels}
         self._embedded = {i: own for i, own in levels.items() if i not in self._one_hot}
         self.n_levels_ = tuple(own.n_codes for own in self._embedded.values())
+        self.n_one_hot_ = tuple(own.n_codes - 1 for own in self._one_hot.values())
         self.counts_ = {
             "numbers": len(numbers),
             "missing indicators": len(missing),
-            "one-hot columns": sum(own.n_codes - 1 for own in self._one_hot.values()),
+            "one-hot columns": sum(self.n_one_hot_),
             "embedded columns": len(self._embedded),
         }
         self.n_plain_ = sum(self.counts_.values()) - len(self._embedded)

@@ -48,8 +48,7 @@ class Levels:
         rows = np.bincount(codes + 1, minlength=len(found) + 1)
         row_count = {level: int(n) for level, n in zip(found, rows[1:], strict=True) if n}
         levels = _in_order(row_count)
-        enough = min(MIN_LEVEL_ROWS, len(codes) // MIN_LEVEL_SHARE)
-        frequent = [level for level in levels if row_count[level] >= enough]
+        frequent = [level for level in levels if row_count[level] >= rows_of_a_level(len(codes))]
         kept = set(sorted(frequent, key=lambda level: -row_count[level])[:MAX_LEVELS])
         names = [level for level in levels if level in kept]
         pooled = len(names) + 1
@@ -71,6 +70,11 @@ class Levels:
                 f"{label} of X had {kinds[0]} in fit and has {kinds[1]} now, such as {odd!r}; make them alike."
             )
         return np.array([*(self.code_of.get(level, 0) for level in found), self.missing])[codes]
+
+
+def rows_of_a_level(n_rows: int) -> int:
+    """Rows of a table that a level needs, or a gap, to have a column of its own."""
+    return min(MIN_LEVEL_ROWS, n_rows // MIN_LEVEL_SHARE)
 
 
 def _in_order(levels: Iterable[Any]) -> list[Any]:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_dlsteps.inputs.columns import find_categorical
 from sk_dlsteps.plan import StepRecord
 
 # Whole numbers with at most so many different values are taken for classes.
@@ -32,7 +33,7 @@ class Table:
     name : str
         Of the data set.
     X : ndarray or DataFrame of shape (n_rows, n_columns)
-        Finite numbers.
+        Numbers and categories.
     y : ndarray of shape (n_rows,)
         Numbers, or labels.
     columns : tuple of str
@@ -74,7 +75,7 @@ class Table:
 
 
 def read_table(path: str | Path, target: str | None, task: str | None = None) -> Table:
-    r"""Read a CSV file whose columns are all numbers, but for the target.
+    r"""Read a CSV file of numbers and categories, in which values may be missing.
 
     Parameters
     ----------
@@ -121,11 +122,11 @@ def read_table(path: str | Path, target: str | None, task: str | None = None) ->
         raise TableError(f"{path} has {len(frame)} rows; at least {MIN_ROWS} are needed")
     if len(frame.columns) < 2:
         raise TableError(f"{path} has no column besides the target {target!r}; add columns to predict it from")
-    _check_missing(frame, path)
+    _check_values(frame, target, path)
     y, task, because = _read_target(frame[target], task)
     X = frame.drop(columns=target)
     _check_inputs(X, path)
-    return Table(path.stem, X.astype(float), y, tuple(X.columns), target, task, because, note)
+    return Table(path.stem, X, y, tuple(X.columns), target, task, because, note)
 
 
 def guess_task(values: np.ndarray) -> tuple[str, str]:
@@ -207,32 +208,27 @@ def _without_row_numbers(frame: Any) -> tuple[Any, str]:
     return frame.iloc[:, 1:], "a first column without a name, which only counts the rows, was left out"
 
 
-def _check_missing(frame: Any, path: Path) -> None:
-    """Raise if a value is missing or infinite."""
-    missing = {name: int(n) for name, n in frame.isna().sum().items() if n}
-    if missing:
-        named = _listed([f"{name} ({n})" for name, n in missing.items()], quote=False)
-        raise TableError(
-            f"{path} has missing values in: {named}; drop those rows or fill them in, "
-            "e.g. with scikit-learn's SimpleImputer"
-        )
+def _check_values(frame: Any, target: str, path: Path) -> None:
+    """Raise if a target is missing or any value infinite."""
+    n_missing = int(frame[target].isna().sum())
+    if n_missing:
+        raise TableError(f"{path} has {n_missing} rows without the target {target!r}; drop them")
     numbers = frame.select_dtypes("number")
-    infinite = [name for name in numbers if not np.isfinite(numbers[name].to_numpy(dtype=float)).all()]
+    infinite = [name for name in numbers if np.isinf(numbers[name].to_numpy(dtype=float)).any()]
     if infinite:
         raise TableError(f"{path} has infinite values in: {_listed(infinite)}; replace them or drop those rows")
 
 
 def _check_inputs(X: Any, path: Path) -> None:
-    """Raise if a column does not hold numbers or truth values."""
+    """Raise if a column holds neither numbers nor categories."""
     text = [name for name, kind in X.dtypes.items() if getattr(kind, "kind", "O") not in "biuf"]
     commas = [name for name in text if X[name].astype(str).str.fullmatch(r"[+-]?\d+,\d+").all()]
     if commas:
         raise TableError(f"{path} has numbers with a decimal comma in: {_listed(commas)}; write them with a point")
-    if text:
-        raise TableError(
-            f"{path} has columns that are not numbers: {_listed(text)}; encode them first, e.g. one-hot with "
-            "pandas.get_dummies or scikit-learn's OneHotEncoder, or drop them"
-        )
+    try:
+        find_categorical(X)
+    except ValueError as error:
+        raise TableError(f"{path}: {_one_line(error)}") from None
 
 
 def _read_target(column: Any, task: str | None) -> tuple[np.ndarray, str, str]:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.dummy import DummyClassifier, DummyRegressor
 from sklearn.linear_model import LogisticRegression, RidgeCV
 from sklearn.metrics import accuracy_score, r2_score
@@ -14,7 +16,10 @@ from sklearn.multiclass import OneVsRestClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from sk_dlsteps.inputs.columns import find_categorical
+from sk_dlsteps.inputs.encoder import TableEncoder
 from sk_dlsteps.inputs.folds import MIN_FOLD_ROWS, assign_folds
+from sk_dlsteps.inputs.levels import MAX_LEVELS
 from sk_dlsteps.plan import StepRecord
 
 SCORES = {"regression": ("R2", r2_score), "classification": ("accuracy", accuracy_score)}
@@ -43,6 +48,35 @@ class Baseline:
     validation_score: float
 
 
+class Standardised(TransformerMixin, BaseEstimator):
+    """Any table that our estimators take, as standardised numbers for a linear model.
+
+    Attributes
+    ----------
+    encoder_ : TableEncoder or None
+        Makes numbers of categories and fills gaps; None for sparse tables.
+    scaler_ : StandardScaler
+        Behind it.
+
+    """
+
+    def fit(self, X, y=None):
+        """Learn levels, means and standard deviations."""
+        self.encoder_ = None
+        if not sparse.issparse(X):
+            self.encoder_ = TableEncoder(find_categorical(X), impute=True, one_hot_levels=MAX_LEVELS).fit(X)
+        self.scaler_ = StandardScaler(with_mean=self.encoder_ is not None).fit(self._encoded(X))
+        return self
+
+    def transform(self, X):
+        """Encode and standardise rows."""
+        return self.scaler_.transform(self._encoded(X))
+
+    def _encoded(self, X: Any) -> Any:
+        """The table as numbers."""
+        return X if self.encoder_ is None else self.encoder_.transform(X)
+
+
 def baseline_models(task: str) -> dict[str, Any]:
     """The unfitted models by name: the linear one, then the dummy.
 
@@ -54,13 +88,13 @@ def baseline_models(task: str) -> dict[str, Any]:
     """
     if task == "regression":
         return {
-            "linear": make_pipeline(StandardScaler(), RidgeCV(np.logspace(-3, 5, 17))),
+            "linear": make_pipeline(Standardised(), RidgeCV(np.logspace(-3, 5, 17))),
             "dummy": DummyRegressor(),
         }
     linear: Any = LogisticRegression(max_iter=1000)
     if task == "multilabel":
         linear = OneVsRestClassifier(linear)
-    return {"linear": make_pipeline(StandardScaler(), linear), "dummy": DummyClassifier()}
+    return {"linear": make_pipeline(Standardised(), linear), "dummy": DummyClassifier()}
 
 
 def fit_baselines(task: str, X: Any, y: np.ndarray, *, n_folds: int, seed: int) -> tuple[Baseline, ...]:

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from sk_dlsteps.inputs.columns import find_categorical
+from sk_dlsteps.inputs.encoder import TableEncoder
+from sk_dlsteps.inputs.levels import MAX_LEVELS
 from sk_dlsteps.plan import StepRecord
 
 # Columns listed at the most.
@@ -43,18 +47,27 @@ def what_to_watch(
     '1 of 2 (50.0%)'
 
     """
-    train, test = np.asarray(X_train, dtype=float), np.asarray(X_test, dtype=float)
-    low, high = train.min(0), train.max(0)
+    categorical = find_categorical(X_train)
+    numbers = [name for name, is_category in zip(columns, categorical, strict=True) if not is_category]
+    encoder = TableEncoder(categorical, one_hot_levels=MAX_LEVELS).fit(X_train)
+    n_numbers = len(numbers)
+    encoded, encoded_test = encoder.transform(X_train), encoder.transform(X_test)
+    train, test = encoded[:, :n_numbers], encoded_test[:, :n_numbers]
+    with warnings.catch_warnings():
+        # Of columns that are missing throughout.
+        warnings.simplefilter("ignore", RuntimeWarning)
+        low, high, mean, std = (f(train, 0) for f in (np.nanmin, np.nanmax, np.nanmean, np.nanstd))
     outside = (test < low) | (test > high)
-    n_outside = int(outside.any(1).sum())
+    unseen = unseen_levels(encoder, encoded_test)
+    n_outside = int((outside.any(1) | unseen).sum())
     order = np.argsort(-outside.sum(0), kind="stable")[:_MAX_COLUMNS]
     ranges = [
         {
-            "column": str(columns[j]),
+            "column": str(numbers[j]),
             "min": low[j],
             "max": high[j],
-            "mean": train[:, j].mean(),
-            "std": train[:, j].std(),
+            "mean": mean[j],
+            "std": std[j],
             "test rows outside": int(outside[:, j].sum()),
         }
         for j in sorted(order)
@@ -68,9 +81,23 @@ def what_to_watch(
         "the networks know nothing outside the range they were trained on; about as many new rows as test rows "
         f"({share:.1%}) should lie there, and {interval[0]:.3f} is the lower end of the test score's interval"
     )
-    shown = f"{len(order)} of {len(columns)} columns" if len(order) < len(columns) else "all columns"
-    evidence = {
+    shown = f"{len(order)} of {n_numbers} columns" if len(order) < n_numbers else "all columns"
+    if categorical.any():
+        shown += " of numbers"
+    evidence: dict[str, Any] = {
         "test rows outside the training range": f"{n_outside} of {len(test)} ({share:.1%})",
         "training range of " + shown: ranges,
     }
+    if categorical.any():
+        evidence["test rows with a level that training has not seen"] = int(unseen.sum())
     return StepRecord(6, "what to watch", decision, because, evidence)
+
+
+def unseen_levels(encoder: TableEncoder, encoded: np.ndarray) -> np.ndarray:
+    """Which rows have a category, encoded one-hot, of a level that the encoder has not seen."""
+    at = encoder.counts_["numbers"] + encoder.counts_["missing indicators"]
+    unseen = np.zeros(len(encoded), dtype=bool)
+    for n_levels in encoder.n_one_hot_:
+        unseen |= ~encoded[:, at : at + n_levels].any(1)
+        at += n_levels
+    return unseen
