@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
@@ -349,10 +350,11 @@ class StepwiseEstimator(BaseEstimator):
         door = type(self)(**self.get_params(deep=False))
         X, y, categorical = receive_training_table(door, X, y, self.categorical_features)
         counted = CountedRows(X, y, check_weight(sample_weight, y))
-        target = self._target(counted.of(y))
+        target = self._counted_target(counted, y)
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
+        names["_trained_on_sparse"] = sparse.issparse(X)
         data = Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical)
         if X_val is None:
             return data, names
@@ -364,6 +366,15 @@ class StepwiseEstimator(BaseEstimator):
         y_val = self._validation_target(target, y_val)
         return replace(data, X_valid=X_val, y_valid=y_val, weight_valid=weight_val), names
 
+    def _counted_target(self, counted: CountedRows, y: np.ndarray, classes: np.ndarray | None = None) -> Any:
+        """The target of the rows that count."""
+        try:
+            return self._target(counted.of(y), classes)
+        except ValueError as error:
+            if not counted.leaves_out:
+                raise
+            raise ValueError(f"{error} Rows whose `sample_weight` is 0 are left out.") from error
+
     def _receive_chunk(self, X, y, sample_weight, classes) -> tuple[Data, dict[str, Any]]:
         """A checked chunk of a stream, and the attributes that the check leaves; later ones are like the first."""
         door = type(self)(**self.get_params(deep=False))
@@ -372,16 +383,24 @@ class StepwiseEstimator(BaseEstimator):
             setattr(door, name, value)
         least, categorical = 2 if self.batch_norm else 1, None
         if known:
-            X, y = receive_table(door, X, y, raw=self._encodes_columns, ensure_min_samples=least)
+            X, y = receive_table(
+                door, X, y, raw=self._encodes_columns, ensure_min_samples=least, accept_sparse=self._accept_sparse
+            )
         else:
             X, y, categorical = receive_training_table(door, X, y, self.categorical_features, least)
         counted = CountedRows(X, y, check_weight(sample_weight, y))
         several_labels = y.ndim == 2 and y.shape[1] > 1
-        target = self._target(counted.of(y), None if several_labels else self._stream_classes(classes))
+        target = self._counted_target(counted, y, None if several_labels else self._stream_classes(classes))
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
+        names["_trained_on_sparse"] = sparse.issparse(X)
         return Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical), names
+
+    @property
+    def _accept_sparse(self) -> str | bool:
+        """What scikit-learn is told of further tables: networks of a dense table know no sparse one."""
+        return "csr" if self._trained_on_sparse else False
 
     @property
     def _encodes_columns(self) -> bool:
@@ -409,7 +428,7 @@ class StepwiseEstimator(BaseEstimator):
     def _network_inputs(self, X) -> Any:
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
-        return receive_table(self, X, raw=self._encodes_columns)
+        return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:

@@ -33,13 +33,10 @@ def put(array, index, value):
 
 
 BAD_TABLES = {
-    "NaN": (put(X, (3, 1), np.nan), ValueError, r"(?s)Input X contains NaN.*First seen: Column 1\."),
     "infinity": (put(X, (3, 2), np.inf), ValueError, r"(?s)Input X contains infinity.*First seen: Column 2\."),
-    "None": (put(X.astype(object), (0, 0), None), ValueError, "(?s)Input X contains NaN.*Column 0"),
-    "text": (put(X.astype(object), (0, 3), "red"), ValueError, "Column 3 of X holds text .*OneHotEncoder"),
-    "text in a frame": (FRAME.assign(d="red"), ValueError, "Column 'd' of X holds text .*OneHotEncoder"),
-    "missing in a frame": (FRAME.astype("Float64").mask(FRAME > 2), ValueError, "First seen: Column "),
-    "sparse": (sp.csr_matrix(X), TypeError, r"Sparse data was passed for X.*\.toarray\(\)"),
+    "text": (put(X.astype(object), (0, 3), "red"), ValueError, "Column 3 of X holds text .*categorical_features"),
+    "dates": (FRAME.assign(d=pd.Timestamp("2026-01-01")), ValueError, "Column 'd' of X holds dates .*TableVectorizer"),
+    "infinity in a frame": (FRAME.assign(d=np.inf), ValueError, "First seen: Column 'd'"),
     "one dimension": (X[:, 0], ValueError, "(?s)Expected 2D array, got 1D array.*reshape"),
     "three dimensions": (X[:, :, None], ValueError, "dim 3, while dim <= 2 is required"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
@@ -54,6 +51,11 @@ def test_a_bad_table_is_refused_in_fit(kind):
         regressor().fit(table, Y)
     with pytest.raises(error, match=message):
         classifier().fit(table, C)
+
+
+def test_a_model_of_a_dense_table_refuses_a_sparse_one():
+    with pytest.raises(TypeError, match=r"Sparse data was passed for X.*\.toarray\(\)"):
+        regressor().fit(X, Y).predict(sp.csr_array(X))
 
 
 @pytest.mark.parametrize("kind", sorted(BAD_TABLES.keys() - {"too large"}))
@@ -118,7 +120,7 @@ def test_predict_wants_as_many_columns_as_fit_and_at_least_one_row():
         ({"y_val": Y}, "`X_val` and `y_val` belong together"),
         ({"X_val": X[:, :2], "y_val": Y}, "`X_val` and `y_val` do not fit: X has 2 features"),
         ({"X_val": X, "y_val": Y[:5]}, r"`X_val` and `y_val` do not fit: .*inconsistent .*\[60, 5\]"),
-        ({"X_val": put(X, (0, 0), np.nan), "y_val": Y}, "`X_val` and `y_val` do not fit: Input X contains NaN"),
+        ({"X_val": put(X, (0, 0), np.inf), "y_val": Y}, "`X_val` and `y_val` do not fit: Input X contains infinity"),
         ({"X_val": X[:0], "y_val": Y[:0]}, r"`X_val` and `y_val` do not fit: .*0 sample\(s\)"),
         ({"X_val": X, "y_val": np.column_stack([Y, Y])}, "`y_val` has 2 columns, `y` has 1"),
     ],

@@ -200,10 +200,10 @@ def test_out_of_fold_predictions_are_by_networks_that_held_the_row_out(diabetes,
 
 
 def test_networks_that_share_a_fold_are_averaged(diabetes):
-    X, y = diabetes[0][:15], diabetes[2][:15]
-    model = short(n_estimators=8).fit(X, y)
+    X, y = diabetes[0][:35], diabetes[2][:35]
+    model = short(n_estimators=16).fit(X, y)
     each = model.pipeline_[-1].network_predictions(model.pipeline_[0].transform(X))[..., 0]
-    held_out = np.array([np.isin(np.arange(15), own) for own in rows_of(model, X, y).valid]).T
+    held_out = np.array([np.isin(np.arange(35), own) for own in rows_of(model, X, y).valid]).T
     assert set(held_out.sum(1)) == {2, 3}
     np.testing.assert_allclose(model.oof_prediction_, np.nanmean(np.where(held_out, each, np.nan), axis=1))
 

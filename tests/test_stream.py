@@ -204,7 +204,7 @@ def test_an_interrupted_call_leaves_everything_as_it_was(first):
 @pytest.mark.parametrize(
     ("rows", "target", "message"),
     [
-        (np.where(np.arange(4) == 1, np.nan, X), Y, "NaN"),
+        (np.where(np.arange(4) == 1, np.inf, X), Y, "infinity"),
         (X[:, :3], Y, "X has 3 features, but StepwiseRegressor is expecting 4"),
         (X, np.column_stack([Y, Y]), "columns of `y` was 1 and would be 2"),
         (X * [1, 1e300, 1, 1], Y, "Column 1 of X has values too large"),

@@ -223,11 +223,11 @@ def test_a_candidate_that_cannot_be_fitted_yields_its_error_and_leaves_the_rest_
         clone(good),
         clone(good),
     ]
-    tables = [(X, Y), (X, Y), (X, Y), (np.where(X > 2, np.nan, X), Y), (X, Y)]
+    tables = [(X, Y), (X, Y), (X, Y), (np.where(X > 2, np.inf, X), Y), (X, Y)]
     said = fitted_together(estimators, tables)
     assert said[0] is said[4] is None
     assert fleets == [2]
-    for i, message in [(1, "`dropout` must be a number"), (2, "`dropout` must be a number, a pair"), (3, "NaN")]:
+    for i, message in [(1, "`dropout` must be a number"), (2, "`dropout` must be a number, a pair"), (3, "infinity")]:
         assert isinstance(said[i], ValueError)
         assert message in str(said[i])
         assert not hasattr(estimators[i], "pipeline_")

@@ -315,15 +315,15 @@ def to_tensors(X: Any, y: np.ndarray, fleet: Fleet, dtype: torch.dtype, network:
     """Rows and targets on the fleet's device: class codes as integers, values of a network's table as it holds them."""
     device = fleet.input_center.device
     x = SparseTable(as_csr(X), dtype, device) if sparse.issparse(X) else as_tensor(X).to(device, dtype)
-    return x, target_tensor(y, fleet, network)
+    return x, target_tensor(y, fleet, dtype, network)
 
 
-def target_tensor(y: np.ndarray, fleet: Fleet, network: int = 0) -> Tensor:
-    """Targets of a network's table on the fleet's device."""
+def target_tensor(y: np.ndarray, fleet: Fleet, dtype: torch.dtype, network: int = 0) -> Tensor:
+    """Targets of a network's table on the fleet's device; several labels in `dtype`."""
     if fleet.target_center is not None:
         dtype = fleet.target_center.dtype
-    else:
-        dtype = fleet.input_center.dtype if fleet.cost.target_scaling == "indicators" else torch.int64
+    elif fleet.cost.target_scaling != "indicators":
+        dtype = torch.int64
     return fleet.relative_target(as_tensor(y), network).to(fleet.input_center.device, dtype)
 
 
@@ -406,10 +406,11 @@ class ValidationData:
         a = fleet.n_active
         raws, losses = [], []
         n_together = max(1, _KEPT // (a * fleet.widths[-1]))
-        for kept_x, kept_target in self.kept or self._chunks(fleet):
-            for x, target in zip(kept_x[:a].split(n_together, 1), kept_target[:a].split(n_together, 1), strict=True):
-                raw = fleet.raw(x)
-                losses.append(fleet.cost(raw, target))
+        for x, target in self.kept or self._chunks(fleet):
+            for start in range(0, x.shape[1], n_together):
+                rows = slice(start, start + n_together)
+                raw = fleet.raw(x[:a, rows])
+                losses.append(fleet.cost(raw, target[:a, rows]))
                 if keep_raw:
                     raws.append(raw)
         return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1) if keep_raw else None

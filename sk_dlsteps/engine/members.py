@@ -121,7 +121,7 @@ def _stacked(tables: Sequence[Table], fleet: Fleet, dtype: torch.dtype) -> tuple
     last_network = {table.key: int(end) - 1 for table, end in zip(tables, ends, strict=True)}
     if sparse.issparse(distinct[0].X):
         X = sparse.vstack([table.X for table in distinct])
-        y = torch.cat([target_tensor(table.y, fleet, last_network[table.key]) for table in distinct])
+        y = torch.cat([target_tensor(table.y, fleet, dtype, last_network[table.key]) for table in distinct])
         return SparseTable(as_csr(X), dtype, fleet.input_center.device), y
     # Filled table by table: to join finished parts would take twice the memory.
     n_rows = sum(table.X.shape[0] for table in distinct)

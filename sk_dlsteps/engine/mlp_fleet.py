@@ -236,8 +236,8 @@ class MLPFleet(Fleet):
         for layer, (w, b) in enumerate(views.layers[:-1]):
             z, normalised, mask = _sums(x, w, b), None, None
             if views.norms:
-                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(x.device).view(-1, 1, 1)
                 norm = views.norms[layer]
+                n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(norm.shift).view(-1, 1, 1)
                 z, normalised = norm.by_batch(z.to(norm.shift.dtype), share, n_rows, learn)
                 z = z.to(x.dtype)
             a = x = act(z)

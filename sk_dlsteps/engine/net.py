@@ -281,9 +281,10 @@ class FleetNet(NeuralNet):
 
     def predict_proba(self, X):
         """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""
-        compute = self._tempered if self._averages_outputs else self.module_
+        # Callbacks' caches take the place of `forward_iter`.
+        chunks = self._in_chunks(X, self._tempered) if self._averages_outputs else self.forward_iter(X)
         # Chunk by chunk: those of all networks take many times the memory of their mean.
-        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in self._in_chunks(X, compute)]
+        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in chunks]
         return self.count(np.concatenate(means))
 
     def predict(self, X):

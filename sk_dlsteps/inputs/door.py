@@ -55,7 +55,10 @@ def receive_training_table(
 
 
 def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, reset: bool = False, **checks: Any) -> Any:
-    """Check a table, and a target where there is one; `raw` leaves the columns to an encoder."""
+    """Check a table, and a target where there is one; `raw` leaves the columns to an encoder.
+
+    Further `checks` are handed on to scikit-learn's.
+    """
     X = as_frame(X)
     if raw:
         X = X if is_frame(X) else as_array(X)
@@ -73,6 +76,6 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
         return X, y
     with naming_columns(X):
         if isinstance(y, str):
-            return validate_data(door, X, reset=reset, **_NUMBERS, **checks)
-        X, y = validate_data(door, X, y, reset=reset, multi_output=True, **_NUMBERS, **checks)
+            return validate_data(door, X, reset=reset, **{**_NUMBERS, **checks})
+        X, y = validate_data(door, X, y, reset=reset, multi_output=True, **{**_NUMBERS, **checks})
         return X, y.toarray() if sparse.issparse(y) else y

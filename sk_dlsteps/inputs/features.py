@@ -42,8 +42,8 @@ def naming_columns(X: Any) -> Iterator[None]:
     except ValueError as error:
         if "could not convert string" in str(error):
             raise ValueError(
-                f"{_first_column(X, _is_text)} of X holds text ({error}). Encode it as numbers first, for example by "
-                "sklearn.compose.make_column_transformer with a OneHotEncoder."
+                f"{_first_column(X, _is_text)} of X holds text ({error}). Name the columns that are categories in "
+                "`categorical_features`, or make X a DataFrame, whose columns tell by their dtypes."
             ) from error
         if str(error).startswith("Input X contains"):
             raise ValueError(f"{error}\nFirst seen: {_first_column(X, _is_not_finite)}.") from error

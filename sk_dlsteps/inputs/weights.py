@@ -88,6 +88,8 @@ class CountedRows:
     ----------
     kept : int array or None
         Which of the user's rows stand in the table, in order; None: all.
+    leaves_out : bool
+        Whether there are rows of weight 0.
     weight : ndarray or None
         What those count; None: all the same.
     origin : int array of shape (n_rows,) or None
@@ -99,9 +101,10 @@ class CountedRows:
         check_consistent_length(X, y)
         self.n_given = n_rows = X.shape[0]
         self.kept: np.ndarray | None = None
+        self.leaves_out = weight is not None and not weight.all()
         self.origin: np.ndarray | None = None
         self.weight = weight
-        if weight is not None and not weight.all():
+        if weight is not None and self.leaves_out:
             self._keep(np.flatnonzero(weight), np.where(weight > 0, np.cumsum(weight > 0) - 1, -1), weight[weight > 0])
         total = n_rows if self.weight is None else self.weight.sum()
         if total <= ONE_MINIBATCH and (sparse.issparse(X) or isinstance(X, np.ndarray)):

@@ -14,7 +14,8 @@ from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.model_selection import KFold, ParameterSampler, StratifiedKFold, check_cv
 from sklearn.model_selection._search import BaseSearchCV
 from sklearn.model_selection._validation import _insert_error_scores, _warn_or_raise_about_fit_failures
-from sklearn.utils import indexable
+from sklearn.pipeline import Pipeline
+from sklearn.utils import get_tags, indexable
 from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
@@ -363,6 +364,13 @@ class StepwiseSearchCV(BaseSearchCV):
             announce=tried.begin,
         ):
             tried.ladder = ladder
+
+    def __sklearn_tags__(self):
+        """As scikit-learn's searches; gaps are welcome where the estimator welcomes them."""
+        tags = super().__sklearn_tags__()
+        steps = [step for _, step in self.estimator.steps] if isinstance(self.estimator, Pipeline) else [self.estimator]
+        tags.input_tags.allow_nan = all(get_tags(step).input_tags.allow_nan for step in steps)
+        return tags
 
     def _task(self, y) -> str:
         """What the target asks for, seen from models to compare with."""

@@ -56,7 +56,7 @@ def test_a_variance_beyond_float64_is_refused_by_column(size):
     ],
 )
 def test_text_is_named_by_column(X, column):
-    with pytest.raises(ValueError, match=f"^{column} of X holds text .*'red'.* OneHotEncoder"), naming_columns(X):
+    with pytest.raises(ValueError, match=f"^{column} of X holds text .*'red'.*categorical_features"), naming_columns(X):
         np.asarray(X, dtype=float)
 
 

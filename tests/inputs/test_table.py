@@ -45,7 +45,7 @@ def test_inputs_and_target_are_the_columns_of_the_file(frame, write):
     table = read_table(write(frame.drop(columns="kind")), "income")
     assert (table.name, table.target, table.task) == ("people", "income", "regression")
     assert table.columns == ("age", "height", "smokes")
-    np.testing.assert_allclose(table.X, frame[["age", "height", "smokes"]].astype(float))
+    pd.testing.assert_frame_equal(table.X, frame[["age", "height", "smokes"]])
     np.testing.assert_allclose(table.y, frame["income"])
 
 
@@ -180,20 +180,23 @@ def test_a_target_of_one_value_is_refused(frame, write):
     assert "'income' has one value only (7)" in error_of(write(frame.assign(income=7)))
 
 
-def test_text_columns_are_named_with_what_to_do(frame, write):
-    message = error_of(write(frame.assign(town="Ulm")))
-    assert "'kind', 'town'" in message
-    assert "OneHotEncoder" in message
+def test_categories_and_gaps_are_read_as_they_are(frame, write):
+    gaps = frame.assign(town="Ulm")
+    gaps.loc[3:4, ["height", "kind"]] = np.nan
+    table = read_table(write(gaps), "income")
+    assert table.columns == ("age", "height", "smokes", "kind", "town")
+    assert table.X.isna().sum().to_dict() == {"age": 0, "height": 2, "smokes": 0, "kind": 2, "town": 0}
 
 
-def test_missing_and_infinite_values_are_named_with_their_column(frame, write):
-    gaps = frame.drop(columns="kind")
-    gaps.loc[3:4, "height"] = np.nan
-    message = error_of(write(gaps))
-    assert "height (2)" in message
-    assert "SimpleImputer" in message
-    gaps["height"] = np.inf
-    assert "infinite values in: 'height'" in error_of(write(gaps))
+def test_dates_and_infinite_values_are_named_with_their_column(frame, write):
+    message = error_of(write(frame.assign(born="2001-02-03")))
+    assert "Column 'born' of X holds strings that look like dates" in message
+    assert "infinite values in: 'height'" in error_of(write(frame.assign(height=np.inf)))
+
+
+def test_rows_without_a_target_are_counted(frame, write):
+    frame.loc[:2, "income"] = np.nan
+    assert "has 3 rows without the target 'income'; drop them" in error_of(write(frame))
 
 
 def test_a_task_that_the_target_cannot_be_is_refused(frame, write):

@@ -63,9 +63,7 @@ def test_classes_are_validated_by_the_network_that_held_the_row_out():
     assert found.record.evidence["score"] == "accuracy"
 
 
-@pytest.mark.parametrize("few_columns", [1, 32])
-def test_labels_are_right_only_together(monkeypatch, few_columns):
-    monkeypatch.setattr(scores, "_FEW_COLUMNS", few_columns)
+def test_labels_are_right_only_together():
     y = np.random.default_rng(1).integers(0, 2, (N, 3))
     found = score_fit(class_networks, Z, LabelsTarget(y), FOLDS)
     predictions = class_networks(Z)

@@ -540,8 +540,8 @@ def test_without_a_finished_candidate_the_search_stays_as_it_was(diabetes):
         model.fit(X, y)
     model.scoring = None
     assert vars(model) == before
-    with pytest.raises(ValueError, match="NaN"):
-        model.set_params(error_score="raise").fit(np.full_like(X, np.nan), y)
+    with pytest.raises(ValueError, match="infinity"):
+        model.set_params(error_score="raise").fit(np.full_like(X, np.inf), y)
     assert vars(model.set_params(error_score=np.nan)) == before
 
 
