@@ -13,12 +13,15 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, is_frame, label_of
 from sk_dlsteps.inputs.features import used_rows
-from sk_dlsteps.inputs.levels import Levels, rows_of_a_level
+from sk_dlsteps.inputs.levels import Levels
 from sk_dlsteps.inputs.values import as_numbers, is_small
 from sk_dlsteps.plan import StepRecord
 
-# A category of at most so many levels becomes as many columns, one of more levels a column of codes.
-ONE_HOT_LEVELS = 16
+# A category of at most so many levels becomes as many columns, one of more levels a column of codes if there are so
+# many rows for each of them, and else columns for its most frequent levels. By measurement (docs/benchmarks.md,
+# "Columns"), as is the share of rows that a number has to be missing in to have an indicator.
+ONE_HOT_LEVELS, ROWS_PER_VECTOR, MOST_ONE_HOT = 32, 20, 100
+MIN_GAPS = 0.02
 
 
 # Numbers of an embedding's vector, at the most.
@@ -34,9 +37,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     """Numbers, indicators of missing numbers, one-hot columns and codes from a table.
 
     The columns of the result are, in this order: the numbers; an indicator for each
-    number that is missing in some of the rows of `fit`, if it is in more than a few; the levels of categories that
+    number that is missing in at least a fiftieth of the rows of `fit`; the levels of categories that
     have few, one column each; and a column of codes 0, 1, ... for each category that has
-    many. A missing value is a level if it occurs in `fit`, rare levels are pooled into
+    many, and enough rows for each of them. A missing value is a level if it occurs in `fit`, rare levels are pooled into
     one, and a level that `fit` has not seen is 0 in every one-hot column, and the code 0.
 
     Parameters
@@ -46,7 +49,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     impute : bool, default=False
         Whether missing numbers are filled with the mean of their column in `fit` (0 if
         there is none) instead of being left as NaN.
-    one_hot_levels : int, default=16
+    one_hot_levels : int, default=32
         A category of at most so many levels becomes as many columns.
 
     Attributes
@@ -108,7 +111,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         if mask.shape != (self.n_features_in_,):
             raise ValueError(f"`categorical` has the shape {mask.shape}, but X has {self.n_features_in_} columns.")
         numbers, missing = np.flatnonzero(~mask).tolist(), []
-        enough = max(1, rows_of_a_level(X.shape[0]))
+        enough = max(1, MIN_GAPS * X.shape[0])
         self.means_ = np.zeros(len(numbers))
         for j, values in enumerate(self._numbers(X, numbers)):
             absent = np.isnan(values)
@@ -117,10 +120,11 @@ class TableEncoder(TransformerMixin, BaseEstimator):
                 self.means_[j] = _mean(values if n_present == len(values) else values[~absent])
             if n_present and len(values) - n_present >= enough:
                 missing.append(j)
-        levels = {i: Levels.fit(column_at(X, i), label_of(X, i)) for i in np.flatnonzero(mask).tolist()}
         self._numbers_at, self._missing_at = numbers, missing
-        self._one_hot = {i: own for i, own in levels.items() if own.n_codes - 1 <= self.one_hot_levels}
-        self._embedded = {i: own for i, own in levels.items() if i not in self._one_hot}
+        self._one_hot: dict[int, Levels] = {}
+        self._embedded: dict[int, Levels] = {}
+        for i in np.flatnonzero(mask).tolist():
+            self._fit_levels(i, column_at(X, i), label_of(X, i))
         self.n_levels_ = tuple(own.n_codes for own in self._embedded.values())
         self.n_one_hot_ = tuple(own.n_codes - 1 for own in self._one_hot.values())
         self.counts_ = {
@@ -131,6 +135,17 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         }
         self.n_plain_ = sum(self.counts_.values()) - len(self._embedded)
         return self
+
+    def _fit_levels(self, i: int, column: Any, label: str) -> None:
+        """Learn the levels of a category, and whether they become columns or codes."""
+        levels = Levels.fit(column, label)
+        n_levels = levels.n_codes - 1
+        if n_levels <= self.one_hot_levels:
+            self._one_hot[i] = levels
+        elif len(column) >= ROWS_PER_VECTOR * n_levels:
+            self._embedded[i] = levels
+        else:
+            self._one_hot[i] = Levels.fit(column, label, max(MOST_ONE_HOT, self.one_hot_levels))
 
     def transform(self, X: Any) -> np.ndarray:
         """Encode rows.

@@ -10,8 +10,9 @@ import numpy as np
 
 from sk_dlsteps.inputs.values import as_levels
 
-# A level of fewer rows is pooled with other such levels; in small tables one of fewer than a 50th of the rows.
-MIN_LEVEL_ROWS, MIN_LEVEL_SHARE = 5, 50
+# A level of fewer rows is pooled with other such levels; in small tables one of fewer than a 50th of the rows. By
+# measurement (docs/benchmarks.md, "Columns").
+MIN_LEVEL_ROWS, MIN_LEVEL_SHARE = 2, 50
 # Levels that are kept at most; the others are pooled.
 MAX_LEVELS = 4096
 
@@ -42,14 +43,15 @@ class Levels:
     text: bool
 
     @classmethod
-    def fit(cls, column: Any, label: str) -> Levels:
-        """The levels of a column, in their order; those pooled and then the missing value come last."""
+    def fit(cls, column: Any, label: str, most: int = MAX_LEVELS) -> Levels:
+        """The levels of a column, the most frequent ones in their order, then the pooled one and the missing value."""
         codes, found = as_levels(column, label)
         rows = np.bincount(codes + 1, minlength=len(found) + 1)
         row_count = {level: int(n) for level, n in zip(found, rows[1:], strict=True) if n}
         levels = _in_order(row_count)
-        frequent = [level for level in levels if row_count[level] >= rows_of_a_level(len(codes))]
-        kept = set(sorted(frequent, key=lambda level: -row_count[level])[:MAX_LEVELS])
+        enough = min(MIN_LEVEL_ROWS, len(codes) // MIN_LEVEL_SHARE)
+        frequent = [level for level in levels if row_count[level] >= enough]
+        kept = set(sorted(frequent, key=lambda level: -row_count[level])[:most])
         names = [level for level in levels if level in kept]
         pooled = len(names) + 1
         code_of = {level: code for code, level in enumerate(names, start=1)}
@@ -70,11 +72,6 @@ class Levels:
                 f"{label} of X had {kinds[0]} in fit and has {kinds[1]} now, such as {odd!r}; make them alike."
             )
         return np.array([*(self.code_of.get(level, 0) for level in found), self.missing])[codes]
-
-
-def rows_of_a_level(n_rows: int) -> int:
-    """Rows of a table that a level needs, or a gap, to have a column of its own."""
-    return min(MIN_LEVEL_ROWS, n_rows // MIN_LEVEL_SHARE)
 
 
 def _in_order(levels: Iterable[Any]) -> list[Any]:
