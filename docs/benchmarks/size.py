@@ -77,13 +77,13 @@ def epoch(n_rows, n_columns, task, whose):
 
 
 def memory(n_rows, n_columns, task, whose):
-    """Peak above the imports in units of the table, with and without a file in the table's place."""
+    """Peak above the imports in units of X and y together, with and without a file in the place of X."""
     import tempfile
 
     estimator(task, max_epochs=2).fit(np.random.default_rng(0).random((64, 3)), np.arange(64) % 2)
     base = peak()
     X, y = table(n_rows, n_columns, task)
-    size = X.nbytes
+    size = X.nbytes + y.nbytes
     if whose == "memmap":
         with tempfile.NamedTemporaryFile(suffix=".npy") as file:
             np.save(file.name, X)

@@ -22,8 +22,8 @@ Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]
 
 # Numbers gathered at once: enough to spread the cost of a call, little enough to stay in the cache.
 _CHUNK = 2**19
-# Numbers of prepared validation inputs that are kept, 32 MB in float32, and those that a layer makes at a time.
-_KEPT, _TOGETHER = 2**23, 2**21
+# Numbers of prepared validation inputs that are kept, 16 MB in float32, and those that a layer makes at a time.
+_KEPT, _TOGETHER = 2**22, 2**18
 
 
 @dataclass(frozen=True)
@@ -425,5 +425,6 @@ class ValidationData:
         self.sizes = [self.sizes[k] for k in order]
         index = torch.as_tensor(order, device=self.X.device)
         self.index, self.share = self.index[index], self.share[index]
-        if self.kept is not None:
-            self.kept = [(x[index], target[index]) for x, target in self.kept]
+        for i, (x, target) in enumerate(self.kept or ()):
+            assert self.kept is not None
+            self.kept[i] = x[index], target[index]

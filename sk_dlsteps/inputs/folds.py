@@ -40,7 +40,14 @@ def choose_rows(
         valid = assign_folds(n_networks, n_rows, classes, rng, n_folds)
     if valid is None:
         return Rows([every] * n_networks)
-    return Rows([np.setdiff1d(every, own, assume_unique=True) for own in valid], valid)
+    return Rows([_all_but(every, own) for own in valid], valid)
+
+
+def _all_but(every: np.ndarray, own: np.ndarray) -> np.ndarray:
+    """All rows but some."""
+    kept = np.ones(len(every), dtype=bool)
+    kept[own] = False
+    return every[kept]
 
 
 def assign_folds(

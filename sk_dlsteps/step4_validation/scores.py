@@ -66,36 +66,38 @@ def score_fit(
     n_rows, n_networks = Z.shape[0], len(rows.train)
     trained = _membership(rows.train, n_rows)
     held_out = _held_out(rows, trained)
-    training_errors: list[np.ndarray] = []
+    training, validation = _Score(), _Score()
     oof_prediction: np.ndarray | None = None
-    step = max(1, _CHUNK // (n_networks * max(1, target.n_columns)))
+    step = max(1, _CHUNK // max(n_networks * max(1, target.n_columns), Z.shape[1]))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
-        predictions = predict(Z[chunk])
-        errors = _errors(conclude(predictions), target.values[chunk, None])
-        training_errors.append(_masked_mean(errors, trained[chunk]))
+        predictions, values = predict(Z[chunk]), target.values[chunk]
+        counts = None if weight is None else weight[chunk]
+        errors = _masked_mean(_errors(conclude(predictions), values[:, None]), trained[chunk])
+        training.add(errors, values, counts, trained[chunk].any(1))
         if held_out.any():
             own = conclude(_masked_mean(predictions, held_out[chunk]))
             if oof_prediction is None:
                 oof_prediction = np.empty((n_rows, own.shape[1]), own.dtype)
             oof_prediction[chunk] = own
-    used = trained.any(1)
-    training_score = _score(np.concatenate(training_errors), target.values, used, weight)
+            if rows.X_valid is None:
+                validation.add(_errors(own, values), values, counts, held_out[chunk].any(1))
+    training_score = training.value
     if rows.X_valid is not None:
         n_valid = rows.X_valid.shape[0]
-        chunks = (predict(rows.X_valid[start : start + step]) for start in range(0, n_valid, step))
-        predictions = conclude(np.concatenate([chunk.mean(1) for chunk in chunks]))
-        every = np.ones(n_valid, dtype=bool)
-        validation_score = _score(_errors(predictions, rows.y_valid), rows.y_valid, every, weight_valid)
+        for start in range(0, n_valid, step):
+            chunk = slice(start, start + step)
+            values, counts = rows.y_valid[chunk], None if weight_valid is None else weight_valid[chunk]
+            validation.add(_errors(conclude(predict(rows.X_valid[chunk]).mean(1)), values), values, counts)
         how = f"{n_valid} validation rows"
     elif oof_prediction is not None:
-        known = held_out.any(1)
-        validation_score = _score(_errors(oof_prediction, target.values), target.values, known, weight)
-        how = f"{int(known.sum())} rows, each predicted by networks that held it out"
+        n_known = int(held_out.any(1).sum())
+        how = f"{n_known} rows, each predicted by networks that held it out"
         if target.task == "binary" and (n_rare := np.bincount(target.values).min()) < n_networks:
             how += f"; several networks hold out the same of the {n_rare} rows of the rarer class"
     else:
         return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
+    validation_score = validation.value
     if oof_prediction is not None and target.task == "regression" and target.n_columns == 1:
         oof_prediction = oof_prediction[:, 0]
     record = _record(target, training_score, validation_score, how)
@@ -151,18 +153,48 @@ def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
     return (predictions.argmax(-1) != target_values)[..., None].astype(float)
 
 
-def _score(errors: np.ndarray, target_values: np.ndarray, which: Any, weight: np.ndarray | None) -> float:
-    """R squared averaged over the outputs (NaN for a single row), or accuracy, of some rows, as scikit-learn's."""
-    errors, counts = errors[which], None if weight is None else weight[which]
-    mean = np.average(errors, 0, counts)
-    if target_values.dtype.kind != "f":
-        return float(1 - mean[0])
-    if len(errors) < 2:
-        return float("nan")
-    values = target_values[which]
-    variance = np.average((values - np.average(values, 0, counts)) ** 2, 0, counts)
-    constant = np.where(mean > 0, 0.0, 1.0)
-    return float(np.mean(np.where(variance > 0, 1 - mean / np.where(variance > 0, variance, 1.0), constant)))
+class _Score:
+    """R squared averaged over the outputs (NaN for a single row), or accuracy, as scikit-learn's, of rows in parts."""
+
+    def __init__(self) -> None:
+        """No rows yet."""
+        self.n_rows, self.count = 0, 0.0
+        self.errors: Any = 0.0
+        self.mean: Any = None
+        self.spread: Any = 0.0
+
+    def add(self, errors: np.ndarray, values: np.ndarray, weight: np.ndarray | None, which: Any = None) -> None:
+        """Count some rows: their errors (n, n_outputs), targets and weights."""
+        if which is not None and not which.all():
+            errors, values, weight = errors[which], values[which], None if weight is None else weight[which]
+        count = float(len(errors) if weight is None else weight.sum())
+        if not len(errors) or count == 0:
+            return
+        self.n_rows += len(errors)
+        self.errors = self.errors + np.average(errors, 0, weight) * count
+        if values.dtype.kind == "f":
+            mean = np.average(values, 0, weight)
+            spread = np.average((values - mean) ** 2, 0, weight) * count
+            if self.mean is not None:
+                # Chan et al. 1979: the spread of two sets of rows together.
+                spread = spread + self.spread + (mean - self.mean) ** 2 * (self.count * count / (self.count + count))
+                mean = (self.mean * self.count + mean * count) / (self.count + count)
+            self.mean, self.spread = mean, spread
+        self.count += count
+
+    @property
+    def value(self) -> float:
+        """The score of all rows so far."""
+        if self.count == 0:
+            return float("nan")
+        mean = self.errors / self.count
+        if self.mean is None:
+            return float(1 - mean[0])
+        if self.n_rows < 2:
+            return float("nan")
+        variance = self.spread / self.count
+        constant = np.where(mean > 0, 0.0, 1.0)
+        return float(np.mean(np.where(variance > 0, 1 - mean / np.where(variance > 0, variance, 1.0), constant)))
 
 
 def _record(target: Any, training: float, validation: float | None, how: str) -> StepRecord:

@@ -19,10 +19,10 @@ from sklearn.preprocessing import OneHotEncoder
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dlsteps.inputs.columns import find_categorical
-from sk_dlsteps.inputs.encoder import ONE_HOT_LEVELS, TableEncoder
+from sk_dlsteps.inputs.encoder import MIN_GAPS, MOST_ONE_HOT, ONE_HOT_LEVELS, ROWS_PER_VECTOR, TableEncoder
 
 RNG = np.random.default_rng(0)
-N = 300
+N = 700
 CITIES = [f"city {i:02}" for i in range(ONE_HOT_LEVELS + 1)]
 FRAME = pd.DataFrame(
     {
@@ -300,3 +300,19 @@ def test_a_copy_by_pickle_encodes_alike_and_a_clone_is_unfitted():
     with pytest.raises(NotFittedError):
         clone(encoder).transform(FRAME)
     assert clone(encoder).get_params()["impute"]
+
+
+def test_a_category_of_many_levels_of_few_rows_gets_columns_for_its_most_frequent_levels():
+    n_levels = MOST_ONE_HOT + 20
+    values = np.repeat([f"{i:03}" for i in range(n_levels)], np.where(np.arange(n_levels) < MOST_ONE_HOT, 3, 2))
+    encoder = TableEncoder([True]).fit(pd.DataFrame({"a": values}))
+    assert len(values) < ROWS_PER_VECTOR * n_levels
+    assert encoder.n_levels_ == ()
+    assert encoder.n_one_hot_ == (MOST_ONE_HOT + 1,)
+    assert encoder.get_feature_names_out()[-1] == "a_infrequent_sklearn"
+
+
+@pytest.mark.parametrize(("n_missing", "n_indicators"), [(MIN_GAPS * N - 1, 0), (MIN_GAPS * N, 1), (N, 0)])
+def test_a_number_that_is_seldom_or_always_missing_has_no_indicator(n_missing, n_indicators):
+    X = np.where(np.arange(N) < n_missing, np.nan, np.arange(N, dtype=float))[:, None]
+    assert TableEncoder().fit(X).counts_["missing indicators"] == n_indicators
