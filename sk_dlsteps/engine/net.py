@@ -25,7 +25,7 @@ from sk_dlsteps.engine.training import Training
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Numbers that the widest layer of all networks may hold at once while predicting.
-_PREDICT_CHUNK = 2**18
+_PREDICT_CHUNK = 2**19
 
 
 class EpochLog(PrintLog):
