@@ -39,8 +39,9 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     The columns of the result are, in this order: the numbers; an indicator for each
     number that is missing in at least a fiftieth of the rows of `fit`; the levels of categories that
     have few, one column each; and a column of codes 0, 1, ... for each category that has
-    many, and enough rows for each of them. A missing value is a level if it occurs in `fit`, rare levels are pooled into
-    one, and a level that `fit` has not seen is 0 in every one-hot column, and the code 0.
+    many, and enough rows for each of them. A missing value is a level if it occurs in `fit`,
+    rare levels are pooled into one, and a level that `fit` has not seen is 0 in every
+    one-hot column, and the code 0.
 
     Parameters
     ----------
