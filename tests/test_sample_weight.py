@@ -278,5 +278,9 @@ def test_weights_that_do_not_fit_are_refused_and_leave_the_model_as_it_was(weigh
 def test_the_users_weights_are_left_alone():
     weight = WEIGHT.copy()
     weight.flags.writeable = False
-    StepwiseClassifier(**QUICK, class_weight="balanced").fit(X, LABELS, sample_weight=weight)
-    np.testing.assert_array_equal(weight, WEIGHT)
+    own = {"X_val": X, "y_val": LABELS, "sample_weight_val": weight}
+    StepwiseClassifier(**QUICK, class_weight="balanced").fit(X, LABELS, sample_weight=weight, **own)
+    weight = weight + 0.5
+    weight.flags.writeable = False
+    StepwiseClassifier(**QUICK).fit(X, LABELS, weight, X_val=X, y_val=LABELS, sample_weight_val=weight)
+    np.testing.assert_array_equal(weight, WEIGHT + 0.5)
