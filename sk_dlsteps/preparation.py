@@ -25,6 +25,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
+from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_size, encode_columns
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
@@ -268,6 +269,8 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
             direct=not p["callbacks"],
         ),
     )
+    if sparse.issparse(scaled.Z):
+        check_for_sparse(p, p["mixed_precision"] or accelerators_precision(p["accelerator"]))
     wanted = p["numeric_encoding"]
     if wanted == "auto":
         smooth = data.target.task == "regression" and p["module"] == "mlp" and not sparse.issparse(scaled.Z)

@@ -359,8 +359,9 @@ class StepwiseEstimator(BaseEstimator):
         if X_val is None:
             return data, names
         try:
-            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None)
-        except ValueError as error:
+            accepted = "csr" if sparse.issparse(X) else False
+            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None, accept_sparse=accepted)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
         weight_val = check_weight(sample_weight_val, y_val, "sample_weight_val")
         X_val, y_val, weight_val = without_zeros(X_val, y_val, weight_val)
