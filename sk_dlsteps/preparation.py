@@ -25,6 +25,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
+from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_size, encode_columns
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
@@ -39,9 +40,9 @@ from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import (
-    N_NETWORKS,
     choose_batch_size,
     choose_max_epochs,
+    choose_n_folds,
     choose_n_networks,
     size_record,
 )
@@ -155,7 +156,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
             np.random.default_rng(fold_seed),
             hold_rows_out=p["early_stopping"],
             validation_fraction=p["validation_fraction"],
-            n_folds=max(n_networks, N_NETWORKS) if p["n_estimators"] == "auto" else n_networks,
+            n_folds=choose_n_folds(p["n_estimators"], n_networks),
             X_valid=data.X_valid,
             y_valid=data.y_valid,
         ),
@@ -251,7 +252,9 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
         _key(("encoded", id(rows), knows_gaps), p, "random_state"),
         lambda: encode_columns(data.X, data.categorical, rows.train, impute=not knows_gaps),
     )
-    key = _key(("scaled", id(rows)), p, "scaler", "random_state")
+    # A callback may save the net or ask it for predictions while its statistics are not the final ones.
+    direct = not p["callbacks"]
+    key = _key(("scaled", id(rows), direct), p, "scaler", "random_state")
     scaled = data.once(
         key,
         lambda: scale_inputs(
@@ -264,10 +267,11 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
             seed,
             _DTYPE,
             data.once,
-            # A callback may save the net or ask it for predictions while its statistics are not the final ones.
-            direct=not p["callbacks"],
+            direct=direct,
         ),
     )
+    if sparse.issparse(scaled.Z):
+        check_for_sparse(p, p["mixed_precision"] or accelerators_precision(p["accelerator"]))
     wanted = p["numeric_encoding"]
     if wanted == "auto":
         smooth = data.target.task == "regression" and p["module"] == "mlp" and not sparse.issparse(scaled.Z)
@@ -276,7 +280,7 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
     if wanted:
         encoding = data.once(
             None if key is None else ("encoding", *key),
-            lambda: piecewise_linear(scaled.Z, rows.train, *scaled.own, data.weight),
+            lambda: piecewise_linear(scaled.Z[:, : scaled.n_plain], rows.train, *scaled.own, data.weight),
         )
     n_added = 0 if encoding is None else encoding.n_added
     stages = {

@@ -20,7 +20,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
-from sk_dlsteps.inputs.weights import CountedRows, check_weight
+from sk_dlsteps.inputs.weights import CountedRows, check_weight, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
@@ -359,10 +359,12 @@ class StepwiseEstimator(BaseEstimator):
         if X_val is None:
             return data, names
         try:
-            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None)
-        except ValueError as error:
+            accepted = "csr" if sparse.issparse(X) else False
+            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None, accept_sparse=accepted)
+        except (TypeError, ValueError) as error:
             raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
         weight_val = check_weight(sample_weight_val, y_val, "sample_weight_val")
+        X_val, y_val, weight_val = without_zeros(X_val, y_val, weight_val)
         y_val = self._validation_target(target, y_val)
         return replace(data, X_valid=X_val, y_valid=y_val, weight_valid=weight_val), names
 

@@ -98,7 +98,8 @@ def _begin(
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
     X, y, fit_params = table if len(table) == 3 else (*table, {})
-    key = (type(estimator), id(X), id(y), *sorted((name, id(value)) for name, value in fit_params.items()))
+    routed = sorted((name, id(value)) for name, value in fit_params.items())
+    key: tuple = (type(estimator), id(X), id(y), _content(estimator.categorical_features), *routed)
     if key not in received:
         received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]

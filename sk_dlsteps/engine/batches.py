@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -14,7 +13,7 @@ from skorch.dataset import Dataset
 from torch import Tensor
 from torch.nn.functional import one_hot
 
-from sk_dlsteps.engine.device import widest_float
+from sk_dlsteps.engine.device import as_tensor, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 
@@ -325,17 +324,6 @@ def target_tensor(y: np.ndarray, fleet: Fleet, dtype: torch.dtype, network: int 
     elif fleet.cost.target_scaling != "indicators":
         dtype = torch.int64
     return fleet.relative_target(as_tensor(y), network).to(fleet.input_center.device, dtype)
-
-
-def as_tensor(values: np.ndarray) -> Tensor:
-    """An array as a tensor, without a copy where rows lie in order: nothing here writes into it."""
-    values = np.asarray(values, order="C")
-    if values.flags.writeable:
-        return torch.from_numpy(values)
-    with warnings.catch_warnings():
-        # Of arrays that are read-only, such as a DataFrame's or a file's.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
-        return torch.from_numpy(values)
 
 
 def gather(X: Any, y: Tensor, index: Tensor) -> tuple[Any, Tensor]:

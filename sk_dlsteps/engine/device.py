@@ -7,8 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from skorch.exceptions import DeviceWarning
+from torch import Tensor
 
 # Below this many floating-point operations a step, threads wait for each other
 # longer than they compute (measured: docs/benchmarks.md, "Threads").
@@ -73,3 +75,14 @@ def is_available(kind: str) -> bool:
 def widest_float(device: torch.device | str) -> torch.dtype:
     """The most precise floats that a device computes with: float64, which Apple's GPUs lack."""
     return torch.float32 if torch.device(device).type == "mps" else torch.float64
+
+
+def as_tensor(values: np.ndarray) -> Tensor:
+    """An array as a tensor, without a copy where rows lie in order: nothing here writes into it."""
+    values = np.asarray(values, order="C")
+    if values.flags.writeable:
+        return torch.from_numpy(values)
+    with warnings.catch_warnings():
+        # Of arrays that are read-only, such as a DataFrame's or a file's.
+        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
+        return torch.from_numpy(values)

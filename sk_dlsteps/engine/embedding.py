@@ -12,8 +12,8 @@ from torch import Tensor, nn
 class Embeddings(nn.Module):
     """Replaces the last columns of the inputs, codes of categories, by vectors (Guo & Berkhahn 2016).
 
-    All vectors start at zero, and one whose code a network never trains on stays
-    there: to a network every level it has not met is the same.
+    All vectors of a column begin at one place, and one whose code a network never trains on
+    stays with those: to a network every level it has not met is the same.
 
     Parameters
     ----------
@@ -86,7 +86,9 @@ class Embedded(nn.Module):
         self.module = module
         self.tables = nn.ModuleList(nn.Embedding(*size) for size in sizes)
         for table in self.tables:
-            nn.init.zeros_(cast(Tensor, table.weight))
+            weight = cast(Tensor, table.weight).data
+            # One place for all levels, not at zero, where relu units over nothing else would have no gradient.
+            weight.copy_(weight[:1].mul(0.1).expand_as(weight).clone())
 
     def forward(self, x: Tensor) -> Tensor:
         """Outputs of the module."""

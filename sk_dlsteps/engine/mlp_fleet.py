@@ -332,6 +332,10 @@ class MLPFleet(Fleet):
             for column, table in enumerate(self.embeddings.stacks):
                 yield f"embeddings.{column}", table
 
+    def decayed(self) -> list[nn.Parameter]:
+        """Parameters that weight decay shrinks: weights, and vectors of categories."""
+        return [stack for name, stack in self.named_stacks() if _is_matrix(name)]
+
     def undecayed(self) -> list[nn.Parameter]:
         """Parameters that weight decay spares."""
         return [stack for name, stack in self.named_stacks() if not _is_matrix(name)]

@@ -14,9 +14,9 @@ from skorch import NeuralNet
 from skorch.callbacks import Callback, EpochTimer, PrintLog
 from torch import Tensor
 
-from sk_dlsteps.engine.batches import Augmentation, Rows, as_tensor
+from sk_dlsteps.engine.batches import Augmentation, Rows
 from sk_dlsteps.engine.carried import Carried
-from sk_dlsteps.engine.device import choose_threads, device_to_load_onto, threads
+from sk_dlsteps.engine.device import as_tensor, choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.processes import Processes

@@ -9,6 +9,7 @@ from scipy import sparse
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
+from sk_dlsteps.engine.device import as_tensor
 from sk_dlsteps.engine.embedding import sum_by_place
 
 
@@ -27,9 +28,9 @@ class SparseTable:
     """
 
     def __init__(self, X: Any, dtype: torch.dtype, device: torch.device | str) -> None:
-        self.starts = torch.from_numpy(X.indptr).to(device, torch.int64)
-        self.columns = torch.from_numpy(X.indices).to(device)
-        self.values = torch.from_numpy(X.data).to(device, dtype)
+        self.starts = as_tensor(X.indptr).to(device, torch.int64)
+        self.columns = as_tensor(X.indices).to(device)
+        self.values = as_tensor(X.data).to(device, dtype)
         self.shape = X.shape
 
     @property
@@ -152,7 +153,9 @@ class SparseRows:
 
 
 def as_csr(X: Any) -> Any:
-    """A sparse table in CSR, whose entries each stand once."""
+    """A sparse table in CSR, whose entries each stand once; the user's own stays as it is."""
     out = sparse.csr_array(X)
-    out.sum_duplicates()
+    if not out.has_canonical_format:
+        out = out.copy()
+        out.sum_duplicates()
     return out

@@ -15,7 +15,7 @@ from sk_dlsteps.engine import optimizers
 from sk_dlsteps.engine.batch_events import BatchEvents
 from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
-from sk_dlsteps.engine.device import threads
+from sk_dlsteps.engine.device import as_tensor, threads
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.exceptions import StepwiseWarning
 
@@ -119,9 +119,7 @@ class Training:
             x, targets, weight = self.data.X, self.data.y, self.data.weight
             if rows.X_valid is not None and rows.y_valid is not None:
                 x, targets = to_tensors(rows.X_valid, rows.y_valid, self.fleet, self.net.dtype)
-                weight = (
-                    None if rows.weight_valid is None else torch.from_numpy(rows.weight_valid).to(x.device, x.dtype)
-                )
+                weight = None if rows.weight_valid is None else as_tensor(rows.weight_valid).to(x.device, x.dtype)
             valid = moved([table.rows.valid or [] for table in tables], tables)
             self.validation = ValidationData(x, targets, valid, self.fleet, weight, self._process())
 

@@ -74,8 +74,22 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
         y = y.toarray() if sparse.issparse(y) else y
         check_consistent_length(X, y)
         return X, y
+    if sparse.issparse(X):
+        # What is missing could not be told from the zeros that are not written down.
+        checks = {"ensure_all_finite": True, **checks}
     with naming_columns(X):
         if isinstance(y, str):
             return validate_data(door, X, reset=reset, **{**_NUMBERS, **checks})
         X, y = validate_data(door, X, y, reset=reset, multi_output=True, **{**_NUMBERS, **checks})
         return X, y.toarray() if sparse.issparse(y) else y
+
+
+def check_for_sparse(parameters: dict[str, Any], mixed_precision: str | None) -> None:
+    """Raise for what a sparse table cannot go through on its way to the networks."""
+    way_out = "needs dense inputs, and X is sparse; leave it at None, or make X dense by X.toarray()."
+    if parameters["augmentation"] is not None:
+        raise ValueError(f"`augmentation={parameters['augmentation']!r}` {way_out}")
+    if parameters["numeric_encoding"] == "piecewise_linear":
+        raise ValueError(f"`numeric_encoding='piecewise_linear'` {way_out}")
+    if mixed_precision is not None and parameters["module"] == "mlp":
+        raise ValueError(f"`mixed_precision={mixed_precision!r}` {way_out}")

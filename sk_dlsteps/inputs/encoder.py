@@ -29,7 +29,7 @@ MAX_EMBEDDING = 50
 
 
 def embedding_size(n_levels: int) -> int:
-    """Length of the vectors of a category: 1.6 n^0.56 as in fastai (Howard & Gugger 2020), within a lower bound."""
+    """Length of the vectors of a category: 1.6 n^0.56 as in fastai (Howard & Gugger 2020), up to `MAX_EMBEDDING`."""
     return min(MAX_EMBEDDING, round(1.6 * n_levels**0.56))
 
 
@@ -285,7 +285,8 @@ def encode_columns(
     if categorical is None:
         return None, X
     used = used_rows(rows, X.shape[0])
-    encoder = TableEncoder(categorical, impute).fit(X if used is None else _safe_indexing(X, used))
+    encoder = TableEncoder(categorical, impute).set_output(transform="default")
+    encoder.fit(X if used is None else _safe_indexing(X, used))
     return encoder, encoder.transform(X)
 
 

@@ -52,6 +52,9 @@ def naming_columns(X: Any) -> Iterator[None]:
 
 def _first_column(X: Any, test: Callable[[Any], bool]) -> str:
     """The first column with such a value, by its name if it has one."""
+    if sparse.issparse(X):
+        entries = X.tocoo()
+        return f"Column {entries.col[[test(value) for value in entries.data]].min()}"
     names = list(X.columns) if hasattr(X, "columns") else None
     rows = np.asarray(X, dtype=object)
     at = next((i for i in range(rows.shape[1]) if any(map(test, rows[:, i]))), None)
@@ -100,8 +103,12 @@ def fit_scaler(X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None
 
 def chunks(X: Any, rows: np.ndarray | None = None) -> Iterator[slice | np.ndarray]:
     """All rows of a table, or some of them, a bounded number at a time."""
-    step = max(1, CHUNK // max(1, X.shape[1]))
-    for start in range(0, X.shape[0] if rows is None else len(rows), step):
+    n_rows, n_columns = X.shape
+    step = max(1, CHUNK // max(1, n_columns))
+    if sparse.issparse(X):
+        # Only what is written down takes memory; and statistics of a chunk take time for every column.
+        step = max(1, max(CHUNK, 16 * n_columns) * n_rows // max(1, X.nnz))
+    for start in range(0, n_rows if rows is None else len(rows), step):
         yield slice(start, start + step) if rows is None else rows[start : start + step]
 
 

@@ -139,20 +139,22 @@ def scale_inputs(
     """
     used = used_rows(rows, X.shape[0])
     plain = X if n_plain == X.shape[1] else X[:, :n_plain]
+    if not n_plain:
+        # Codes only: there is nothing to scale, and no scaler takes a table without columns.
+        nothing = Statistics.of(np.zeros((len(rows), 0)), np.zeros((len(rows), 0)), dtype)
+        return ScaledInputs(_passing_on(X), X, 0, nothing, nothing, False, False, "no")
     if isinstance(parameter, str):
         if sparse.issparse(X) and parameter == "robust":
             raise ValueError("`scaler='robust'` subtracts medians, which sparse X cannot bear; use scaler='standard'.")
         return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct)
     if parameter is None:
         # Nothing is missing here, but something may be later.
-        gaps = (
-            FunctionTransformer(accept_sparse=True) if sparse.issparse(X) else SimpleImputer(keep_empty_features=True)
-        )
-        scaler: Any = gaps.set_output(transform="default").fit(X if used is None else X[used])
+        gaps = SimpleImputer(keep_empty_features=True).set_output(transform="default")
+        scaler: Any = _passing_on(X) if sparse.issparse(X) else gaps.fit(X if used is None else X[used])
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
-        inner = CheckedTransformer(_seeded(parameter, seed))
+        inner = CheckedTransformer(_seeded(parameter, seed)).set_output(transform="default")
         Z = _fit_transform(inner, plain, _as_given(target), used)
         name, kind = type(parameter).__name__, "transformed"
         decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {n_plain}"
@@ -188,7 +190,7 @@ def _by_statistics(
         return inner, scaler, _scaled(scaler, X)
 
     # Of all rows they do not depend on the folds, and so not on anybody's random state.
-    inner, scaler, Z = once(("whole table", parameter) if used is None else None, fit)
+    inner, scaler, Z = once(("whole table", parameter, direct) if used is None else None, fit)
     middle, scale, _ = middle_and_scale(inner, plain, used)
     center, factor = network_statistics(plain, inner, rows, weight)
     final = (center - middle) / scale, factor * scale
@@ -219,6 +221,11 @@ def _scaled(scaler: Any, X: Any) -> Any:
         for own in chunks(X):
             Z[own] = scaler.transform(X[own])
     return Z
+
+
+def _passing_on(X: Any) -> FunctionTransformer:
+    """A transformer that changes nothing."""
+    return FunctionTransformer(accept_sparse=True).set_output(transform="default").fit(X)
 
 
 class BesideCodes(TransformerMixin, BaseEstimator):
@@ -258,7 +265,7 @@ class BesideCodes(TransformerMixin, BaseEstimator):
 
 def _with_codes(inner: Any, n_plain: int, X: Any) -> Any:
     """A fitted transformer of the first columns as one of the whole table."""
-    return inner if n_plain == X.shape[1] else BesideCodes(inner, n_plain)
+    return inner if n_plain == X.shape[1] else BesideCodes(inner, n_plain).set_output(transform="default")
 
 
 def _beside(Z: np.ndarray, X: np.ndarray, n_plain: int) -> np.ndarray:

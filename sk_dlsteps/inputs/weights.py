@@ -68,6 +68,15 @@ def class_weights(class_weight: Any, labels: np.ndarray, codes: np.ndarray, weig
     return of_class[codes]
 
 
+def without_zeros(X: Any, y: np.ndarray, weight: np.ndarray | None) -> tuple[Any, np.ndarray, np.ndarray | None]:
+    """The rows of a weight above 0: a loss of the others may be infinite, and 0 times that is NaN."""
+    if weight is None or weight.all():
+        return X, y, weight
+    there = np.flatnonzero(weight)
+    own = weight[there]
+    return _safe_indexing(X, there), y[there], None if (own == 1).all() else own
+
+
 class CountedRows:
     """The rows of a table that count, each with its weight, and where the user's rows have gone.
 

@@ -16,6 +16,9 @@ from sk_dlsteps.engine.batch_norm import BatchNorm
 from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
+# Standard deviation of the numbers of the vector at which all levels of a category begin.
+VECTOR_STD = 0.1
+
 
 @dataclass(frozen=True)
 class MLPBuilder:
@@ -40,7 +43,7 @@ class MLPBuilder:
     batch_norm : bool
         Whether hidden layers normalise their sums.
     embeddings : tuple of (n_levels, size)
-        One for each column of codes; their vectors start at zero.
+        One for each column of codes.
 
     """
 
@@ -69,10 +72,21 @@ class MLPBuilder:
             [*biases, self.output_bias.clone()],
             self.activation,
             dropout=self._dropout(),
-            embeddings=[torch.zeros(len(self.seeds), *size, dtype=dtype) for size in self.embeddings],
+            embeddings=self._vectors(),
             norms=[BatchNorm(torch.ones_like(b), torch.zeros_like(b)) for b in biases] if self.batch_norm else [],
             **fresh(self.stages),
         )
+
+    def _vectors(self) -> list[Tensor]:
+        """Vectors (K, n_levels, size) of each column of codes, all levels of which begin at one place."""
+        sources = [np.random.default_rng([seed, len(self.embeddings)]) for seed in self.seeds]
+        return [
+            torch.from_numpy(np.stack([source.normal(0, VECTOR_STD, size) for source in sources]))
+            .to(self.output_bias.dtype)
+            .unsqueeze(1)
+            .repeat(1, n_levels, 1)
+            for n_levels, size in self.embeddings
+        ]
 
     def _dropout(self) -> Dropout | None:
         """Masks with a stream for each network; None where nothing is dropped."""

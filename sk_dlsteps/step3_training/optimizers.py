@@ -49,7 +49,7 @@ class OptimizerChoice:
         """The optimizer over the fleet's parameters."""
         options: dict[str, Any] = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         if isinstance(self.optimizer, str) and isinstance(fleet, MLPFleet):
-            groups = self._groups(list(fleet.weights), fleet.undecayed())
+            groups = self._groups(fleet.decayed(), fleet.undecayed())
             if self.optimizer == "sgd":
                 return FleetSGD(groups, lr=lr, **options)
             return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")

@@ -64,8 +64,10 @@ class Standardised(TransformerMixin, BaseEstimator):
         """Learn levels, means and standard deviations."""
         self.encoder_ = None
         if not sparse.issparse(X):
-            self.encoder_ = TableEncoder(find_categorical(X), impute=True, one_hot_levels=MAX_LEVELS).fit(X)
-        self.scaler_ = StandardScaler(with_mean=self.encoder_ is not None).fit(self._encoded(X))
+            encoder = TableEncoder(find_categorical(X), impute=True, one_hot_levels=MAX_LEVELS)
+            self.encoder_ = encoder.set_output(transform="default").fit(X)
+        scaler = StandardScaler(with_mean=self.encoder_ is not None).set_output(transform="default")
+        self.scaler_ = scaler.fit(self._encoded(X))
         return self
 
     def transform(self, X):

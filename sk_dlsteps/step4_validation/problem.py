@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
@@ -104,8 +105,8 @@ class Problem:
         return {name.removeprefix(self.prefix): v for name, v in params.items() if name.startswith(self.prefix)}
 
     @cached_property
-    def sizes(self) -> tuple[int, int, int]:
-        """Rows, inputs and outputs of one network at the start.
+    def sizes(self) -> tuple[int, int, int, bool]:
+        """Rows, inputs and outputs of one network at the start, and whether the rows that reach it are sparse.
 
         They are those of the estimator's own plan on a fold, since neither the columns that leave a
         pipeline, nor the ramps of step 2, nor the rows that are held out are seen in the table.
@@ -115,12 +116,14 @@ class Problem:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    plan = _plan(clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train))
+                    plan, is_sparse = _plan(
+                        clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train)
+                    )
                 except Exception:  # a fold that cannot be fitted, which its scores have told already
                     continue
-            return plan.n_rows, plan.n_inputs, plan.n_outputs
+            return plan.n_rows, plan.n_inputs, plan.n_outputs, is_sparse
         shape = np.shape(self.X)
-        return min(len(train) for train, _ in self.splits), shape[1] if len(shape) > 1 else 1, 1
+        return min(len(train) for train, _ in self.splits), shape[1] if len(shape) > 1 else 1, 1, False
 
     def in_place(self, model: Any) -> Any:
         """Another model where ours stands: behind the same transformers, if there are any."""
@@ -143,13 +146,13 @@ class Problem:
         return FoldScores(test, train)
 
 
-def _plan(estimator: Any, X: Any, y: Any) -> Any:
-    """The plan of our estimator for the rows that reach it."""
+def _plan(estimator: Any, X: Any, y: Any) -> tuple[Any, bool]:
+    """The plan of our estimator for the rows that reach it, and whether those are sparse."""
     while isinstance(estimator, Pipeline):
         if len(estimator) > 1:
             X = estimator[:-1].fit_transform(X, y)
         estimator = estimator.steps[-1][1]
-    return estimator._plan(X, y)
+    return estimator._plan(X, y), issparse(X)
 
 
 def perfect_score(scorer: Any, name: str) -> float:

@@ -117,9 +117,9 @@ def held_out_mean(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, ro
         Who trained and who validated on what.
 
     """
-    held_out = _held_out(rows, _membership(rows.train, len(Z)))
+    held_out = _held_out(rows, _membership(rows.train, Z.shape[0]))
     step = max(1, _CHUNK // (len(rows.train) * Z.shape[1]))
-    chunks = [slice(start, start + step) for start in range(0, len(Z), step)]
+    chunks = [slice(start, start + step) for start in range(0, Z.shape[0], step)]
     return np.concatenate([_masked_mean(predict(Z[chunk]), held_out[chunk]) for chunk in chunks])
 
 

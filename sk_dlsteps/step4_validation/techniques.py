@@ -42,6 +42,8 @@ class Situation:
         Rows that train one network in one fold.
     n_inputs, n_outputs : int
         Columns that enter a network, ramps included, and outputs that leave it.
+    is_sparse : bool
+        Whether the rows are those of a sparse matrix.
 
     """
 
@@ -49,6 +51,7 @@ class Situation:
     n_rows: int
     n_inputs: int
     n_outputs: int
+    is_sparse: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -240,8 +243,8 @@ def _batch_norm(situation: Situation) -> list[Change]:
 
 
 def _augmentation(situation: Situation) -> list[Change]:
-    """The built-in ways to change a minibatch."""
-    return _others("augmentation", AUGMENTATIONS, situation)
+    """The built-in ways to change a minibatch, which needs to be dense."""
+    return [] if situation.is_sparse else _others("augmentation", AUGMENTATIONS, situation)
 
 
 def _other_units(situation: Situation) -> list[Change]:

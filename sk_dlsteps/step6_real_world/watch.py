@@ -49,7 +49,7 @@ def what_to_watch(
     """
     categorical = find_categorical(X_train)
     numbers = [name for name, is_category in zip(columns, categorical, strict=True) if not is_category]
-    encoder = TableEncoder(categorical, one_hot_levels=MAX_LEVELS).fit(X_train)
+    encoder = TableEncoder(categorical, one_hot_levels=MAX_LEVELS).set_output(transform="default").fit(X_train)
     n_numbers = len(numbers)
     encoded, encoded_test = encoder.transform(X_train), encoder.transform(X_test)
     train, test = encoded[:, :n_numbers], encoded_test[:, :n_numbers]
