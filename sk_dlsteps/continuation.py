@@ -236,6 +236,8 @@ def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any],
     for name, what in (("feature_names_in_", "The names of the columns of `X`"), ("classes_", "The classes of `y`")):
         if hasattr(estimator, name) and name in names:
             pairs[what] = getattr(estimator, name).tolist(), names[name].tolist()
+    if names["_trained_on_sparse"] and not estimator._trained_on_sparse:
+        raise ValueError(f"X is sparse, and the networks know dense tables only; give X.toarray(), or {way_out}.")
     for what, (before, now) in pairs.items():
         if before != now:
             verb = "were" if isinstance(before, list) else "was"

@@ -26,7 +26,13 @@ from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inputs.door import check_for_sparse
-from sk_dlsteps.inputs.encoder import TableEncoder, columns_record, embedding_size, encode_columns
+from sk_dlsteps.inputs.encoder import (
+    TableEncoder,
+    columns_record,
+    embedding_size,
+    encode_columns,
+    naming_encoded,
+)
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
@@ -250,26 +256,21 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
     knows_gaps = isinstance(p["scaler"], str)
     encoder, X = data.once(
         _key(("encoded", id(rows), knows_gaps), p, "random_state"),
-        lambda: encode_columns(data.X, data.categorical, rows.train, impute=not knows_gaps),
+        lambda: encode_columns(data.X, data.categorical, rows.train, not knows_gaps, data.weight),
     )
     # A callback may save the net or ask it for predictions while its statistics are not the final ones.
     direct = not p["callbacks"]
     key = _key(("scaled", id(rows), direct), p, "scaler", "random_state")
-    scaled = data.once(
-        key,
-        lambda: scale_inputs(
-            p["scaler"],
-            X,
-            X.shape[1] if encoder is None else encoder.n_plain_,
-            data.target,
-            rows.train,
-            data.weight,
-            seed,
-            _DTYPE,
-            data.once,
-            direct=direct,
-        ),
-    )
+    n_plain = X.shape[1] if encoder is None else encoder.n_plain_
+
+    def scale() -> ScaledInputs:
+        with naming_encoded(encoder):
+            weight, once = data.weight, data.once
+            return scale_inputs(
+                p["scaler"], X, n_plain, data.target, rows.train, weight, seed, _DTYPE, once, direct=direct
+            )
+
+    scaled = data.once(key, scale)
     if sparse.issparse(scaled.Z):
         check_for_sparse(p, p["mixed_precision"] or accelerators_precision(p["accelerator"]))
     wanted = p["numeric_encoding"]

@@ -348,8 +348,9 @@ class StepwiseEstimator(BaseEstimator):
         if sample_weight_val is not None and X_val is None:
             raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
         door = type(self)(**self.get_params(deep=False))
-        X, y, categorical = receive_training_table(door, X, y, self.categorical_features)
-        counted = CountedRows(X, y, check_weight(sample_weight, y))
+        weight = check_weight(sample_weight, X)
+        X, y, categorical = receive_training_table(door, X, y, self.categorical_features, weight)
+        counted = CountedRows(X, y, weight)
         target = self._counted_target(counted, y)
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
@@ -383,14 +384,14 @@ class StepwiseEstimator(BaseEstimator):
         known = {name: value for name, value in vars(self).items() if name in ("n_features_in_", "feature_names_in_")}
         for name, value in known.items():
             setattr(door, name, value)
-        least, categorical = 2 if self.batch_norm else 1, None
+        least, categorical, weight = 2 if self.batch_norm else 1, None, check_weight(sample_weight, X)
         if known:
             X, y = receive_table(
                 door, X, y, raw=self._encodes_columns, ensure_min_samples=least, accept_sparse=self._accept_sparse
             )
         else:
-            X, y, categorical = receive_training_table(door, X, y, self.categorical_features, least)
-        counted = CountedRows(X, y, check_weight(sample_weight, y))
+            X, y, categorical = receive_training_table(door, X, y, self.categorical_features, weight, least)
+        counted = CountedRows(X, y, weight)
         several_labels = y.ndim == 2 and y.shape[1] > 1
         target = self._counted_target(counted, y, None if several_labels else self._stream_classes(classes))
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 from scipy import sparse
+from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_y, check_consistent_length, validate_data
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
@@ -17,7 +18,7 @@ _NUMBERS: dict[str, Any] = {"dtype": _FLOATS, "order": "C", "accept_sparse": "cs
 
 
 def receive_training_table(
-    door: Any, X: Any, y: Any, categorical_features: Any, least: int = 2
+    door: Any, X: Any, y: Any, categorical_features: Any, weight: np.ndarray | None = None, least: int = 2
 ) -> tuple[Any, np.ndarray, np.ndarray | None]:
     """Check a table to train on.
 
@@ -29,6 +30,8 @@ def receive_training_table(
         The user's.
     categorical_features : object
         The parameter of that name.
+    weight : ndarray of shape (n_rows,) or None
+        What each row counts: those of 0 do not decide what a column holds.
     least : int, default=2
         Rows that are needed.
 
@@ -43,12 +46,13 @@ def receive_training_table(
 
     """
     X = as_frame(X)
-    categorical = find_categorical(X, categorical_features)
+    counts = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
+    categorical = find_categorical(X if isinstance(counts, slice) else _safe_indexing(X, counts), categorical_features)
     if categorical.any():
         X, y = receive_table(door, X, y, raw=True, reset=True, ensure_min_samples=least)
         return X, y, categorical
     numbers, y = receive_table(door, X, y, reset=True, ensure_min_samples=least)
-    if sparse.issparse(numbers) or not np.isnan(numbers.min(initial=0.0)):
+    if sparse.issparse(numbers) or not np.isnan(numbers[counts].min(initial=0.0)):
         return numbers, y, None
     # An encoder that has seen a frame knows its columns' names.
     return X if is_frame(X) else numbers, y, categorical

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -136,6 +138,13 @@ class TableEncoder(TransformerMixin, BaseEstimator):
         }
         self.n_plain_ = sum(self.counts_.values()) - len(self._embedded)
         return self
+
+    def weigh(self, X: Any, weight: np.ndarray) -> None:
+        """Take weighted means of the rows that were fitted; which levels are rare, rows alone decide."""
+        for j, values in enumerate(self._numbers(self._checked(X, reset=False), self._numbers_at)):
+            there = ~np.isnan(values)
+            if weight[there].any():
+                self.means_[j] = np.average(values[there].astype(float), weights=weight[there])
 
     def _fit_levels(self, i: int, column: Any, label: str) -> None:
         """Learn the levels of a category, and whether they become columns or codes."""
@@ -279,15 +288,35 @@ def _made_different(names: list[str]) -> list[str]:
 
 
 def encode_columns(
-    X: Any, categorical: np.ndarray | None, rows: Sequence[np.ndarray], impute: bool
+    X: Any,
+    categorical: np.ndarray | None,
+    rows: Sequence[np.ndarray],
+    impute: bool,
+    weight: np.ndarray | None = None,
 ) -> tuple[TableEncoder | None, Any]:
     """An encoder of the rows that train any network, and the whole table encoded; None and X for plain numbers."""
     if categorical is None:
         return None, X
     used = used_rows(rows, X.shape[0])
     encoder = TableEncoder(categorical, impute).set_output(transform="default")
-    encoder.fit(X if used is None else _safe_indexing(X, used))
+    own = X if used is None else _safe_indexing(X, used)
+    encoder.fit(own)
+    if impute and weight is not None:
+        encoder.weigh(own, weight if used is None else weight[used])
     return encoder, encoder.transform(X)
+
+
+@contextmanager
+def naming_encoded(encoder: TableEncoder | None) -> Iterator[None]:
+    """Let an error name a column of the encoded table as the encoder does, and not by its place."""
+    try:
+        yield
+    except ValueError as error:
+        found = re.match(r"Column (\d+) of X", str(error))
+        if encoder is None or found is None:
+            raise
+        name = encoder.get_feature_names_out()[int(found[1])]
+        raise ValueError(f"Column {name!r} of X{str(error)[found.end() :]}") from error
 
 
 def columns_record(encoder: TableEncoder | None, embeddings: Sequence[tuple[int, int]]) -> tuple[StepRecord, ...]:

@@ -90,7 +90,28 @@ def fit_scaler(X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None
     scaler = StandardScaler(with_mean=not sparse.issparse(X)).set_output(transform="default")
     with np.errstate(over="ignore", invalid="ignore"):
         for own in chunks(X, rows):
-            scaler.partial_fit(X[own], sample_weight=None if weight is None else weight[own])
+            learn_rows(scaler, X[own], None if weight is None else weight[own])
+    check_usable(scaler)
+    return scaler
+
+
+def learn_rows(scaler: StandardScaler, X: Any, weight: np.ndarray | None) -> None:
+    """Let a StandardScaler see further rows; a column without a value in them stays as it is."""
+    without = np.zeros(X.shape[1], dtype=bool) if sparse.issparse(X) else np.isnan(X).all(0)
+    before = {}
+    if without.any() and hasattr(scaler, "mean_"):
+        before = {name: getattr(scaler, name)[without] for name in ("mean_", "var_", "scale_")}
+    if hasattr(scaler, "mean_"):
+        # Of a column without a value so far: scikit-learn would add to it what comes now.
+        unseen = np.isnan(scaler.mean_)
+        scaler.mean_[unseen], scaler.var_[unseen] = 0.0, 0.0
+    scaler.partial_fit(X, sample_weight=weight)
+    for name, values in before.items():
+        getattr(scaler, name)[without] = values
+
+
+def check_usable(scaler: StandardScaler) -> None:
+    """Raise for values whose variance float64 cannot hold."""
     # Not scale_: StandardScaler takes a column of infinite variance for a constant one.
     usable = (np.isfinite(scaler.var_) & np.isfinite(scaler.mean_)) | (np.asarray(scaler.n_samples_seen_) == 0)
     if not usable.all():
@@ -98,7 +119,6 @@ def fit_scaler(X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None
             f"Column {int(np.argmin(usable))} of X has values too large for their variance to be computed "
             "in float64; rescale it, for example by its logarithm."
         )
-    return scaler
 
 
 def chunks(X: Any, rows: np.ndarray | None = None) -> Iterator[slice | np.ndarray]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
-from sk_dlsteps.inputs.features import chunks
+from sk_dlsteps.inputs.features import check_usable, chunks, learn_rows
 from sk_dlsteps.inputs.scaler import BesideCodes, CheckedTransformer
 
 
@@ -92,17 +92,10 @@ def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None) -> Any:
         weight = np.ones(X.shape[0])
     with np.errstate(over="ignore", invalid="ignore"):
         for own in chunks(plain):
-            if weight is None:
-                inner.partial_fit(plain[own])
-            else:
-                # In float64: the sum of weights is kept in the rows' own dtype, and float32 ends at 16 million.
-                inner.partial_fit(plain[own].astype(np.float64), sample_weight=weight[own])
-    usable = np.isfinite(inner.var_) & np.isfinite(inner.mean_) | (np.asarray(inner.n_samples_seen_) == 0)
-    if not usable.all():
-        raise ValueError(
-            f"Column {int(np.argmin(usable))} of X has values too large for their variance to be computed "
-            "in float64; rescale it, for example by its logarithm."
-        )
+            # In float64 with weights: their sum is kept in the rows' own dtype, and float32 ends at 16 million.
+            part = plain[own] if weight is None else plain[own].astype(np.float64)
+            learn_rows(inner, part, None if weight is None else weight[own])
+    check_usable(inner)
     return scaler
 
 

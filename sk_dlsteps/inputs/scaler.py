@@ -154,7 +154,7 @@ def scale_inputs(
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
-        inner = CheckedTransformer(_seeded(parameter, seed)).set_output(transform="default")
+        inner = CheckedTransformer(_seeded(parameter, seed))
         Z = _fit_transform(inner, plain, _as_given(target), used)
         name, kind = type(parameter).__name__, "transformed"
         decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {n_plain}"
@@ -302,6 +302,8 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
         """Fit a clone and give its output for the rows it was fitted to, as a Pipeline does."""
         with _naming_scaler(self.transformer):
             inner = clone(self.transformer)
+            if hasattr(inner, "set_output"):
+                inner.set_output(transform="default")
             # A transformer may work in place, and the table is the user's and that of other fits.
             own = X.copy()
             out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
-from sklearn.utils.validation import check_consistent_length
+from sklearn.utils.validation import _num_samples, check_consistent_length
 
 # A table of at most so many rows, copies included, is trained on in one minibatch ("auto"), whose gradient is the same
 # whether a row stands there k times or once with the weight k.
@@ -25,13 +25,14 @@ def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndar
     """
     if weight is None:
         return None
+    n_rows = _num_samples(rows)
     if np.isscalar(weight):
-        weight = np.full(rows.shape[0], weight)
+        weight = np.full(n_rows, weight)
     values = check_array(weight, ensure_2d=False, dtype=np.float64, input_name=name)
     if values.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {values.ndim}D array for `{name}`.")
-    if len(values) != rows.shape[0]:
-        raise ValueError(f"{name}.shape == {values.shape}, expected {(rows.shape[0],)}: one weight for each row of X")
+    if len(values) != n_rows:
+        raise ValueError(f"{name}.shape == {values.shape}, expected {(n_rows,)}: one weight for each row of X")
     if (values < 0).any():
         raise ValueError(f"Negative values in data passed to `{name}`, first in row {int(np.argmax(values < 0))}.")
     if not values.any():
@@ -60,7 +61,8 @@ def class_weights(class_weight: Any, labels: np.ndarray, codes: np.ndarray, weig
         return (counts.sum() / (len(labels) * counts))[codes]
     known = labels.tolist()
     unknown = [label for label in class_weight if label not in known]
-    if unknown:
+    if unknown and not all(label in class_weight for label in known):
+        # As in scikit-learn: rows of a fold may lack a class that has a weight.
         raise ValueError(f"`class_weight` has labels that `y` does not: {unknown}; the labels are {known[:20]}")
     of_class = np.array([class_weight.get(label, 1.0) for label in known], dtype=float)
     if not of_class.any():
@@ -116,7 +118,7 @@ class CountedRows:
         if weight is not None and self.leaves_out:
             self._keep(np.flatnonzero(weight), np.where(weight > 0, np.cumsum(weight > 0) - 1, -1), weight[weight > 0])
         total = n_rows if self.weight is None else self.weight.sum()
-        if total <= ONE_MINIBATCH and (sparse.issparse(X) or isinstance(X, np.ndarray)):
+        if total <= ONE_MINIBATCH and (sparse.issparse(X) or (isinstance(X, np.ndarray) and X.dtype.kind in "biuf")):
             self._merge(X, y)
 
     def of(self, rows: Any) -> Any:

@@ -5,11 +5,13 @@ import pytest
 import torch
 from torch import nn
 
+from sk_dlsteps import StepwiseRegressor
 from sk_dlsteps.engine.batches import FleetData, Rows
 from sk_dlsteps.engine.embedding import Embedded, Embeddings
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.inputs.encoder import embedding_size
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
@@ -157,11 +159,26 @@ def test_a_network_learns_the_vectors_in_a_fleet_that_it_learns_alone(optimizer,
 
 @pytest.mark.parametrize("weight_decay", [0.0, 0.1])
 @pytest.mark.parametrize("optimizer", ["adam", "adamw", "sgd"])
-def test_vectors_of_levels_that_never_occurred_stay_exactly_zero(optimizer, weight_decay):
+def test_vectors_of_levels_that_never_occurred_stay_where_all_began(optimizer, weight_decay):
+    start = builder()().embeddings.stacks[1].data
+    assert torch.equal(start, start[:, :1].expand_as(start))
     first, second = trained(optimizer=optimizer, weight_decay=weight_decay).module_.embeddings.stacks
-    assert not second[:, 3].any()
-    assert second[:, :3].abs().sum(-1).all()
-    assert first.abs().sum(-1).all()
+    if weight_decay:
+        assert second[:, 3].norm() < start[:, 3].norm()
+    else:
+        assert torch.equal(second[:, 3], start[:, 3])
+    assert (second[:, :3] != start[:, :3]).any(-1).all()
+    assert (first != builder()().embeddings.stacks[0]).any(-1).all()
+
+
+def test_networks_of_codes_alone_learn_although_relu_units_begin_over_nothing_else():
+    rng = np.random.default_rng(0)
+    level, effect = rng.integers(0, 40, 1500), rng.normal(size=40)
+    X = np.array([f"level {i}" for i in level], dtype=object)[:, None]
+    model = StepwiseRegressor(categorical_features=[0], max_epochs=15, learning_rate=0.02, random_state=0)
+    model.fit(X, effect[level])
+    assert model.plan_.n_inputs == embedding_size(41)
+    assert model.score(X, effect[level]) > 0.95
 
 
 def test_decay_shrinks_vectors():
@@ -234,15 +251,15 @@ def test_fleets_with_different_numbers_of_levels_compute_and_learn_merged_what_t
 def test_a_users_module_gets_vectors_in_the_place_of_codes():
     module = Embedded(nn.Linear(N_PLAIN + 5, 1).double(), SIZES).double()
     x = inputs()[0]
-    expected = module.module(torch.cat([x[:, :N_PLAIN], torch.zeros(11, 5).double()], -1))
-    torch.testing.assert_close(module(x), expected)
-    nn.init.normal_(module.tables[1].weight)
-    vectors = module.tables[1].weight[x[:, 3].long()]
-    expected = module.module(torch.cat([x[:, :N_PLAIN], torch.zeros(11, 3).double(), vectors], -1))
-    torch.testing.assert_close(module(x), expected)
+    for table in module.tables:
+        assert torch.equal(table.weight, table.weight[:1].expand_as(table.weight))
+        nn.init.normal_(table.weight)
+    vectors = [table.weight[x[:, 2 + i].long()] for i, table in enumerate(module.tables)]
+    torch.testing.assert_close(module(x), module.module(torch.cat([x[:, :N_PLAIN], *vectors], -1)))
 
 
-def test_vectors_of_a_users_module_are_learnt_and_unseen_ones_stay_zero():
-    for module in trained(module=Module).module_.modules_:
-        assert module.tables[0].weight.abs().sum(-1).all()
-        assert not module.tables[1].weight[3].any()
+def test_vectors_of_a_users_module_are_learnt_and_unseen_ones_stay_where_all_began():
+    fresh = builder(module=Module)().modules_
+    for module, start in zip(trained(module=Module).module_.modules_, fresh, strict=True):
+        assert (module.tables[0].weight != start.tables[0].weight).any(-1).all()
+        assert torch.equal(module.tables[1].weight[3], start.tables[1].weight[3])
