@@ -279,7 +279,7 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
     if wanted:
         encoding = data.once(
             None if key is None else ("encoding", *key),
-            lambda: piecewise_linear(scaled.Z, rows.train, *scaled.own, data.weight),
+            lambda: piecewise_linear(scaled.Z[:, : scaled.n_plain], rows.train, *scaled.own, data.weight),
         )
     n_added = 0 if encoding is None else encoding.n_added
     stages = {
