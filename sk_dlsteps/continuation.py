@@ -30,6 +30,7 @@ from sk_dlsteps.preparation import (
     make_plan,
     network_seeds,
 )
+from sk_dlsteps.step3_training.budget import choose_n_folds
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 
 if TYPE_CHECKING:
@@ -205,6 +206,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         np.random.default_rng(fold_seed),
         hold_rows_out=parameters["early_stopping"],
         validation_fraction=parameters["validation_fraction"],
+        n_folds=choose_n_folds(parameters["n_estimators"], estimator.plan_.n_networks),
         X_valid=data.X_valid,
         y_valid=data.y_valid,
     )

@@ -40,9 +40,9 @@ from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import (
-    N_NETWORKS,
     choose_batch_size,
     choose_max_epochs,
+    choose_n_folds,
     choose_n_networks,
     size_record,
 )
@@ -156,7 +156,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
             np.random.default_rng(fold_seed),
             hold_rows_out=p["early_stopping"],
             validation_fraction=p["validation_fraction"],
-            n_folds=max(n_networks, N_NETWORKS) if p["n_estimators"] == "auto" else n_networks,
+            n_folds=choose_n_folds(p["n_estimators"], n_networks),
             X_valid=data.X_valid,
             y_valid=data.y_valid,
         ),

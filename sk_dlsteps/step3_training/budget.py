@@ -54,6 +54,11 @@ def choose_n_networks(n_estimators: str | int, n_rows: int) -> int:
     return (N_NETWORKS, *FEWER_NETWORKS)[bisect_right(MANY_ROWS, n_rows)]
 
 
+def choose_n_folds(n_estimators: str | int, n_networks: int) -> int:
+    """Folds of which each network holds out one: with fewer networks for "auto" no more rows are held out."""
+    return max(n_networks, N_NETWORKS) if n_estimators == "auto" else n_networks
+
+
 def size_record(n_estimators: str | int, max_epochs: str | int, plan: Plan, n_rows: int) -> tuple[StepRecord, ...]:
     """The record of a table so large that "auto" asks for fewer networks or epochs; none for others."""
     fewer = []
