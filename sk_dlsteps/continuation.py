@@ -194,7 +194,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
     way_out = "fit with warm_start=False, which begins anew"
     memory.check_unchanged(parameters, way_out)
-    data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
+    data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val, further=True)
     check_alike(estimator, data, names, way_out)
     data = encoded(estimator, data)
 

@@ -340,28 +340,35 @@ class StepwiseEstimator(BaseEstimator):
         return curve.learning_rate, curve
 
     def _receive(
-        self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None
+        self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None, *, further: bool = False
     ) -> tuple[Data, dict[str, Any]]:
-        """Checked data, and the attributes that the check leaves; the estimator itself stays untouched."""
+        """Checked data, and the attributes that the check leaves; the estimator itself stays untouched.
+
+        A `further` table is for the networks that are there: its columns are what theirs are.
+        """
         if (X_val is None) != (y_val is None):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
         if sample_weight_val is not None and X_val is None:
             raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
         door = type(self)(**self.get_params(deep=False))
         weight = check_weight(sample_weight, X)
-        X, y, categorical = receive_training_table(door, X, y, self.categorical_features, weight)
+        if further:
+            raw, categorical, accepted = self._encodes_columns, None, self._accept_sparse
+            X, y = receive_table(door, X, y, raw=raw, reset=True, ensure_min_samples=2, accept_sparse=accepted)
+        else:
+            X, y, categorical = receive_training_table(door, X, y, self.categorical_features, weight)
+            raw, accepted = categorical is not None, "csr" if sparse.issparse(X) else False
         counted = CountedRows(X, y, weight)
         target = self._counted_target(counted, y)
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
-        names["_trained_on_sparse"] = sparse.issparse(X)
+        names["_trained_on_sparse"] = self._trained_on_sparse if further else sparse.issparse(X)
         data = Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical)
         if X_val is None:
             return data, names
         try:
-            accepted = "csr" if sparse.issparse(X) else False
-            X_val, y_val = receive_table(door, X_val, y_val, raw=categorical is not None, accept_sparse=accepted)
+            X_val, y_val = receive_table(door, X_val, y_val, raw=raw, accept_sparse=accepted)
         except (TypeError, ValueError) as error:
             raise ValueError(f"`X_val` and `y_val` do not fit: {error}") from error
         weight_val = check_weight(sample_weight_val, y_val, "sample_weight_val")
@@ -397,7 +404,7 @@ class StepwiseEstimator(BaseEstimator):
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
-        names["_trained_on_sparse"] = sparse.issparse(X)
+        names["_trained_on_sparse"] = self._trained_on_sparse if known else sparse.issparse(X)
         return Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical), names
 
     @property

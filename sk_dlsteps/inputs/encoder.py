@@ -22,7 +22,7 @@ from sk_dlsteps.plan import StepRecord
 # A category of at most so many levels becomes as many columns, one of more levels a column of codes if there are so
 # many rows for each of them, and else columns for its most frequent levels. By measurement (docs/benchmarks.md,
 # "Columns"), as is the share of rows that a number has to be missing in to have an indicator.
-ONE_HOT_LEVELS, ROWS_PER_VECTOR, MOST_ONE_HOT = 32, 20, 100
+ONE_HOT_LEVELS, ROWS_PER_VECTOR, MOST_ONE_HOT = 9, 60, 100
 MIN_GAPS = 0.02
 
 
@@ -52,7 +52,7 @@ class TableEncoder(TransformerMixin, BaseEstimator):
     impute : bool, default=False
         Whether missing numbers are filled with the mean of their column in `fit` (0 if
         there is none) instead of being left as NaN.
-    one_hot_levels : int, default=32
+    one_hot_levels : int, default=9
         A category of at most so many levels becomes as many columns.
 
     Attributes

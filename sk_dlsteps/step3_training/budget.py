@@ -55,7 +55,7 @@ def choose_n_networks(n_estimators: str | int, n_rows: int) -> int:
 
 
 def choose_n_folds(n_estimators: str | int, n_networks: int) -> int:
-    """Folds of which each network holds out one: the fewer networks of "auto" still train on as many rows."""
+    """Folds of which each network holds out one: with fewer networks for "auto" no more rows are held out."""
     return max(n_networks, N_NETWORKS) if n_estimators == "auto" else n_networks
 
 

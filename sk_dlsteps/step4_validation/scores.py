@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 
 from sk_dlsteps.plan import StepRecord
 
@@ -68,7 +69,7 @@ def score_fit(
     held_out = _held_out(rows, trained)
     training, validation = _Score(), _Score()
     oof_prediction: np.ndarray | None = None
-    step = max(1, _CHUNK // max(n_networks * max(1, target.n_columns), Z.shape[1]))
+    step = _rows_together(Z, n_networks * max(1, target.n_columns))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions, values = predict(Z[chunk]), target.values[chunk]
@@ -118,9 +119,14 @@ def held_out_mean(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, ro
 
     """
     held_out = _held_out(rows, _membership(rows.train, Z.shape[0]))
-    step = max(1, _CHUNK // (len(rows.train) * Z.shape[1]))
+    step = _rows_together(Z, len(rows.train) * (1 if sparse.issparse(Z) else Z.shape[1]))
     chunks = [slice(start, start + step) for start in range(0, Z.shape[0], step)]
     return np.concatenate([_masked_mean(predict(Z[chunk]), held_out[chunk]) for chunk in chunks])
+
+
+def _rows_together(Z: Any, n_numbers: int) -> int:
+    """Rows that are looked at together, of which each takes `n_numbers` or, written out and scaled, its columns."""
+    return max(1, _CHUNK // max(n_numbers, 1 if sparse.issparse(Z) else Z.shape[1]))
 
 
 def _held_out(rows: Any, trained: np.ndarray) -> np.ndarray:
