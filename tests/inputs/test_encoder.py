@@ -22,7 +22,7 @@ from sk_dlsteps.inputs.columns import find_categorical
 from sk_dlsteps.inputs.encoder import ONE_HOT_LEVELS, TableEncoder
 
 RNG = np.random.default_rng(0)
-N = 300
+N = 700
 CITIES = [f"city {i:02}" for i in range(ONE_HOT_LEVELS + 1)]
 FRAME = pd.DataFrame(
     {
