@@ -263,8 +263,8 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            The rows, as for `fit`.
         y : array-like of shape (n_samples,)
             Labels, some of which may be missing in this chunk.
         classes : array-like of shape (n_classes,), default=None

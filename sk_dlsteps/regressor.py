@@ -253,8 +253,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
 
         Parameters
         ----------
-        X : array-like of shape (n_samples, n_features)
-            Finite numbers.
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            The rows, as for `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target.
         sample_weight : array-like of shape (n_samples,), default=None

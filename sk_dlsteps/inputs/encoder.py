@@ -324,7 +324,7 @@ def columns_record(encoder: TableEncoder | None, embeddings: Sequence[tuple[int,
     if encoder is None:
         return ()
     counts = {what: n for what, n in encoder.counts_.items() if n}
-    decision = ", ".join(f"{n} {what}" for what, n in counts.items())
+    decision = ", ".join(f"{n} {what if n > 1 else what.removesuffix('s')}" for what, n in counts.items())
     because = "categories of few levels are one-hot, those of many are vectors learnt with the network"
     if not encoder.n_levels_:
         because = "networks take numbers: gaps are filled with the network's own mean, and told by an indicator"

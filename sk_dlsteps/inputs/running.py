@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,9 @@ from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from sk_dlsteps.inputs.features import check_usable, chunks, learn_rows
 from sk_dlsteps.inputs.scaler import BesideCodes, CheckedTransformer
+
+# Targets that are looked at together.
+_ROWS = 2**16
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,11 @@ class RunningTarget:
 
     @classmethod
     def of(cls, values: np.ndarray, weight: np.ndarray | None = None) -> RunningTarget:
-        """Statistics of some rows (n_rows, n_targets)."""
+        """Statistics of some rows (n_rows, n_targets), a bounded number of them at a time."""
+        if len(values) > _ROWS:
+            parts = [slice(start, start + _ROWS) for start in range(0, len(values), _ROWS)]
+            found = (cls.of(values[part], None if weight is None else weight[part]) for part in parts)
+            return reduce(cls.and_also, found)
         mean = np.average(values, 0, weight)
         deviations = np.abs(values - mean)
         largest = np.where(deviations.max(0) > 0, deviations.max(0), 1.0)

@@ -226,9 +226,11 @@ Target = RegressionTarget | ClassTarget | LabelsTarget
 
 
 def _std(deviations: np.ndarray, counts: np.ndarray | None) -> np.ndarray:
-    """Root (weighted) mean square of each column, also where squares would vanish in float64."""
-    largest = np.abs(deviations).max(0)
-    return largest * np.sqrt(np.average((deviations / np.where(largest > 0, largest, 1.0)) ** 2, 0, counts))
+    """Root (weighted) mean square of each column, also where squares would vanish in float64; overwrites them."""
+    largest = np.maximum(deviations.max(0), -deviations.min(0))
+    deviations /= np.where(largest > 0, largest, 1.0)
+    deviations *= deviations
+    return largest * np.sqrt(np.average(deviations, 0, counts))
 
 
 def as_indicators(y: np.ndarray, name: str) -> np.ndarray:

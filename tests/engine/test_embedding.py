@@ -11,7 +11,7 @@ from sk_dlsteps.engine.embedding import Embedded, Embeddings
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.inputs.encoder import embedding_size
+from sk_dlsteps.inputs.encoder import ROWS_PER_VECTOR, embedding_size
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
@@ -173,8 +173,9 @@ def test_vectors_of_levels_that_never_occurred_stay_where_all_began(optimizer, w
 
 def test_networks_of_codes_alone_learn_although_relu_units_begin_over_nothing_else():
     rng = np.random.default_rng(0)
-    level, effect = rng.integers(0, 40, 1500), rng.normal(size=40)
+    level, effect = rng.integers(0, 40, 3000), rng.normal(size=40)
     X = np.array([f"level {i}" for i in level], dtype=object)[:, None]
+    assert len(X) > 41 * ROWS_PER_VECTOR
     model = StepwiseRegressor(categorical_features=[0], max_epochs=15, learning_rate=0.02, random_state=0)
     model.fit(X, effect[level])
     assert model.plan_.n_inputs == embedding_size(41)

@@ -87,7 +87,7 @@ def test_one_hot_columns_are_those_of_get_dummies():
 
 @pytest.mark.parametrize(("n_levels", "embedded"), [(ONE_HOT_LEVELS, False), (ONE_HOT_LEVELS + 1, True)])
 def test_a_category_of_more_levels_gets_codes_and_pooled_levels_count_as_one(n_levels, embedded):
-    common = [str(i) for i in range(n_levels - 1)] * 50
+    common = [str(i) for i in range(n_levels - 1)] * (2 * ROWS_PER_VECTOR)
     X = pd.DataFrame({"a": [*common, *[f"rare {i}" for i in range(10)]]})
     encoder = TableEncoder([True]).fit(X)
     assert encoder.n_levels_ == ((n_levels + 1,) if embedded else ())

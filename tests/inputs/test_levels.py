@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.preprocessing import OrdinalEncoder
 
-from sk_dlsteps.inputs.levels import MAX_LEVELS, Levels
+from sk_dlsteps.inputs.levels import MAX_LEVELS, MIN_LEVEL_ROWS, MIN_LEVEL_SHARE, Levels
 
 TEXTS = st.lists(st.none() | st.sampled_from(["a", "b", "", "nan", "None", "é", "A"]), min_size=1, max_size=40)
 
@@ -36,7 +36,7 @@ def test_what_was_not_seen_has_code_0_and_nothing_else_has(seen, others):
 
 @given(st.lists(st.sampled_from("abcdefgh"), min_size=100, max_size=400))
 def test_codes_and_pooling_are_those_of_scikit_learns_ordinal_encoder(values):
-    enough = min(5, len(values) // 50)
+    enough = min(MIN_LEVEL_ROWS, len(values) // MIN_LEVEL_SHARE)
     table = np.array(values, dtype=object)[:, None]
     expected = OrdinalEncoder(min_frequency=enough).fit_transform(table)[:, 0] + 1
     assert codes(fit(values), values) == expected.tolist()
@@ -48,8 +48,8 @@ def test_a_small_table_keeps_its_rare_levels(n, pooled):
     assert levels.names == ("common", "infrequent_sklearn" if pooled else "rare")
 
 
-def test_a_level_of_two_rows_is_kept_in_any_table_and_a_missing_value_is_never_pooled():
-    levels = fit(["a"] * 1000 + ["b"] * 2 + ["c"] + ["d"] + [None])
+def test_a_level_of_enough_rows_is_kept_in_any_table_and_a_missing_value_is_never_pooled():
+    levels = fit(["a"] * 1000 + ["b"] * MIN_LEVEL_ROWS + ["c"] * (MIN_LEVEL_ROWS - 1) + ["d"] + [None])
     assert levels.names == ("a", "b", "infrequent_sklearn", "nan")
     assert codes(levels, ["a", "b", "c", "d", None, "e"]) == [1, 2, 3, 3, 4, 0]
 
