@@ -25,7 +25,7 @@ from sk_dlsteps.engine.training import Training
 
 _RAISE = dis.opmap["RAISE_VARARGS"]
 # Numbers that the widest layer of all networks may hold at once while predicting.
-_PREDICT_CHUNK = 2**19
+_PREDICT_CHUNK = 2**18
 
 
 class EpochLog(PrintLog):
@@ -284,7 +284,7 @@ class FleetNet(NeuralNet):
         # Callbacks' caches take the place of `forward_iter`.
         chunks = self._in_chunks(X, self._tempered) if self._averages_outputs else self.forward_iter(X)
         # Chunk by chunk: those of all networks take many times the memory of their mean.
-        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in chunks]
+        means = [chunk.numpy().mean(1) for chunk in chunks]
         return self.count(np.concatenate(means))
 
     def predict(self, X):
