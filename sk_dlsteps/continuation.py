@@ -32,6 +32,7 @@ from sk_dlsteps.preparation import (
 )
 from sk_dlsteps.step3_training.budget import choose_n_folds
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
+from sk_dlsteps.step3_training.schedules import steers_the_rate
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
@@ -126,10 +127,14 @@ def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
     return replace(data, X=encoder.transform(data.X), X_valid=X_valid)
 
 
-def check_alone(parameters: dict[str, Any], what: str) -> None:
-    """Raise if several processes are to share a training that goes on from an earlier one."""
+def check_goes_on(parameters: dict[str, Any], what: str) -> None:
+    """Raise for what a training that goes on from an earlier one cannot have."""
     if parameters["accelerator"] is not None:
         raise ValueError(f"`accelerator` shares whole fits only, and not {what}; set it to None")
+    if steers_the_rate(parameters["callbacks"]):
+        raise ValueError(
+            f"`callbacks` holds an LRScheduler, which does not go on with {what}; use `lr_schedule` instead"
+        )
 
 
 def prepare_again(
@@ -190,7 +195,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     """Train the networks of a fitted estimator for `max_epochs` more epochs (``warm_start=True``)."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
-    check_alone(parameters, "warm starts")
+    check_goes_on(parameters, "warm starts")
     memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
     way_out = "fit with warm_start=False, which begins anew"
     memory.check_unchanged(parameters, way_out)

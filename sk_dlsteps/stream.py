@@ -12,7 +12,7 @@ import numpy as np
 from sk_dlsteps.continuation import (
     Memory,
     check_alike,
-    check_alone,
+    check_goes_on,
     encoded,
     prepare_again,
     rate_of,
@@ -45,7 +45,7 @@ def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None)
     """Let every network go once through the rows of a chunk, and publish the result."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
-    check_alone(parameters, "chunks of a stream")
+    check_goes_on(parameters, "chunks of a stream")
     if isinstance(parameters.get("class_weight"), str):
         raise ValueError(
             f"`class_weight={parameters['class_weight']!r}` needs all rows at once, and a stream shows only a chunk of "

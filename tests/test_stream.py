@@ -9,8 +9,9 @@ import pytest
 import torch
 from sklearn.exceptions import NotFittedError
 from sklearn.preprocessing import QuantileTransformer
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, LRScheduler
 from torch import nn
+from torch.optim.lr_scheduler import StepLR
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseWarning, preparation
 
@@ -216,6 +217,15 @@ def test_a_bad_chunk_is_refused_and_leaves_everything_as_it_was(rows, target, me
     with pytest.raises(ValueError, match=message):
         model.partial_fit(rows, target)
     assert all(vars(model)[name] is value for name, value in published.items())
+
+
+def test_a_scheduler_among_the_callbacks_is_refused_where_training_goes_on():
+    scheduled = {"callbacks": [LRScheduler(StepLR, step_size=1)], "max_epochs": 2}
+    model = StepwiseRegressor(**{**QUICK, **scheduled}, warm_start=True)
+    with pytest.raises(ValueError, match="`callbacks` holds an LRScheduler, .* chunks of a stream"):
+        model.partial_fit(X, Y)
+    with pytest.raises(ValueError, match="`callbacks` holds an LRScheduler, .* warm starts"):
+        model.fit(X, Y).fit(X, Y)
 
 
 def test_a_stream_goes_on_from_a_fit_and_a_fit_begins_anew():
