@@ -222,9 +222,9 @@ def test_a_bad_chunk_is_refused_and_leaves_everything_as_it_was(rows, target, me
 def test_a_scheduler_among_the_callbacks_is_refused_where_training_goes_on():
     scheduled = {"callbacks": [LRScheduler(StepLR, step_size=1)], "max_epochs": 2}
     model = StepwiseRegressor(**{**QUICK, **scheduled}, warm_start=True)
-    with pytest.raises(ValueError, match="`callbacks` holds an LRScheduler, .* chunks of a stream"):
+    with pytest.raises(ValueError, match=r"`callbacks` holds an LRScheduler, .* chunks of a stream"):
         model.partial_fit(X, Y)
-    with pytest.raises(ValueError, match="`callbacks` holds an LRScheduler, .* warm starts"):
+    with pytest.raises(ValueError, match=r"`callbacks` holds an LRScheduler, .* warm starts"):
         model.fit(X, Y).fit(X, Y)
 
 
