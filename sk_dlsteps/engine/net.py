@@ -284,7 +284,7 @@ class FleetNet(NeuralNet):
         # Callbacks' caches take the place of `forward_iter`.
         chunks = self._in_chunks(X, self._tempered) if self._averages_outputs else self.forward_iter(X)
         # Chunk by chunk: those of all networks take many times the memory of their mean.
-        means = [chunk.numpy().mean(1) for chunk in chunks]
+        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in chunks]
         return self.count(np.concatenate(means))
 
     def predict(self, X):
