@@ -284,7 +284,7 @@ class FleetNet(NeuralNet):
         # Callbacks' caches take the place of `forward_iter`.
         chunks = self._in_chunks(X, self._tempered) if self._averages_outputs else self.forward_iter(X)
         # Chunk by chunk: those of all networks take many times the memory of their mean.
-        means = [np.ascontiguousarray(chunk.numpy()).mean(1) for chunk in chunks]
+        means = [_mean(chunk.numpy()) for chunk in chunks]
         return self.count(np.concatenate(means))
 
     def predict(self, X):
@@ -295,3 +295,9 @@ class FleetNet(NeuralNet):
         if self.module_.target_center is None:
             return mean.argmax(1)
         return mean[:, 0] if mean.shape[1] == 1 else mean
+
+
+def _mean(predictions: np.ndarray) -> np.ndarray:
+    """Mean over the networks, (rows, n), to the last bit that of all rows at once."""
+    # numpy adds single values in another order where they do not lie side by side.
+    return (np.ascontiguousarray(predictions) if predictions.shape[2] == 1 else predictions).mean(1)
