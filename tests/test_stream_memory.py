@@ -11,7 +11,7 @@ pa = pytest.importorskip("pyarrow")
 pq = pytest.importorskip("pyarrow.parquet")
 pytest.importorskip("resource")
 
-N_ROWS, N_COLUMNS, N_TOGETHER, HEADROOM = 200_000, 100, 2_000, 16_000_000
+N_ROWS, N_COLUMNS, N_TOGETHER, HEADROOM = 320_000, 100, 2_000, 25_000_000
 
 LEARN = """
 import resource, sys
