@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from itertools import pairwise
+from collections.abc import Iterable
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import torch
@@ -60,7 +60,7 @@ class Recurrent(nn.Module):
     n_steps: ClassVar[int] = N_STEPS
     max_grad_norm: ClassVar[float] = MAX_GRAD_NORM
     keeps_gaps: ClassVar[bool] = True
-    cell: ClassVar[type[nn.RNNBase]]
+    cell: ClassVar[type[nn.LSTM] | type[nn.GRU]]
     n_gates: ClassVar[int]
     keeping_gate: ClassVar[int]
 
@@ -79,46 +79,48 @@ class Recurrent(nn.Module):
         _check_parameters(hidden_size, num_layers, bidirectional, dropout)
         hidden_size = int(hidden_size)
         n_directions = 2 if bidirectional else 1
-        sizes = [n_values, *[n_directions * hidden_size] * num_layers]
         self.layers = nn.ModuleList(
-            nn.ModuleList(self._new_layer(n_in, hidden_size) for _ in range(n_directions)) for n_in, _ in pairwise(sizes)
+            nn.ModuleList(self._new_layer(n_in, hidden_size) for _ in range(n_directions))
+            for n_in in (n_values, *[n_directions * hidden_size] * (num_layers - 1))
         )
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(sizes[-1], n_outputs)
+        self.head = nn.Linear(n_directions * hidden_size, n_outputs)
         _start_as_he(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
     def forward(self, x: Tensor) -> Tensor:
         """Raw outputs (rows, n_outputs) of sequences (rows, T, d)."""
-        missing = x.isnan()
-        lengths = None
+        missing, lengths = x.isnan(), None
         if missing.any():
             first, lengths = _observed(missing)
             x = _shifted(torch.where(missing, 0.0, x), first)
-        for directions in self.layers:
-            outputs = [self.dropout(layer(_turned(x, lengths) if i else x)[0]) for i, layer in enumerate(directions)]
+        for layer in self._layers():
+            outputs = [self.dropout(own(_turned(x, lengths) if i else x)[0]) for i, own in enumerate(layer)]
             x = torch.cat([_turned(own, lengths) if i else own for i, own in enumerate(outputs)], -1)
         return self.head(torch.cat([_at_end(own, lengths) for own in outputs], -1))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         """Lay the copied weights of each layer side by side again, as cuDNN wants them."""
         super().__setstate__(state)
-        for layer in self._all_layers():
-            layer.flatten_parameters()
+        for layer in self._layers():
+            for own in layer:
+                own.flatten_parameters()
 
-    def _all_layers(self) -> list[nn.RNNBase]:
-        """The recurrent layers of all directions."""
-        return [layer for directions in self.layers for layer in directions]
+    def _layers(self) -> list[list[nn.RNNBase]]:
+        """The directions of each layer, forwards first."""
+        return [list(cast(Iterable[nn.RNNBase], layer)) for layer in self.layers]
 
     def _new_layer(self, n_in: int, hidden_size: int) -> nn.RNNBase:
         """One layer in one direction: He input weights, orthogonal recurrent ones, a gate that starts by keeping."""
         layer = self.cell(n_in, hidden_size, batch_first=True)
-        _start_as_he(layer.weight_ih_l0)
-        for block in layer.weight_hh_l0.chunk(self.n_gates):
+        input_weight, recurrent_weight, input_bias, recurrent_bias = layer.parameters()
+        _start_as_he(input_weight)
+        for block in recurrent_weight.chunk(self.n_gates):
             nn.init.orthogonal_(block)
-        nn.init.zeros_(layer.bias_hh_l0)
-        nn.init.zeros_(layer.bias_ih_l0)
-        nn.init.constant_(layer.bias_ih_l0.chunk(self.n_gates)[self.keeping_gate], KEEPING_BIAS)
+        nn.init.zeros_(input_bias)
+        nn.init.zeros_(recurrent_bias)
+        # One of the two biases, so that their sum is what it should be.
+        nn.init.constant_(input_bias.chunk(self.n_gates)[self.keeping_gate], KEEPING_BIAS)
         return layer
 
 
@@ -221,5 +223,5 @@ def _check_parameters(hidden_size: Any, num_layers: Any, bidirectional: Any, dro
             raise ValueError(f"`module__{name}` must be an integer of at least 1, such as {default}, got {value!r}")
     if not isinstance(bidirectional, bool | np.bool_):
         raise ValueError(f"`module__bidirectional` must be True or False, got {bidirectional!r}")
-    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= dropout < 1:
+    if not isinstance(dropout, Real) or isinstance(dropout, bool) or not 0 <= float(dropout) < 1:
         raise ValueError(f"`module__dropout` must be a number of at least 0 and below 1, such as 0.2, got {dropout!r}")
