@@ -104,12 +104,13 @@ class ChosenRidge:
     """Ridge with the penalty that is best on the validation rows, or on every fifth row if there are none."""
 
     def fit(self, X, y, X_val=None, y_val=None):
-        """Try seven penalties."""
+        """Try seven penalties, then fit all rows."""
         if X_val is None:
             held = np.arange(len(X)) % 5 == 0
             X, y, X_val, y_val = X[~held], y[~held], X[held], y[held]
         models = [make_pipeline(StandardScaler(), Ridge(penalty)).fit(X, y) for penalty in np.logspace(-2, 4, 7)]
-        self.best = min(models, key=lambda model: ((model.predict(X_val) - y_val) ** 2).mean())
+        best = min(models, key=lambda model: error(y_val, model.predict(X_val)))
+        self.best = best.fit(np.concatenate([X, X_val]), np.concatenate([y, y_val]))
         return self
 
     def predict(self, X):

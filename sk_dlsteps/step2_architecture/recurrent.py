@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-# By measurement (docs/benchmarks.md, "Sequences").
+# By measurement (docs/sequences.md, "What was measured").
 HIDDEN_SIZE = 64
-N_STEPS = 4000
+N_STEPS = 2000
 # The usual bound on the norm of a recurrent network's gradient (Pascanu, Mikolov and Bengio 2013).
 MAX_GRAD_NORM = 1.0
 # Where the bias of the gate starts that keeps what a cell holds (Jozefowicz, Zaremba and Sutskever 2015).
