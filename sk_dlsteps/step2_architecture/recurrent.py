@@ -94,9 +94,10 @@ class Recurrent(nn.Module):
         if missing.any():
             first, lengths = _observed(missing)
             x = _shifted(torch.where(missing, 0.0, x), first)
+        outputs = [x]
         for layer in self._layers():
-            outputs = [self.dropout(own(_turned(x, lengths) if i else x)[0]) for i, own in enumerate(layer)]
             x = torch.cat([_turned(own, lengths) if i else own for i, own in enumerate(outputs)], -1)
+            outputs = [self.dropout(own(_turned(x, lengths) if i else x)[0]) for i, own in enumerate(layer)]
         return self.head(torch.cat([_at_end(own, lengths) for own in outputs], -1))
 
     def __setstate__(self, state: dict[str, Any]) -> None:
