@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -239,8 +239,8 @@ def choose_augmentation(
     augmentation: Any,
     n_outputs: int | None = None,
     shape: tuple[int, ...] | None = None,
-    center: Sequence[float] | None = None,
-    scale: Sequence[float] | None = None,
+    center: Iterable[float] | None = None,
+    scale: Iterable[float] | None = None,
 ) -> Augmentation | None:
     """Resolve `augmentation`.
 
@@ -303,5 +303,5 @@ def _check_for_images(augmentation: Any, shape: tuple[int, ...] | None) -> None:
         got = "the rows of a table" if shape is None else f"inputs of shape {tuple(shape)}"
         raise ValueError(
             f"`augmentation={augmentation!r}` needs images, X of shape (n, channels, height, width) or flattened rows "
-            f"with `input_shape=(channels, height, width)`, got {got}"
+            f"with `input_shape=(channels, height, width)`, and a `module` that takes such, got {got}"
         )

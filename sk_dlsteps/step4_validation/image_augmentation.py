@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from numbers import Real
 from typing import Any
 
@@ -162,8 +162,8 @@ class ImageTransform:
     """
 
     transform: Callable[[Tensor], Any]
-    center: float | tuple[float, ...] = 0.0
-    scale: float | tuple[float, ...] = 1.0
+    center: float | tuple[float, ...] = field(default=0.0, repr=False)
+    scale: float | tuple[float, ...] = field(default=1.0, repr=False)
 
     def __post_init__(self) -> None:
         if not callable(self.transform) or inspect.isclass(self.transform):

@@ -69,6 +69,6 @@ def regularisation_record(plan: Plan) -> tuple[StepRecord, ...]:
 
 
 def _name(augmentation: Any) -> str:
-    """An augmentation in words, without the shape it is given its inputs in."""
+    """An augmentation in words and on one line, without the shape it is given its inputs in."""
     augmentation = getattr(augmentation, "inner", augmentation)
-    return getattr(augmentation, "__name__", None) or repr(augmentation)
+    return getattr(augmentation, "__name__", None) or " ".join(repr(augmentation).split())

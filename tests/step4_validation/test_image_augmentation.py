@@ -318,7 +318,7 @@ def test_inputs_that_are_no_images_are_refused(augmentation, shape, words):
 
 def test_the_rows_of_a_table_are_refused_by_fit(iris):
     X, _, y, _ = iris
-    with pytest.raises(ValueError, match="^`augmentation='image'` needs images"):
+    with pytest.raises(ValueError, match=r"^`augmentation='image'` needs images"):
         StepwiseClassifier(augmentation="image").fit(X, y)
 
 
