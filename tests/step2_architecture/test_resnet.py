@@ -6,11 +6,14 @@ import math
 import sys
 
 import joblib
+import numpy as np
 import pytest
 import torch
+from sklearn.base import clone
 from torch import nn
 
-from sk_dlsteps.step2_architecture.resnet import RESNETS, SMALL_IMAGE, ResNet
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps.step2_architecture.resnet import N_STEPS, RESNETS, SMALL_IMAGE, ResNet
 
 pytest.importorskip("torchvision")
 RESNET18 = RESNETS["resnet18"]
@@ -175,6 +178,32 @@ def test_torchvisions_own_weights_are_fetched_by_name(monkeypatch):
     assert module.fc.out_features == 2
     assert len(asked) == 1
     assert "resnet18" in asked[0]
+
+
+# -- in an estimator ----------------------------------------------------------------------
+
+
+def test_an_estimator_trains_a_resnet_by_its_name(file):
+    X = np.random.default_rng(0).normal(size=(24, 1, 4, 4)).astype(np.float32)
+    y = np.arange(24) % 3
+    X[:, 0, :2] += 5 * y[:, None, None]
+    settings = {"module": "resnet18", "learning_rate": 1e-3, "max_epochs": 1, "random_state": 0}
+    model, again = (StepwiseClassifier(**settings).fit(X, y) for _ in range(2))
+    assert np.array_equal(model.predict_proba(X), again.predict_proba(X))
+    assert model.plan_.n_networks == 1
+    assert model.plan_.max_grad_norm is None
+    other = clone(model).set_params(max_epochs=1, module__dropout=0.3, module__weights=str(file))
+    assert other.get_params()["module__dropout"] == 0.3
+    network = next(module for module in other.fit(X, y).pipeline_[-1].module_.modules() if hasattr(module, "layer4"))
+    assert network.conv1.kernel_size == (7, 7)
+    assert network.avgpool[1].p == 0.3
+
+
+def test_steps_of_the_budget_are_those_of_the_architecture():
+    X = np.random.default_rng(0).normal(size=(200, 1, 2, 2))
+    plan = StepwiseRegressor(module="resnet18")._plan(X, X[:, 0, 0, 0])
+    n_batches = -(-plan.n_rows // plan.batch_size)
+    assert 0.5 * N_STEPS <= plan.max_epochs * n_batches <= 1.5 * N_STEPS
 
 
 # -- what is refused ----------------------------------------------------------------------

@@ -322,6 +322,73 @@ def test_the_rows_of_a_table_are_refused_by_fit(iris):
         StepwiseClassifier(augmentation="image").fit(X, y)
 
 
+# -- in an estimator -------------------------------------------------------------------------
+
+
+class Flat(nn.Module):
+    """A linear classifier of images."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.layers = nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, n_outputs))
+
+    def forward(self, X):
+        """Logits."""
+        return self.layers(X)
+
+
+def fitted(augmentation, **settings):
+    """A classifier of 40 images from 0 to 255 of two channels, and these."""
+    X = np.random.default_rng(0).integers(0, 256, (40, 2, 4, 6)).astype(np.uint8)
+    short = {"module": Flat, "learning_rate": 0.01, "max_epochs": 2, "n_estimators": 1, "random_state": 0}
+    model = StepwiseClassifier(augmentation=augmentation, **{**short, **settings})
+    return model.fit(X, np.arange(40) % 2), X
+
+
+@pytest.mark.parametrize(("scaler", "n_estimators"), [("standard", 1), ("robust", 1), (None, 1), ("standard", 2)])
+def test_a_transform_sees_training_images_as_the_user_gave_them(scaler, n_estimators):
+    seen = []
+
+    def look(image):
+        seen.append(image.clone())
+        return image
+
+    # Each of two networks has its own mean and standard deviation, the transform those of all rows.
+    tolerance = 0.01 if n_estimators == 1 else 15
+    _, X = fitted(look_at_one(look), scaler=scaler, n_estimators=n_estimators)
+    given = torch.from_numpy(X).float().flatten(1)
+    shown = torch.stack(seen).flatten(1)
+    assert float((shown[:, None] - given).abs().amax(2).min(1).values.max()) < tolerance
+
+
+def look_at_one(function):
+    """A module that hands each image to a function."""
+    module = nn.Module()
+    module.forward = lambda image: function(image)
+    return module
+
+
+def test_named_augmentation_and_functions_get_images_in_fit():
+    shapes = set()
+
+    def look(X, y, generator):
+        shapes.add(tuple(X.shape[1:]))
+        return X, y
+
+    fitted(look)
+    assert shapes == {(2, 4, 6)}
+    plain, augmented = (fitted(augmentation)[0] for augmentation in (None, "image"))
+    X = fitted(None)[1]
+    assert not np.array_equal(plain.predict_proba(X), augmented.predict_proba(X))
+    assert np.array_equal(augmented.predict_proba(X), fitted("image")[0].predict_proba(X))
+    assert any("augmentation by ImageAugmentation(flip=False" in step.decision for step in augmented.steps_)
+
+
+def test_the_built_in_network_sees_rows_of_a_table():
+    with pytest.raises(ValueError, match="and a `module` that takes such, got the rows of a table"):
+        fitted("image", module="mlp")
+
+
 @pytest.mark.parametrize("augmentation", [ImageAugmentation(), ImageTransform(abs)], ids=["own", "transform"])
 def test_minibatches_that_are_no_images_are_refused(augmentation):
     with pytest.raises(ValueError, match=r"takes images of shape \(n_rows, channels, height, width\), got \(4, 64\)"):
