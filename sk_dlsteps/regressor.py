@@ -110,12 +110,13 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     max_grad_value : float or None, default=None
         Every entry of a gradient is clipped to ``[-max_grad_value, max_grad_value]``, before
         its norm is.
-    augmentation : {"gaussian_noise", "mixup", "swap_noise"}, callable or None, default=None
+    augmentation : {"gaussian_noise", "image", "mixup", "swap_noise"}, callable, transform or None, default=None
         Changes each training minibatch, in standardised space (step 4); validation rows
         are left alone. A callable ``(X, y, generator) -> (X, y)`` gets one network's
         tensors, X of shape (n_rows, n_features) and standardised y of shape (n_rows, n_targets),
         and a `torch.Generator`, and returns new tensors of the same shapes.
-        `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength.
+        `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength. "image" and
+        torchvision's transforms, which get one image at a time, are for images (docs/images.md).
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is

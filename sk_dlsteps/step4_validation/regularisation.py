@@ -74,5 +74,6 @@ def regularisation_record(plan: Plan, max_grad_norm: Any) -> tuple[StepRecord, .
 
 
 def _name(augmentation: Any) -> str:
-    """An augmentation in words."""
-    return getattr(augmentation, "__name__", None) or repr(augmentation)
+    """An augmentation in words and on one line, without the shape it is given its inputs in."""
+    augmentation = getattr(augmentation, "inner", augmentation)
+    return getattr(augmentation, "__name__", None) or " ".join(repr(augmentation).split())
