@@ -348,7 +348,7 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=p["max_grad_norm"],
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
+        augmentation=choose_augmentation(p["augmentation"], _n_soft_labels(data.target, cost, layers[-1])),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
@@ -356,6 +356,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
     )
     return replace(plan, n_threads=choose_threads(plan.flops) if p["n_threads"] == "auto" else int(p["n_threads"]))
+
+
+def _n_soft_labels(target: Target, cost: Cost, n_outputs: int) -> int | None:
+    """Columns of soft labels, which a cost on embeddings will refuse; None for values."""
+    if target.classes is None:
+        return None
+    return target.n_columns if cost.embeds else n_outputs
 
 
 def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
@@ -398,7 +405,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer, plan.n_outputs if plan.task == "multiclass" else 1)
+    sweep = sweep_of(plan.optimizer, first.data.target.n_columns if plan.task == "multiclass" else 1)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]

@@ -51,6 +51,8 @@ class Fleet(nn.Module):
         quantiles; None: 1, not calibrated.
     precision : torch dtype or None
         Floats of the products in training steps, if narrower than the networks' own.
+    class_centers : Tensor of shape (K, n_classes, n_outputs) or None
+        Where a cost embeds rows: the mean embedding of each class, NaN for a class without rows.
 
     """
 
@@ -62,6 +64,7 @@ class Fleet(nn.Module):
     temperature: Tensor
     target_origin: Tensor | None
     target_unit: Tensor | None
+    class_centers: Tensor | None
     order: Tensor
 
     def __init__(
@@ -79,6 +82,7 @@ class Fleet(nn.Module):
         precision: torch.dtype | None = None,
         target_origin: Tensor | None = None,
         target_unit: Tensor | None = None,
+        class_centers: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
@@ -92,6 +96,7 @@ class Fleet(nn.Module):
         self.register_buffer("target_scale", target_scale)
         self.register_buffer("target_origin", target_origin)
         self.register_buffer("target_unit", target_unit)
+        self.register_buffer("class_centers", class_centers)
         self.n_networks = self.n_active = input_center.shape[0]
         if temperature is None:
             n_targets = 1 if target_center is None else target_center.shape[-1]
@@ -186,13 +191,33 @@ class Fleet(nn.Module):
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw outputs (K, rows, n_outputs) through the link, calibrated, in the target's units."""
+        raw = self.scored(raw)
         if self.is_calibrated:
             return self.original_target(self.cost.calibrated_link(raw, self._first(self.temperature, raw)))
         return self.original_target(self.cost.link(raw))
 
+    def scored(self, raw: Tensor) -> Tensor:
+        """What the link takes: raw outputs or, of embeddings, minus the squared distances to the classes' centres.
+
+        Those up to the row's own constant, which makes no difference to a softmax.
+        """
+        if self.class_centers is None:
+            return raw
+        centers = self._first(self.class_centers, raw)
+        known = centers.isfinite().all(-1).unsqueeze(1)
+        # Before any centre is there, all classes are alike.
+        known |= ~known.any(-1, keepdim=True)
+        centers = centers.nan_to_num(0.0)
+        scores = 2 * self.cost.embed(raw) @ centers.mT - centers.square().sum(-1).unsqueeze(1)
+        return scores.masked_fill(~known, -math.inf)
+
     def tempered(self, raw: Tensor) -> Tensor:
-        """Raw outputs divided by the networks' temperatures."""
-        return raw / self._first(self.temperature, raw)
+        """What the link takes, divided by the networks' temperatures."""
+        return self.scored(raw) / self._first(self.temperature, raw)
+
+    def embeddings(self, x: Any) -> Tensor:
+        """Embeddings (K, rows, n_outputs) of rows (rows, n_inputs)."""
+        return self.cost.embed(self.outputs(x))
 
     def forward(self, x: Any) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""
@@ -247,8 +272,9 @@ class Fleet(nn.Module):
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        statistics = self.input_center, self.input_factor, self.target_center, self.target_scale, self.temperature
-        for tensor in (self.order, *statistics, self.target_origin, self.target_unit):
+        inputs, target = (self.input_center, self.input_factor), (self.target_center, self.target_scale)
+        of_predictions = self.temperature, self.target_origin, self.target_unit, self.class_centers
+        for tensor in (self.order, *inputs, *target, *of_predictions):
             if tensor is not None:
                 tensor.copy_(tensor[index.to(tensor.device)])
         if self.input_encoding is not None:
