@@ -7,21 +7,23 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from sk_dlsteps.embedding import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
 from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step4_validation.calibration import calibrate
 from sk_dlsteps.stream import learn_chunk
 
 
-class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
+class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseEstimator):
     """A classifier that follows the article's steps: cost, architecture, training.
 
     Without any settings, a small ensemble of networks is sized, its learning rate is found,
@@ -297,6 +299,11 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         True
 
         """
+        if learns_embeddings(self.loss):
+            raise ValueError(
+                f"`loss={self.loss!r}` needs the centres of all classes, and a stream shows only a chunk of the rows; "
+                "use `fit`, with warm_start=True to go on with further rows, or loss='cross_entropy'"
+            )
         learn_chunk(self, X, y, sample_weight, classes)
         return self
 
@@ -371,9 +378,12 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         return {"temperature_": found.temperature}, (found.record,)
 
     def __sklearn_tags__(self):
-        """Rows with several labels are welcome."""
+        """Rows with several labels are welcome; with a metric loss they are not, and it is a transformer as well."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        embeds = learns_embeddings(self.loss)
+        tags.classifier_tags.multi_label = not embeds
+        if not embeds:
+            tags.transformer_tags = None
         return tags
 
     def _target(self, y, classes: np.ndarray | None = None) -> ClassTarget | LabelsTarget:

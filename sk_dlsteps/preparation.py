@@ -182,6 +182,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
+        processes.check_cost(cost)
 
     statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}

@@ -203,19 +203,18 @@ class Fleet(nn.Module):
         """
         if self.class_centers is None:
             return raw
-        centers = self._first(self.class_centers, raw)
-        known = centers.isfinite().all(-1).unsqueeze(1)
-        # Before any centre is there, all classes are alike.
-        known |= ~known.any(-1, keepdim=True)
-        centers = centers.nan_to_num(0.0)
-        scores = 2 * self.cost.embed(raw) @ centers.mT - centers.square().sum(-1).unsqueeze(1)
-        return scores.masked_fill(~known, -math.inf)
+        centers, embedding = self._first(self.class_centers, raw), self.cost.embed(raw)
+        unknown = centers.isnan().any(-1).unsqueeze(1)
+        centers = centers.nan_to_num(nan=0.0)
+        scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1)
+        # A class without a centre is taken to lie opposite the row.
+        return scores.where(~unknown, -3 * embedding.square().sum(-1, keepdim=True))
 
     def tempered(self, raw: Tensor) -> Tensor:
         """What the link takes, divided by the networks' temperatures."""
         return self.scored(raw) / self._first(self.temperature, raw)
 
-    def embeddings(self, x: Any) -> Tensor:
+    def embed(self, x: Any) -> Tensor:
         """Embeddings (K, rows, n_outputs) of rows (rows, n_inputs)."""
         return self.cost.embed(self.outputs(x))
 

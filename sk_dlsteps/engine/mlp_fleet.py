@@ -189,9 +189,7 @@ class MLPFleet(Fleet):
             self._widen(views, scale)
         return losses, raw, seen
 
-    def _loss(
-        self, raw: Tensor, target: Tensor, share: Tensor | float, weight: Tensor | None
-    ) -> tuple[Tensor, Tensor]:
+    def _loss(self, raw: Tensor, target: Tensor, share: Tensor | float, weight: Tensor | None) -> tuple[Tensor, Tensor]:
         """Loss of each row times its weight, and the derivative of every network's mean by its raw outputs."""
         counts = share[..., 0] if isinstance(share, Tensor) else None
         if weight is not None:

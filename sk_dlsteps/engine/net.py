@@ -257,7 +257,7 @@ class FleetNet(NeuralNet):
 
     def embeddings(self, X) -> np.ndarray:
         """Embeddings of every network, shape (rows, K, n_outputs)."""
-        return torch.cat([*self._in_chunks(X, lambda x: self.module_.embeddings(x).transpose(0, 1))]).numpy()
+        return torch.cat([*self._in_chunks(X, lambda x: self.module_.embed(x).transpose(0, 1))]).numpy()
 
     def link(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities for raw outputs that were divided by their temperature."""

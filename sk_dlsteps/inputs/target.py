@@ -155,7 +155,7 @@ class ClassTarget:
         weight: np.ndarray | None = None,
         dtype: torch.dtype = torch.float64,
     ) -> dict[str, Tensor]:
-        """Class codes need none; of embeddings there will be a centre for each class, NaN until the networks are trained."""
+        """Class codes need none; embeddings get room for the classes' centres, NaN until the networks are trained."""
         if not cost.embeds:
             return {}
         size = cost.n_outputs(self.n_columns)

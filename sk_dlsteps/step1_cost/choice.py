@@ -100,6 +100,12 @@ def choose_cost(loss: Any, task: str, quantiles: Sequence[float] = QUANTILES) ->
     return cost, StepRecord(1, "cost function", cost.title, because, {"loss": cost.name})
 
 
+def learns_embeddings(loss: Any) -> bool:
+    """Whether a value of `loss` is a cost that learns embeddings: by name, as a class or as an instance."""
+    kind = _CLASSES.get(loss) if isinstance(loss, str) else loss
+    return isinstance(kind, Cost | type) and getattr(kind, "embeds", False) is True
+
+
 def _named(loss: str, task: str) -> type[Cost]:
     """The kind of cost of that name, or an error that lists those that fit the task."""
     if loss in COSTS[task]:
@@ -120,8 +126,8 @@ def _given(loss: Cost | type[Cost], task: str) -> Cost:
         _named(cost.name, task)
     elif cost.target_scaling not in _SCALINGS.get(task, ("codes",)):
         raise ValueError(
-            f"`loss={type(cost).__name__}` takes targets as {cost.target_scaling!r}, which does not fit a {task} target. "
-            f"Use 'auto' or one of {sorted(COSTS[task])}."
+            f"`loss={type(cost).__name__}` takes targets as {cost.target_scaling!r}, which does not fit a {task} "
+            f"target. Use 'auto' or one of {sorted(COSTS[task])}."
         )
     return cost
 

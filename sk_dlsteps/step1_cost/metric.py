@@ -43,6 +43,8 @@ class MetricCost(Cost):
 
     target_scaling = "codes"
     compares_rows = embeds = True
+    margin: float
+    embedding_size: int
 
     def __init__(self, margin: float, embedding_size: int = EMBEDDING_SIZE) -> None:
         super().__init__()
