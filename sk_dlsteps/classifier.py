@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import issparse
 from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
@@ -21,6 +22,16 @@ from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
 from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step4_validation.calibration import calibrate
 from sk_dlsteps.stream import learn_chunk
+
+
+def _learns_streams(estimator: Any) -> bool:
+    """True unless the loss is a metric one; otherwise an error that says why."""
+    if learns_embeddings(estimator.loss):
+        raise AttributeError(
+            f"`loss={estimator.loss!r}` needs the centres of all classes, and a stream shows only a chunk of the rows; "
+            "use `fit`, with warm_start=True to go on with further rows, or another loss"
+        )
+    return True
 
 
 class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseEstimator):
@@ -257,6 +268,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         self.class_weight = class_weight
         self.calibrate = calibrate
 
+    @available_if(_learns_streams)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn a chunk of a stream: every network goes once through its rows.
 
@@ -299,11 +311,6 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         True
 
         """
-        if learns_embeddings(self.loss):
-            raise ValueError(
-                f"`loss={self.loss!r}` needs the centres of all classes, and a stream shows only a chunk of the rows; "
-                "use `fit`, with warm_start=True to go on with further rows, or loss='cross_entropy'"
-            )
         learn_chunk(self, X, y, sample_weight, classes)
         return self
 

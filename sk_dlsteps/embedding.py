@@ -49,7 +49,7 @@ class Embedding:
         Returns
         -------
         embedding : ndarray of shape (n_samples, n_networks * embedding_size)
-            In float64. Each network's part of a row has length 1.
+            In float64.
 
         Raises
         ------

@@ -323,7 +323,7 @@ def _choose_architecture(
 def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
     """Resolve everything about training but the learning rate."""
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
-    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    batch_size = min(choose_batch_size(p["batch_size"], n_rows, data.target.n_columns if cost.embeds else 0), n_rows)
     batch_norm = bool(p["batch_norm"]) and p["module"] == "mlp"
     if batch_norm:
         # The variance of a single row is none.

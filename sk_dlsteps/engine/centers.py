@@ -15,11 +15,11 @@ _TOGETHER = 2**18
 
 
 def place_centers(fleet: Fleet, data: FleetData) -> None:
-    """Take the mean embedding of each class over an active network's training rows, by what they count.
+    """Take the mean embedding of each class over an active network's training rows, and its share in what they count.
 
     Nothing is done for networks that do not embed. A class of which a network has no rows gets NaN.
     """
-    if fleet.class_centers is None:
+    if fleet.class_centers is None or fleet.class_shares is None:
         return
     a = fleet.n_active
     index, counts = _padded(data.rows[:a], data.X.device)
@@ -33,7 +33,9 @@ def place_centers(fleet: Fleet, data: FleetData) -> None:
         embedding = fleet.cost.embed(fleet.raw(fleet.prepare(x))).to(sums.dtype)
         sums.scatter_add_(1, classes.unsqueeze(-1).expand_as(embedding), embedding * weight.unsqueeze(-1))
         totals.scatter_add_(1, classes, weight)
-    fleet.class_centers[:a] = (sums / totals.unsqueeze(-1)).to(fleet.class_centers)
+    totals = totals.unsqueeze(-1)
+    fleet.class_centers[:a] = (sums / totals).to(fleet.class_centers)
+    fleet.class_shares[:a] = (totals / totals.sum(1, keepdim=True)).to(fleet.class_shares)
 
 
 def _padded(rows: list[np.ndarray], device: torch.device) -> tuple[Tensor, Tensor]:

@@ -52,7 +52,8 @@ class Fleet(nn.Module):
     precision : torch dtype or None
         Floats of the products in training steps, if narrower than the networks' own.
     class_centers : Tensor of shape (K, n_classes, n_outputs) or None
-        Where a cost embeds rows: the mean embedding of each class, NaN for a class without rows.
+        Where a cost embeds rows: the mean embedding of each class, NaN for a class without rows. The share of each
+        class in what the training rows count stands beside it.
 
     """
 
@@ -65,6 +66,7 @@ class Fleet(nn.Module):
     target_origin: Tensor | None
     target_unit: Tensor | None
     class_centers: Tensor | None
+    class_shares: Tensor | None
     order: Tensor
 
     def __init__(
@@ -97,6 +99,7 @@ class Fleet(nn.Module):
         self.register_buffer("target_origin", target_origin)
         self.register_buffer("target_unit", target_unit)
         self.register_buffer("class_centers", class_centers)
+        self.register_buffer("class_shares", None if class_centers is None else torch.ones_like(class_centers[..., :1]))
         self.n_networks = self.n_active = input_center.shape[0]
         if temperature is None:
             n_targets = 1 if target_center is None else target_center.shape[-1]
@@ -199,14 +202,16 @@ class Fleet(nn.Module):
     def scored(self, raw: Tensor) -> Tensor:
         """What the link takes: raw outputs or, of embeddings, minus the squared distances to the classes' centres.
 
-        Those up to the row's own constant, which makes no difference to a softmax.
+        Plus the logarithm of the classes' shares, and up to the row's own constant, which makes no difference to a
+        softmax. Without shares it would make none what a class counts.
         """
-        if self.class_centers is None:
+        if self.class_centers is None or self.class_shares is None:
             return raw
         centers, embedding = self._first(self.class_centers, raw), self.cost.embed(raw)
         unknown = centers.isnan().any(-1).unsqueeze(1)
         centers = centers.nan_to_num(nan=0.0)
         scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1)
+        scores += self._first(self.class_shares, raw).log().mT
         # A class without a centre is taken to lie opposite the row.
         return scores.where(~unknown, -3 * embedding.square().sum(-1, keepdim=True))
 
@@ -272,8 +277,8 @@ class Fleet(nn.Module):
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
         inputs, target = (self.input_center, self.input_factor), (self.target_center, self.target_scale)
-        of_predictions = self.temperature, self.target_origin, self.target_unit, self.class_centers
-        for tensor in (self.order, *inputs, *target, *of_predictions):
+        units, of_classes = (self.target_origin, self.target_unit), (self.class_centers, self.class_shares)
+        for tensor in (self.order, *inputs, *target, *units, *of_classes, self.temperature):
             if tensor is not None:
                 tensor.copy_(tensor[index.to(tensor.device)])
         if self.input_encoding is not None:

@@ -61,8 +61,9 @@ def split(merged: MLPFleet, fleets: Sequence[MLPFleet]) -> None:
             if i == 0:
                 source = source.index_select(1, _input_places(fleet, merged.input_encoding).to(source.device))
             mine.copy_(source[tuple(slice(n) for n in mine.shape)])
-        if fleet.class_centers is not None and merged.class_centers is not None:
-            fleet.class_centers.copy_(merged.class_centers[own])
+        for name in ("class_centers", "class_shares"):
+            if getattr(fleet, name) is not None:
+                getattr(fleet, name).copy_(getattr(merged, name)[own])
         if fleet.dropout is not None and merged.dropout is not None:
             fleet.dropout.streams = merged.dropout.streams[own]
 

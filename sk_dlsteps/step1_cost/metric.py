@@ -11,19 +11,18 @@ from torch import Tensor
 from sk_dlsteps.step1_cost.cost import Cost
 
 # By measurement (docs/benchmarks.md, "Metric learning").
-EMBEDDING_SIZE = 16
-# Added to the squared length of an embedding before it is divided by its length: a row of zeros stays one.
-TINY = 1e-12
-# Squared distances below this are rounding: in a contrastive loss they push nothing apart.
-NEAREST = 1e-6
+EMBEDDING_SIZE = 32
+TRIPLET_MARGIN, CONTRASTIVE_MARGIN = 1.0, 10.0
+# Squared distances below these count as 0, where a distance has no derivative: of two rows, and where rounding in
+# products of float32 leaves no more.
+TINY, NEAREST = 1e-12, 1e-6
 
 
 class MetricCost(Cost):
     """A cost on distances between the embeddings of a minibatch's rows.
 
-    Networks answer with an embedding, the raw output scaled to length 1. Predictions come from
-    the centres of the classes, the mean embedding of each class over a network's training rows
-    (Snell et al. 2017): probabilities are a softmax over minus the squared distances.
+    Networks answer with an embedding: the raw output, or what `embed` makes of it. Predictions come from
+    the centres of the classes, the mean embedding of each class over a network's training rows (Snell et al. 2017).
 
     A cost of your own is a subclass with a `name`, a `title` and a `compare`.
 
@@ -59,8 +58,8 @@ class MetricCost(Cost):
         return self.embedding_size
 
     def embed(self, raw: Tensor) -> Tensor:
-        """Embeddings of length 1 for raw outputs."""
-        return raw * (raw.square().sum(-1, keepdim=True) + TINY).rsqrt()
+        """Embeddings for raw outputs: those themselves."""
+        return raw
 
     def forward(self, raw: Tensor, target: Tensor, counts: Tensor | None = None) -> Tensor:
         """Loss of each row (..., b) among the b rows beside it; rows that count 0 are not there, and lose nothing."""
@@ -92,7 +91,7 @@ class MetricCost(Cost):
         raise TypeError(f"{type(self).__name__} defines no loss")
 
     def link(self, raw: Tensor) -> Tensor:
-        """Probabilities of the classes, for minus the squared distances to their centres, up to a constant."""
+        """Probabilities of the classes, from minus the squared distances to their centres up to a constant."""
         return raw.softmax(-1)
 
 
@@ -100,13 +99,13 @@ class TripletLoss(MetricCost):
     """Triplet loss on the hardest pairs of the minibatch (Hermans et al. 2017).
 
     A row loses max(0, margin + d(farthest row of its class) - d(nearest row of another)), where d is
-    the distance of embeddings of length 1. One that lacks a partner of either kind loses nothing.
+    the distance of embeddings. One that lacks a partner of either kind loses nothing.
 
     Parameters
     ----------
-    margin : float, default=0.2
+    margin : float, default=1.0
         How much farther rows of other classes should be than rows of the same.
-    embedding_size : int, default=16
+    embedding_size : int, default=32
         Numbers of an embedding.
 
     Examples
@@ -120,7 +119,7 @@ class TripletLoss(MetricCost):
 
     name = "triplet"
 
-    def __init__(self, margin: float = 0.2, embedding_size: int = EMBEDDING_SIZE) -> None:
+    def __init__(self, margin: float = TRIPLET_MARGIN, embedding_size: int = EMBEDDING_SIZE) -> None:
         super().__init__(margin, embedding_size)
         self.title = f"triplet loss (margin {self.margin:g}) on embeddings of {self.embedding_size} numbers"
 
@@ -139,14 +138,14 @@ class ContrastiveLoss(MetricCost):
     """Contrastive loss over all pairs of the minibatch (Hadsell et al. 2006).
 
     A pair of one class loses d^2 / 2 and a pair of different classes max(0, margin - d)^2 / 2, where d is
-    the distance of embeddings of length 1. A row loses the mean over its pairs of one class plus the mean over
+    the distance of embeddings. A row loses the mean over its pairs of one class plus the mean over
     those of different classes, since with many classes there are far more of these.
 
     Parameters
     ----------
-    margin : float, default=1.0
+    margin : float, default=10.0
         Distance from which on rows of different classes are far enough.
-    embedding_size : int, default=16
+    embedding_size : int, default=32
         Numbers of an embedding.
 
     Examples
@@ -160,7 +159,7 @@ class ContrastiveLoss(MetricCost):
 
     name = "contrastive"
 
-    def __init__(self, margin: float = 1.0, embedding_size: int = EMBEDDING_SIZE) -> None:
+    def __init__(self, margin: float = CONTRASTIVE_MARGIN, embedding_size: int = EMBEDDING_SIZE) -> None:
         super().__init__(margin, embedding_size)
         self.title = f"contrastive loss (margin {self.margin:g}) on embeddings of {self.embedding_size} numbers"
 
