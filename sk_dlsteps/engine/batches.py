@@ -401,7 +401,8 @@ class ValidationData:
     def evaluate(self, fleet: Fleet, keep_raw: bool = True) -> tuple[Tensor, Tensor | None]:
         """Mean validation loss of each active network, and, if kept, its raw outputs (n_active, m, n_outputs)."""
         if self.blocks is not None:
-            return self._compared(fleet)
+            compared, raw = self._compared(fleet)
+            return compared, raw if keep_raw else None
         a = fleet.n_active
         raws, losses = [], []
         n_together = max(1, _KEPT // (a * fleet.widths[-1]))
@@ -415,7 +416,7 @@ class ValidationData:
         return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1) if keep_raw else None
 
     def _compared(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
-        """What `evaluate` gives, of a cost that compares rows: with those of their own block."""
+        """What `evaluate` gives, of a cost that compares rows: each is compared with those of its own block."""
         assert self.blocks is not None
         a = fleet.n_active
         chunks = [(fleet.raw(x[:a]), target[:a]) for x, target in self.kept or self._chunks(fleet)]

@@ -211,11 +211,12 @@ class Fleet(nn.Module):
         unknown = centers.isnan().any(-1).unsqueeze(1)
         centers = centers.nan_to_num(nan=0.0)
         scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1)
+        scores += self._first(self.class_shares, raw).mT.log()
         if unknown.any():
-            # A class without a centre is taken to lie at twice the squared distance of the farthest one.
+            # A class without a centre is taken to be twice as far, in squares, as the farthest of the others.
             lowest = scores.masked_fill(unknown, math.inf).amin(-1, keepdim=True).nan_to_num(posinf=0.0)
             scores = scores.where(~unknown, 2 * lowest - embedding.square().sum(-1, keepdim=True))
-        return scores + self._first(self.class_shares, raw).mT.log().masked_fill(unknown, 0.0)
+        return scores
 
     def tempered(self, raw: Tensor) -> Tensor:
         """What the link takes, divided by the networks' temperatures."""
