@@ -42,12 +42,14 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
 
     Parameters
     ----------
-    loss : str, torch criterion (class or instance) or callable, default="auto"
+    loss : str, Cost or torch criterion (class or instance) or callable, default="auto"
         The cost (step 1). "auto" is binary cross-entropy on one logit for two
         classes, cross-entropy for more, and binary cross-entropy on a logit for each
-        label where rows may have several; "smoothed_cross_entropy" is another.
+        label where rows may have several; "smoothed_cross_entropy" is another. "triplet"
+        and "contrastive" learn an embedding, which `transform` gives; predictions then come from
+        the nearest class centre (docs/metric_learning.md). An instance of a `Cost` has other settings.
         A criterion is given as `torch.nn` class or instance; a callable takes
-        ``(output, target)`` and returns one loss per row; the target
+        ``(output, target)`` of one network's rows and returns one loss per row; the target
         holds class codes, or floats 0 and 1 of shape (n_rows, n_labels).
     hidden_units : {"auto", "midpoint"}, int or sequence of int, default="auto"
         Units of the hidden layers (step 2). "auto" follows the rule

@@ -2,6 +2,7 @@
 
 import pickle
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,8 +13,11 @@ from sklearn.metrics import log_loss
 from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_split
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
+from skorch.callbacks import EpochScoring
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
+from sk_dlsteps.engine.processes import Processes
+from sk_dlsteps.step1_cost.cost import CrossEntropy
 from sk_dlsteps.step1_cost.metric import ContrastiveLoss, TripletLoss
 
 IRIS = load_iris(return_X_y=True)
@@ -202,3 +206,16 @@ def test_minibatches_hold_some_rows_of_every_class():
     assert classifier("auto")._plan(X, y).batch_size == 32
     assert classifier()._plan(X, y * 3 + np.arange(len(y)) % 3).batch_size == 128
     assert classifier(batch_size=16)._plan(X, y).batch_size == 16
+
+
+def test_callbacks_see_predictions_of_the_epoch_they_are_told_of():
+    score = EpochScoring("accuracy", lower_is_better=False, name="accuracy", use_caching=False)
+    model = classifier(callbacks=[score], n_estimators=1, max_epochs=20).fit(*IRIS)
+    assert model.history_[-1, "accuracy"] > 0.9
+
+
+def test_processes_do_not_share_minibatches_whose_rows_are_compared():
+    processes = Processes(SimpleNamespace(process_index=0, num_processes=2))
+    with pytest.raises(ValueError, match="`loss='triplet'` compares the rows of whole minibatches.*use one process"):
+        processes.check_cost(TripletLoss())
+    processes.check_cost(CrossEntropy())
