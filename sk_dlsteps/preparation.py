@@ -190,6 +190,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
+        processes.check_cost(cost)
 
     statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
@@ -345,10 +346,10 @@ def _choose_architecture(
 def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...], scaler: Any) -> Plan:
     """Resolve everything about training but the learning rate."""
     module = ModuleChoice.of(p)
-    classes = None if data.target.classes is None else layers[-1]
+    n_soft = _n_soft_labels(data.target, cost, layers[-1])
     shape = data.shape if module.is_own else None
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
-    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    batch_size = min(choose_batch_size(p["batch_size"], n_rows, data.target.n_columns if cost.embeds else 0), n_rows)
     batch_norm = bool(p["batch_norm"]) and not module.is_own
     if batch_norm:
         # The variance of a single row is none.
@@ -376,7 +377,7 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], classes, shape, *units_of_channels(scaler, shape)),
+        augmentation=choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape)),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
@@ -389,6 +390,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
 def with_threads(plan: Plan, n_threads: Any) -> Plan:
     """The plan with as many threads as the user says or, "auto", as a step pays for."""
     return replace(plan, n_threads=choose_threads(plan.flops) if n_threads == "auto" else int(n_threads))
+
+
+def _n_soft_labels(target: Target, cost: Cost, n_outputs: int) -> int | None:
+    """Columns of soft labels, which a cost on embeddings will refuse; None for values."""
+    if target.classes is None:
+        return None
+    return target.n_columns if cost.embeds else n_outputs
 
 
 def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
@@ -431,7 +439,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer, plan.n_outputs if plan.task == "multiclass" else 1)
+    sweep = sweep_of(plan.optimizer, first.data.target.n_columns if plan.task == "multiclass" else 1)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]

@@ -30,7 +30,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
 
     Parameters
     ----------
-    loss : str, torch criterion (class or instance) or callable, default="auto"
+    loss : str, Cost or torch criterion (class or instance) or callable, default="auto"
         The cost (step 1). "auto" is the squared error; "absolute_error",
         "huber" and "poisson" (a log link, for targets >= 0) are others.
         A criterion is given as `torch.nn` class or instance; a callable takes

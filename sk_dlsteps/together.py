@@ -236,6 +236,7 @@ def _kind(fit: _Fit) -> Hashable:
         prepared.inputs.stages["input_clip"],
         prepared.rows.weight is None,
         plan.n_outputs,
+        prepared.data.target.n_columns,
         len(plan.hidden_units),
         plan.activation,
         plan.batch_size if plan.batch_size < plan.n_rows else "all rows",

@@ -22,8 +22,9 @@ MAY_IMPORT = {
     "together": BELOW_PREPARATION | {"preparation"},
     "continuation": BELOW_PREPARATION | {"preparation"},
     "stream": BELOW_PREPARATION | {"preparation", "continuation"},
+    "embedding": BELOW_PREPARATION,
     "recipe": BELOW_PREPARATION | {"preparation", "together", "continuation"},
-    "classifier": BELOW_PREPARATION | {"preparation", "recipe", "stream"},
+    "classifier": BELOW_PREPARATION | {"preparation", "recipe", "stream", "embedding"},
     "regressor": BELOW_PREPARATION | {"preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}

@@ -178,13 +178,7 @@ class MLPFleet(Fleet):
         seen = self._forward(inputs, views, share, sizes, learn, part)
         last, bias = views.layers[-1]
         raw = torch.baddbmm(bias, seen[-1].out if seen else inputs, last.mT).to(dtype)
-        losses, delta = self.cost.value_and_gradient(raw, target)
-        delta *= share
-        if isinstance(share, Tensor):
-            losses = losses.where(share[..., 0] > 0, 0.0)
-        if weight is not None:
-            losses = losses * weight
-            delta *= weight.unsqueeze(-1)
+        losses, delta = self._loss(raw, target, share, weight)
         scale = loss_scale(delta) if self.precision == torch.float16 else None
         delta = self._backward(inputs, (delta if scale is None else delta * scale).to(inputs.dtype), seen, views, share)
         if self.embeddings is not None:
@@ -194,6 +188,23 @@ class MLPFleet(Fleet):
         if self.precision is not None:
             self._widen(views, scale)
         return losses, raw, seen
+
+    def _loss(self, raw: Tensor, target: Tensor, share: Tensor | float, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Loss of each row times its weight, and the derivative of every network's mean by its raw outputs."""
+        counts = share[..., 0] if isinstance(share, Tensor) else None
+        if weight is not None:
+            counts = weight * (share if counts is None else counts)
+        if self.cost.compares_rows and counts is not None:
+            losses, delta = self.cost.counted_gradient(raw, target, counts)
+            return losses if weight is None else losses * weight, delta
+        losses, delta = self.cost.value_and_gradient(raw, target)
+        delta *= share
+        if isinstance(share, Tensor):
+            losses = losses.where(share[..., 0] > 0, 0.0)
+        if weight is not None:
+            losses = losses * weight
+            delta *= weight.unsqueeze(-1)
+        return losses, delta
 
     def _embedded(self, x: Any) -> Any:
         """Prepared inputs with vectors in the place of codes."""

@@ -88,7 +88,8 @@ class ModuleFleet(Fleet):
                     raw = _two_dimensional(module(x[k]))
                 if self.precision is not None:
                     raw = raw.to(x.dtype)
-                loss = self.cost(raw, target[k]) * (1.0 if weight is None else weight[k])
+                counts = () if weight is None or not self.cost.compares_rows else (weight[k],)
+                loss = self.cost(raw, target[k], *counts) * (1.0 if weight is None else weight[k])
                 self._backward(k, raw, loss.mean() if part is None else loss.sum() / part.n_rows)
             losses.append(loss.detach())
             raws.append(raw.detach())
