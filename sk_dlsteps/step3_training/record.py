@@ -96,6 +96,8 @@ def _unvalidated(best_losses: np.ndarray, rescues: np.ndarray) -> Iterator[str]:
 def _vanished(signals: Mapping[str, np.ndarray], best_losses: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:
     """Tell of networks whose gradients have vanished, or many of whose units are dead."""
     norms = np.array([values for name, values in signals.items() if name.startswith("gradient_norm_")])
+    # Of a frozen layer nobody computed any.
+    norms = norms[~np.isnan(norms).all(1)] if len(norms) else norms
     # Where there is no loss there is no gradient either, and nothing is wrong.
     still = (norms == 0).all(0) & (best_losses > 0) if len(norms) else np.zeros(len(best_losses), dtype=bool)
     if still.any():
