@@ -8,6 +8,30 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a training in which some layers stay as they are.
+
+    Attributes
+    ----------
+    trained, frozen : tuple of str
+        Names of the layers, from the inputs to the outputs.
+    n_epochs : int
+        Epochs at the most.
+    scales : dict
+        What multiplies the rate of each layer, by its name; empty if nothing does.
+    learning_rate : float
+        Rate of the last layer before any schedule; NaN until it was found.
+
+    """
+
+    trained: tuple[str, ...]
+    frozen: tuple[str, ...]
+    n_epochs: int
+    scales: dict[str, float] = field(default_factory=dict)
+    learning_rate: float = float("nan")
+
+
+@dataclass(frozen=True)
 class Plan:
     """Every resolved decision of one training; nothing in it is "auto" any more.
 
@@ -59,6 +83,9 @@ class Plan:
         Floats of the products in training steps; None for float32.
     n_processes : int
         Processes that share each minibatch.
+    stages : tuple of Stage
+        Parts of a training in which layers are frozen or have rates of their own; then the rate and the
+        schedule above are those of the last stage. Empty for any other training.
 
     """
 
@@ -86,6 +113,7 @@ class Plan:
     n_threads: int
     mixed_precision: str | None = None
     n_processes: int = 1
+    stages: tuple[Stage, ...] = ()
 
     @property
     def flops(self) -> float:
