@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.inheritance import same_setting, with_inherited
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget
@@ -29,7 +29,9 @@ from sk_dlsteps.preparation import (
     make_net,
     make_plan,
     network_seeds,
+    with_threads,
 )
+from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.budget import choose_n_folds
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import steers_the_rate
@@ -45,6 +47,7 @@ SETTINGS = (
     "n_hidden_layers",
     "activation",
     "module",
+    "input_shape",
     "scaler",
     "input_clip",
     "numeric_encoding",
@@ -87,10 +90,12 @@ class Memory:
 
     def check_unchanged(self, parameters: dict[str, Any], way_out: str) -> None:
         """Raise if a parameter that the present networks were made with has another value now."""
-        for name, before in self.settings.items():
-            if not _same(before, parameters[name]):
+        now = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
+        for name in {**self.settings, **now}:
+            before, value = self.settings.get(name), now.get(name)
+            if not same_setting(before, value):
                 raise ValueError(
-                    f"`{name}` was {before!r} when the networks were made and is {parameters[name]!r} now; networks "
+                    f"`{name}` was {before!r} when the networks were made and is {value!r} now; networks "
                     f"that are trained further keep their shape. Set it back, or {way_out}."
                 )
 
@@ -101,21 +106,13 @@ def remember(prepared: Prepared, parameters: dict[str, Any], carried: Carried | 
     target = None
     if data.target.classes is None:
         target = RunningTarget.of(data.target.values, data.weight)
-    settings = {name: parameters[name] for name in SETTINGS if name in parameters}
+    settings = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
     return Memory(prepared.entropy, settings, target, carried)
 
 
-def _same(before: Any, now: Any) -> bool:
-    """Whether two values of a parameter mean the same."""
-    if before is now:
-        return True
-    return _plain(before) == _plain(now)
-
-
-def _plain(value: Any) -> Any:
-    """A sequence of numbers as a tuple, anything else as it is."""
-    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
-    return tuple(value) if listed else value
+def _shapes_networks(name: str) -> bool:
+    """Whether a parameter is one of `SETTINGS`, or passed on to a module."""
+    return name in SETTINGS or name.startswith(PREFIX)
 
 
 def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
@@ -150,6 +147,7 @@ def prepare_again(
     fleet.temperature.fill_(1.0)
     rows = replace(rows, weight=loss_weight(parameters.get("class_weight"), data), weight_valid=data.weight_valid)
     plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs))
+    plan = with_threads(replace(plan, flops_per_row=old.flops_per_row), parameters["n_threads"])
     statistics = Statistics(fleet.input_center, fleet.input_factor)
     scaled = ScaledInputs(
         scaler, Z, fleet.input_center.shape[-1], statistics, statistics, False, fleet.input_clip is not None, "scaled"
@@ -195,6 +193,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     """Train the networks of a fitted estimator for `max_epochs` more epochs (``warm_start=True``)."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
+    parameters = with_inherited(parameters)
     check_goes_on(parameters, "warm starts")
     memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
     way_out = "fit with warm_start=False, which begins anew"
@@ -238,6 +237,8 @@ def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any],
         "The number of columns of `X`": (estimator.n_features_in_, names["n_features_in_"]),
         "The number of columns of `y`": (n_targets, None if n_targets is None else data.target.n_columns),
     }
+    if estimator.input_shape_ != names["input_shape_"]:
+        pairs["The shape of the rows of `X`"] = estimator.input_shape_, names["input_shape_"]
     for name, what in (("feature_names_in_", "The names of the columns of `X`"), ("classes_", "The classes of `y`")):
         if hasattr(estimator, name) and name in names:
             pairs[what] = getattr(estimator, name).tolist(), names[name].tolist()

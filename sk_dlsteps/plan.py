@@ -83,6 +83,8 @@ class Plan:
         Floats of the products in training steps; None for float32.
     n_processes : int
         Processes that share each minibatch.
+    flops_per_row : float or None
+        Operations that a module takes for a row; None for the built-in network, whose layers tell.
     stages : tuple of Stage
         Parts of a training in which layers are frozen or have rates of their own; then the rate and the
         schedule above are those of the last stage. Empty for any other training.
@@ -113,11 +115,14 @@ class Plan:
     n_threads: int
     mixed_precision: str | None = None
     n_processes: int = 1
+    flops_per_row: float | None = None
     stages: tuple[Stage, ...] = ()
 
     @property
     def flops(self) -> float:
-        """Operations of a training step of all networks; of a user's module only inputs and outputs are known."""
+        """Operations of a training step of all networks, or of one module, as those are trained in turn."""
+        if self.flops_per_row is not None:
+            return 3 * self.batch_size * self.flops_per_row
         layers = (self.n_inputs, *self.hidden_units, self.n_outputs)
         return 6 * self.n_networks * self.batch_size * sum(a * b for a, b in pairwise(layers))
 

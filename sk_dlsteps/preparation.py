@@ -25,6 +25,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
+from sk_dlsteps.inheritance import HeirBuilder, Heritage, fitted_source, inherited_inputs, with_inherited
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import (
     TableEncoder,
@@ -36,20 +37,22 @@ from sk_dlsteps.inputs.encoder import (
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
+from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import CountedRows, class_weights
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QUANTILES
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder, module_record
-from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice, module_record
+from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units, width_record
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import (
     choose_batch_size,
     choose_max_epochs,
     choose_n_folds,
     choose_n_networks,
+    in_turn_record,
     size_record,
 )
 from sk_dlsteps.step3_training.lr_finder import (
@@ -61,6 +64,7 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
+from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
@@ -71,7 +75,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Data:
-    """A checked table: inputs, a target, what its rows count, and validation data of their own if given."""
+    """A checked table: inputs, a target, what its rows count, and validation data of their own if given.
+
+    `shape` is that of one row before it became one of a table, None for a table.
+    """
 
     X: Any
     target: Target
@@ -81,6 +88,7 @@ class Data:
     weight_valid: np.ndarray | None = None
     counted: CountedRows | None = None
     categorical: np.ndarray | None = None
+    shape: Shape | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
@@ -138,6 +146,7 @@ class Prepared:
 
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate: the same in all processes, if there are several."""
+    parameters = with_inherited(parameters)
     accelerator = parameters["accelerator"]
     processes = None if accelerator is None else Processes(accelerator)
     root = _seeds(parameters["random_state"])
@@ -152,7 +161,9 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     """Steps 1 and 2, and step 3 but for the learning rate, from the root of all seeds."""
     target = data.target
     fold_seed, finder_seed, network_seed, scaler_seed = root.spawn(4)
-    n_networks = choose_n_networks(p["n_estimators"], data.X.shape[0])
+    module = ModuleChoice.of(p)
+    n_networks = choose_n_networks(p["n_estimators"], data.X.shape[0], module.default("n_networks"))
+    shape = data.shape if module.is_own else None
     rows = data.once(
         _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
         lambda: choose_rows(
@@ -170,14 +181,19 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
 
     cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows, *network_seeds(scaler_seed, 1))
+    source, heritage = fitted_source(p["init_from"]), Heritage.of(p["init_from"], target, cost)
+    if source is None:
+        inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
+    else:
+        inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
     if rows.X_valid is not None:
         encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
         rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
     in_losses = loss_weight(p.get("class_weight"), data)
     rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
-    widths, step2 = _choose_architecture(p, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs)
+    n_counted = _n_counted(rows, data.weight)
+    widths, step2 = _choose_architecture(p, module, n_counted, inputs.n_inputs, n_outputs, shape, source)
     plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
@@ -188,7 +204,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
-        if p["module"] == "mlp":
+        if not module.is_own:
             layers = (inputs.n_inputs, *widths, n_outputs)
             return MLPBuilder(
                 layers,
@@ -201,8 +217,14 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
                 plan.batch_norm,
                 inputs.embeddings,
             )
-        return ModuleBuilder(p["module"], inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings)
+        return ModuleBuilder(module, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
 
+    def build_heir(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
+        return build(seeds) if heritage is None else HeirBuilder(build(seeds), heritage)
+
+    seeds = network_seeds(network_seed, n_networks)
+    if module.is_own:
+        plan = with_threads(replace(plan, flops_per_row=build(seeds[:1])().flops_per_row), p["n_threads"])
     return Prepared(
         data,
         plan,
@@ -211,13 +233,20 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs,
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
-        build,
-        network_seeds(network_seed, n_networks),
+        build_heir,
+        seeds,
         network_seeds(finder_seed, n_networks),
-        (step1, *inputs.records, step2, *size_record(p["n_estimators"], p["max_epochs"], plan, data.X.shape[0])),
+        (step1, *inputs.records, step2, *_size_record(p, module, plan, data.X.shape[0])),
         root.entropy,
         processes,
     )
+
+
+def _size_record(p: dict[str, Any], module: ModuleChoice, plan: Plan, n_rows: int) -> tuple[StepRecord, ...]:
+    """The record of how many networks and epochs there are, where that is out of the ordinary."""
+    if module.default("n_steps") is not None:
+        return in_turn_record(p["n_estimators"], p["max_epochs"], plan, module.name)
+    return size_record(p["n_estimators"], p["max_epochs"], plan, n_rows)
 
 
 def _n_counted(rows: Rows, weight: np.ndarray | None) -> int:
@@ -251,15 +280,21 @@ class Inputs:
     records: tuple[StepRecord, ...]
 
 
-def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inputs:
+def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int, shape: Shape | None) -> Inputs:
     """Scale the table, with statistics of each network's own training rows, and encode its columns."""
+    if shape is not None and p["numeric_encoding"] == "piecewise_linear":
+        raise ValueError(
+            f"`numeric_encoding='piecewise_linear'` adds columns to a table, and X has rows of shape {shape}; leave it "
+            "at 'auto'."
+        )
     knows_gaps = isinstance(p["scaler"], str)
     encoder, X = data.once(
         _key(("encoded", id(rows), knows_gaps), p, "random_state"),
         lambda: encode_columns(data.X, data.categorical, rows.train, not knows_gaps, data.weight),
     )
-    # A callback may save the net or ask it for predictions while its statistics are not the final ones.
-    direct = not p["callbacks"]
+    # A callback may save the net or ask it for predictions while its statistics are not the final ones, and after a
+    # stage they are.
+    direct = not p["callbacks"] and not is_staged(p)
     key = _key(("scaled", id(rows), direct), p, "scaler", "random_state")
     n_plain = X.shape[1] if encoder is None else encoder.n_plain_
 
@@ -267,7 +302,7 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
         with naming_encoded(encoder):
             weight, once = data.weight, data.once
             return scale_inputs(
-                p["scaler"], X, n_plain, data.target, rows.train, weight, seed, _DTYPE, once, direct=direct
+                p["scaler"], X, n_plain, data.target, rows.train, weight, seed, _DTYPE, once, direct=direct, shape=shape
             )
 
     scaled = data.once(key, scale)
@@ -275,8 +310,8 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
         check_for_sparse(p, p["mixed_precision"] or accelerators_precision(p["accelerator"]))
     wanted = p["numeric_encoding"]
     if wanted == "auto":
-        smooth = data.target.task == "regression" and p["module"] == "mlp" and not sparse.issparse(scaled.Z)
-        wanted = "piecewise_linear" if smooth else None
+        bends = data.target.task == "regression" and not ModuleChoice.of(p).is_own and not sparse.issparse(scaled.Z)
+        wanted = "piecewise_linear" if bends else None
     encoding = None
     if wanted:
         encoding = data.once(
@@ -289,7 +324,7 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
         "input_factor": scaled.own.factor,
         "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
         "input_encoding": encoding,
-        "fills_gaps": encoder is not None and bool(np.isnan(scaled.Z.min(initial=0.0))),
+        "fills_gaps": (encoder is not None or data.shape is not None) and bool(np.isnan(scaled.Z.min(initial=0.0))),
     }
     n_columns = scaled.n_plain
     embeddings = () if encoder is None else tuple((n, embedding_size(n)) for n in encoder.n_levels_)
@@ -304,11 +339,20 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int) -> Inp
 
 
 def _choose_architecture(
-    p: dict[str, Any], n_rows: int, n_inputs: int, n_outputs: int
+    p: dict[str, Any],
+    module: ModuleChoice,
+    n_rows: int,
+    n_inputs: int,
+    n_outputs: int,
+    shape: Shape | None,
+    source: Any = None,
 ) -> tuple[tuple[int, ...], StepRecord]:
-    """Widths of the hidden layers; none for a user's own module."""
-    if p["module"] != "mlp":
-        return (), module_record(p["module"])
+    """Widths of the hidden layers, those of a fitted source if there is one; none for another module."""
+    if module.is_own:
+        return (), module_record(module, shape)
+    if source is not None:
+        widths = source.plan_.hidden_units
+        return widths, width_record(widths, "that of the networks of `init_from`", {"rule": "taken over"})
     return choose_hidden_units(
         p["hidden_units"],
         p["hidden_size_factor"],
@@ -321,13 +365,16 @@ def _choose_architecture(
 
 def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
     """Resolve everything about training but the learning rate."""
+    module = ModuleChoice.of(p)
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
-    batch_norm = bool(p["batch_norm"]) and p["module"] == "mlp"
+    batch_norm = bool(p["batch_norm"]) and not module.is_own
     if batch_norm:
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)
-    max_epochs = choose_max_epochs(p["max_epochs"], count_batches(n_rows, batch_size), n_rows)
+    n_batches = count_batches(n_rows, batch_size)
+    max_epochs = choose_max_epochs(p["max_epochs"], n_batches, n_rows, module.default("n_steps"))
+    max_norm = p["max_grad_norm"]
     schedule = _choose_schedule(p, max_epochs)
     plan = Plan(
         task=data.target.task,
@@ -343,10 +390,10 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         lr_schedule=schedule,
         batch_size=batch_size,
         max_epochs=max_epochs,
-        dropout=choose_dropout(p["dropout"], len(layers) - 2) if p["module"] == "mlp" else (),
+        dropout=choose_dropout(p["dropout"], len(layers) - 2) if not module.is_own else (),
         weight_decay=float(p["weight_decay"]),
         batch_norm=batch_norm,
-        max_grad_norm=p["max_grad_norm"],
+        max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
         augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
@@ -355,7 +402,12 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         mixed_precision=p["mixed_precision"] or accelerators_precision(p["accelerator"]),
         n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
     )
-    return replace(plan, n_threads=choose_threads(plan.flops) if p["n_threads"] == "auto" else int(p["n_threads"]))
+    return with_threads(plan, p["n_threads"])
+
+
+def with_threads(plan: Plan, n_threads: Any) -> Plan:
+    """The plan with as many threads as the user says or, "auto", as a step pays for."""
+    return replace(plan, n_threads=choose_threads(plan.flops) if n_threads == "auto" else int(n_threads))
 
 
 def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,6 +24,7 @@ from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
+from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
 from sk_dlsteps.step4_validation.regularisation import regularisation_record
@@ -30,15 +32,18 @@ from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.together import fit_together
 
+# What the door notes of a table.
+_OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
+
 
 def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
     """Put the parameters that both estimators share into the signature of an ``__init__`` that passes them on.
 
     scikit-learn and `help` read the signature, and so see all parameters.
     """
-    shared = inspect.signature(StepwiseEstimator.__init__).parameters
+    *shared, of_module = inspect.signature(StepwiseEstimator.__init__).parameters.values()
     own = [p for p in inspect.signature(own_init).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    parameters = [*shared.values(), *own]
+    parameters = [*shared, *own, of_module]
     own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     return own_init
 
@@ -55,6 +60,7 @@ class StepwiseEstimator(BaseEstimator):
         n_hidden_layers: int = 1,
         activation: str = "relu",
         module: Any = "mlp",
+        input_shape: Any = None,
         scaler: Any = "standard",
         input_clip: float | None = 3.0,
         numeric_encoding: str | None = "auto",
@@ -69,7 +75,7 @@ class StepwiseEstimator(BaseEstimator):
         dropout: Any = 0.0,
         weight_decay: float = 0.0,
         batch_norm: bool = False,
-        max_grad_norm: float | None = None,
+        max_grad_norm: Any = "auto",
         max_grad_value: float | None = None,
         augmentation: Any = None,
         early_stopping: bool = True,
@@ -85,6 +91,7 @@ class StepwiseEstimator(BaseEstimator):
         warm_start: bool = False,
         random_state: Any = None,
         verbose: int = 0,
+        **module_parameters: Any,
     ) -> None:
         self.loss = loss
         self.hidden_units = hidden_units
@@ -92,6 +99,7 @@ class StepwiseEstimator(BaseEstimator):
         self.n_hidden_layers = n_hidden_layers
         self.activation = activation
         self.module = module
+        self.input_shape = input_shape
         self.scaler = scaler
         self.input_clip = input_clip
         self.numeric_encoding = numeric_encoding
@@ -122,6 +130,52 @@ class StepwiseEstimator(BaseEstimator):
         self.warm_start = warm_start
         self.random_state = random_state
         self.verbose = verbose
+        for name, value in module_parameters.items():
+            if not name.startswith(PREFIX):
+                raise TypeError(_unexpected(type(self), name))
+            setattr(self, name, value)
+
+    def get_params(self, deep=True):
+        """Get parameters, those that are passed on to `module` included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add the parameters of objects such as a transformer given as `scaler`.
+
+        Returns
+        -------
+        params : dict
+            Values by name, ``module__*`` too where they were given.
+
+        """
+        of_module = {name: value for name, value in vars(self).items() if name.startswith(PREFIX)}
+        return {**super().get_params(deep), **of_module}
+
+    def set_params(self, **params):
+        """Set parameters, also ``module__*``, which are passed on to `module`.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of such a name.
+
+        """
+        of_module = {name: value for name, value in params.items() if name.startswith(PREFIX)}
+        super().set_params(**{name: value for name, value in params.items() if name not in of_module})
+        for name, value in of_module.items():
+            setattr(self, name, value)
+        return self
 
     def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
         """Walk through steps 1 to 3 and train.
@@ -364,7 +418,14 @@ class StepwiseEstimator(BaseEstimator):
         if target.classes is not None:
             names["classes_"] = target.labels
         names["_trained_on_sparse"] = self._trained_on_sparse if further else sparse.issparse(X)
-        data = Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical)
+        data = Data(
+            counted.of(X),
+            target,
+            weight=counted.weight,
+            counted=counted,
+            categorical=categorical,
+            shape=door.input_shape_,
+        )
         if X_val is None:
             return data, names
         try:
@@ -388,7 +449,7 @@ class StepwiseEstimator(BaseEstimator):
     def _receive_chunk(self, X, y, sample_weight, classes) -> tuple[Data, dict[str, Any]]:
         """A checked chunk of a stream, and the attributes that the check leaves; later ones are like the first."""
         door = type(self)(**self.get_params(deep=False))
-        known = {name: value for name, value in vars(self).items() if name in ("n_features_in_", "feature_names_in_")}
+        known = {name: value for name, value in vars(self).items() if name in _OF_INPUTS}
         for name, value in known.items():
             setattr(door, name, value)
         least, categorical, weight = 2 if self.batch_norm else 1, None, check_weight(sample_weight, X)
@@ -405,7 +466,15 @@ class StepwiseEstimator(BaseEstimator):
         if target.classes is not None:
             names["classes_"] = target.labels
         names["_trained_on_sparse"] = self._trained_on_sparse if known else sparse.issparse(X)
-        return Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical), names
+        data = Data(
+            counted.of(X),
+            target,
+            weight=counted.weight,
+            counted=counted,
+            categorical=categorical,
+            shape=door.input_shape_,
+        )
+        return data, names
 
     @property
     def _accept_sparse(self) -> str | bool:
@@ -430,6 +499,7 @@ class StepwiseEstimator(BaseEstimator):
         """Tables of any kind are welcome, sparse ones and such with gaps too."""
         tags = super().__sklearn_tags__()
         tags.input_tags.allow_nan = True
+        tags.input_tags.three_d_array = True
         tags.input_tags.sparse = True
         tags.input_tags.categorical = True
         tags.input_tags.string = True
@@ -439,6 +509,13 @@ class StepwiseEstimator(BaseEstimator):
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
         return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
+
+
+def _unexpected(kind: type, name: str) -> str:
+    """What is wrong with a parameter that an estimator does not have."""
+    near = difflib.get_close_matches(name, inspect.signature(kind).parameters, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{kind.__name__}.__init__() got an unexpected keyword argument '{name}'{meant}"
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:

@@ -28,8 +28,10 @@ from sk_dlsteps.inputs.features import middle_and_scale
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget, inner_scaler, is_standard, stays, updated_scaler
 from sk_dlsteps.inputs.scaler import FARTHEST
+from sk_dlsteps.inputs.shapes import channels_of
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, prepare
+from sk_dlsteps.step2_architecture.custom import ModuleChoice
 from sk_dlsteps.step3_training.budget import choose_batch_size
 from sk_dlsteps.step3_training.schedules import describe_schedule
 from sk_dlsteps.step3_training.stream_schedules import choose_stream_schedule, part_of_call
@@ -95,7 +97,8 @@ def go_on(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
     fleet = copy.deepcopy(estimator.pipeline_[-1].module_)
     _check_target(data.target, fleet.cost)
     data = encoded(estimator, data)
-    scaler = _grown(fleet, estimator.pipeline_.named_steps["scaler"], data)
+    shape = data.shape if ModuleChoice.of(parameters).is_own else None
+    scaler = _grown(fleet, estimator.pipeline_.named_steps["scaler"], data, channels_of(shape))
     target = None
     if memory.target is not None:
         target = memory.target.and_also(RunningTarget.of(data.target.values, data.weight))
@@ -159,9 +162,9 @@ def _scaled(prepared: Prepared) -> tuple[Prepared, Fleet]:
     return replace(prepared, inputs=replace(prepared.inputs, scaled=scaled)), fleet
 
 
-def _grown(fleet: Fleet, scaler: Any, data: Data) -> Any:
+def _grown(fleet: Fleet, scaler: Any, data: Data, channels: np.ndarray | None) -> Any:
     """The scaler after a chunk; networks behind a standard one are moved with it, so that predictions stay."""
-    grown = updated_scaler(scaler, data.X, data.weight)
+    grown = updated_scaler(scaler, data.X, data.weight, channels)
     if not is_standard(scaler):
         return grown
     middle, scale, _ = middle_and_scale(inner_scaler(scaler), None, None)

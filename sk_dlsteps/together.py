@@ -99,7 +99,8 @@ def _begin(
     check_parameters(parameters)
     X, y, fit_params = table if len(table) == 3 else (*table, {})
     routed = sorted((name, id(value)) for name, value in fit_params.items())
-    key: tuple = (type(estimator), id(X), id(y), _content(estimator.categorical_features), *routed)
+    of_table = _content(estimator.categorical_features), _content(estimator.input_shape)
+    key: tuple = (type(estimator), id(X), id(y), *of_table, *routed)
     if key not in received:
         received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]

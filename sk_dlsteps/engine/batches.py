@@ -268,8 +268,8 @@ def _checked(
     try:
         x, y = result
         shapes = tuple(x.shape), tuple(y.shape)
-        finite = bool(torch.isfinite(x).all() and torch.isfinite(y).all())
-    except (TypeError, ValueError, AttributeError) as error:
+        finite = bool((torch.isfinite(x) | inputs.isnan()).all() and torch.isfinite(y).all())
+    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
         kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
         raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
     soft = labels or (n_classes is not None and y.is_floating_point())

@@ -46,6 +46,8 @@ class Fleet(nn.Module):
         Last columns of the table, codes of categories, which are left as they are.
     fills_gaps : bool
         Whether training rows may hold NaN, which becomes the network's own centre.
+    keeps_gaps : bool
+        Whether the networks want to see NaN as such.
     temperature : Tensor of shape (K, 1, 1) or (K, 1, n_outputs), or None
         What raw outputs are divided by before the link, or the factors of the steps between
         quantiles; None: 1, not calibrated.
@@ -82,12 +84,13 @@ class Fleet(nn.Module):
         precision: torch.dtype | None = None,
         target_origin: Tensor | None = None,
         target_unit: Tensor | None = None,
+        keeps_gaps: bool = False,
     ) -> None:
         super().__init__()
         self.cost = cost
         self.input_clip = input_clip
         self.input_encoding = input_encoding
-        self.n_codes, self.fills_gaps = n_codes, fills_gaps
+        self.n_codes, self.fills_gaps, self.keeps_gaps = n_codes, fills_gaps, keeps_gaps
         self.precision = precision
         self.register_buffer("input_center", input_center)
         self.register_buffer("input_factor", input_factor)
@@ -135,7 +138,7 @@ class Fleet(nn.Module):
             return x.scaled(self.input_factor)
         plain, codes = self._parts(x)
         out = (plain - self._first(self.input_center, x)).mul_(self._first(self.input_factor, x))
-        if self.fills_gaps if fill is None else fill:
+        if not self.keeps_gaps and (self.fills_gaps if fill is None else fill):
             out.nan_to_num_(nan=0.0)
         return out if codes is None else torch.cat([out, codes.expand(len(out), -1, -1)], -1)
 

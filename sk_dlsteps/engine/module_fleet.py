@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.layers import layer_at, layers_of
@@ -43,11 +44,29 @@ class ModuleFleet(Fleet):
         self.modules_ = nn.ModuleList(modules)
         self.random_states = list(random_states)
         self._kept: dict[str, list[dict[str, Tensor]]] = {}
+        self._flops_per_row: float | None = None
 
     @property
     def prediction_dtype(self) -> torch.dtype:
         """The dtype of the user's modules."""
         return self.input_center.dtype
+
+    @property
+    def flops_per_row(self) -> float:
+        """Floating-point operations to predict a row by one network, since they compute in turn."""
+        if self._flops_per_row is None:
+            self._flops_per_row = self._count_flops()
+        return self._flops_per_row
+
+    def _count_flops(self) -> float:
+        """Operations for a row: those that torch can count, and at least two for each weight."""
+        module, training = self.modules_[0], self.training
+        counted = FlopCounterMode(display=False)
+        self.eval()
+        with torch.no_grad(), borrowed_generators(), counted:
+            module(self.input_center.new_zeros(1, self.widths[0]))
+        self.train(training)
+        return float(max(counted.get_total_flops(), 2 * sum(p.numel() for p in module.parameters())))
 
     def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""

@@ -8,7 +8,6 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
-from sk_dlsteps.engine.embedding import Embedded
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.module_fleet import ModuleFleet
@@ -73,24 +72,36 @@ def load_state(fleet: ModuleFleet, state: Mapping[str, Tensor]) -> Taken:
         If it has none of them.
 
     """
-    names = [_fill(_own_module(module), state) for module in fleet.modules_][0]
-    if not names:
-        own = {name: tuple(tensor.shape) for name, tensor in _own_module(fleet.modules_[0]).state_dict().items()}
+    prefixes = _prefixes(fleet.modules_[0])
+    known = fleet.modules_[0].state_dict()
+    prefix = max(prefixes, key=lambda prefix: len(_fitting(known, _named(state, prefix))))
+    taken = [_fill(module, _named(state, prefix)) for module in fleet.modules_]
+    if not taken[0]:
+        own = [name.removeprefix(prefixes[-1]) for name in known]
         raise ValueError(
-            f"`init_from` holds no tensor that the networks have, by name and shape: it has {_some(state)}, the "
+            f"`init_from` holds no tensor that the networks have, by name and shape: it has {_some(list(state))}, the "
             f"networks have {_some(own)}. Give the state dict of a module of the same kind as `module`."
         )
-    prefix = _prefix(fleet.modules_[0])
-    return _taken(fleet, tuple(f"{prefix}{name}" for name in names))
+    return _taken(fleet, taken[0])
 
 
 def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
     """Copy what fits by name and shape into a module; names of what was copied."""
     own = module.state_dict()
-    fitting = [name for name, tensor in own.items() if name in state and state[name].shape == tensor.shape]
+    fitting = _fitting(own, state)
     for name in fitting:
         own[name].copy_(state[name])
     return tuple(fitting)
+
+
+def _fitting(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors that two states have in one shape."""
+    return [name for name, tensor in own.items() if name in state and state[name].shape == tensor.shape]
+
+
+def _named(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """A state with something before each name."""
+    return {f"{prefix}{name}": tensor for name, tensor in state.items()}
 
 
 def _taken(fleet: ModuleFleet, names: tuple[str, ...]) -> Taken:
@@ -100,16 +111,15 @@ def _taken(fleet: ModuleFleet, names: tuple[str, ...]) -> Taken:
     return Taken(names, tuple(layer for layer in fleet.layers if layer in new))
 
 
-def _prefix(module: nn.Module) -> str:
-    """What stands before the names of the user's own module."""
-    return "module." if isinstance(module, Embedded) else ""
+def _prefixes(module: nn.Module) -> list[str]:
+    """What may stand before the names of the user's own module: what is around it calls it `module`."""
+    prefixes = [""]
+    while isinstance(getattr(module, "module", None), nn.Module):
+        module = module.get_submodule("module")
+        prefixes.append(f"{prefixes[-1]}module.")
+    return prefixes
 
 
-def _own_module(module: nn.Module) -> nn.Module:
-    """The user's own module, without what stands around it."""
-    return module.module if isinstance(module, Embedded) else module
-
-
-def _some(names: Mapping[str, object]) -> str:
+def _some(names: list[str]) -> str:
     """The first of some names."""
-    return ", ".join([*list(names)[:5], *(["..."] if len(names) > 5 else [])])
+    return ", ".join([*names[:5], *(["..."] if len(names) > 5 else [])])

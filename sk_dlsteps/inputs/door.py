@@ -11,6 +11,7 @@ from sklearn.utils.validation import _check_y, check_consistent_length, validate
 
 from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
 from sk_dlsteps.inputs.features import naming_columns
+from sk_dlsteps.inputs.shapes import as_rows, check_shape
 
 _FLOATS = (np.float64, np.float32)
 # C order, so that sums, and with them the whole fit, do not depend on the layout.
@@ -25,9 +26,9 @@ def receive_training_table(
     Parameters
     ----------
     door : estimator
-        Gets `n_features_in_` and `feature_names_in_`.
+        Gets `n_features_in_`, `feature_names_in_` and `input_shape_`.
     X, y : array-like
-        The user's.
+        The user's; rows of X of more than one dimension become those of a table.
     categorical_features : object
         The parameter of that name.
     weight : ndarray of shape (n_rows,) or None
@@ -45,7 +46,12 @@ def receive_training_table(
         Which columns hold categories; None if the table holds numbers only, all of them there.
 
     """
-    X = as_frame(X)
+    X, shape = as_rows(as_frame(X), door.input_shape)
+    if shape is not None:
+        _check_no_categories(categorical_features, shape)
+        numbers, y = receive_table(door, X, y, reset=True, ensure_min_samples=least)
+        door.input_shape_ = shape
+        return numbers, y, None
     counts = slice(None) if weight is None or weight.all() else np.flatnonzero(weight)
     categorical = find_categorical(X if isinstance(counts, slice) else _safe_indexing(X, counts), categorical_features)
     if categorical.any():
@@ -63,7 +69,11 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
 
     Further `checks` are handed on to scikit-learn's.
     """
-    X = as_frame(X)
+    X, shape = as_rows(as_frame(X), door.input_shape)
+    if reset:
+        door.input_shape_ = shape
+    elif shape is not None:
+        check_shape(shape, door.input_shape_)
     if raw:
         X = X if is_frame(X) else as_array(X)
         if len(X) < (least := checks.get("ensure_min_samples", 1)):
@@ -86,6 +96,15 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
             return validate_data(door, X, reset=reset, **{**_NUMBERS, **checks})
         X, y = validate_data(door, X, y, reset=reset, multi_output=True, **{**_NUMBERS, **checks})
         return X, y.toarray() if sparse.issparse(y) else y
+
+
+def _check_no_categories(categorical_features: Any, shape: tuple[int, ...]) -> None:
+    """Raise for columns named as categories where rows are no rows of a table."""
+    if categorical_features is not None and not isinstance(categorical_features, str):
+        raise ValueError(
+            f"`categorical_features={categorical_features!r}` names columns of a table, and X has rows of "
+            f"shape {shape}; leave it out."
+        )
 
 
 def check_for_sparse(parameters: dict[str, Any], mixed_precision: str | None) -> None:

@@ -82,20 +82,24 @@ def _is_not_finite(value: Any) -> bool:
         return True
 
 
-def fit_scaler(X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None = None) -> StandardScaler:
+def fit_scaler(
+    X: Any, rows: np.ndarray | None = None, weight: np.ndarray | None = None, channels: np.ndarray | None = None
+) -> StandardScaler:
     """A StandardScaler that has seen those rows only, a bounded number at a time, each as often as its weight says.
+
+    Columns of one channel share their mean and standard deviation.
 
     NOTE[ARTICLE]: the article divides by the variance; meant is its root.
     """
     scaler = StandardScaler(with_mean=not sparse.issparse(X)).set_output(transform="default")
     with np.errstate(over="ignore", invalid="ignore"):
         for own in chunks(X, rows):
-            learn_rows(scaler, X[own], None if weight is None else weight[own])
+            learn_rows(scaler, X[own], None if weight is None else weight[own], channels)
     check_usable(scaler)
     return scaler
 
 
-def learn_rows(scaler: StandardScaler, X: Any, weight: np.ndarray | None) -> None:
+def learn_rows(scaler: StandardScaler, X: Any, weight: np.ndarray | None, channels: np.ndarray | None = None) -> None:
     """Let a StandardScaler see further rows; a column without a value in them stays as it is."""
     without = np.zeros(X.shape[1], dtype=bool) if sparse.issparse(X) else np.isnan(X).all(0)
     before = {}
@@ -108,6 +112,26 @@ def learn_rows(scaler: StandardScaler, X: Any, weight: np.ndarray | None) -> Non
     scaler.partial_fit(X, sample_weight=weight)
     for name, values in before.items():
         getattr(scaler, name)[without] = values
+    if channels is not None:
+        _pool(scaler, channels)
+
+
+def _pool(scaler: StandardScaler, channels: np.ndarray) -> None:
+    """Give all columns of a channel the mean and variance of all their values together."""
+    counts = np.broadcast_to(scaler.n_samples_seen_, channels.shape).astype(float)
+    seen = counts > 0
+    total = np.bincount(channels, counts)
+    total[total == 0] = np.nan
+
+    def mean(values: np.ndarray) -> np.ndarray:
+        return (np.bincount(channels, counts * np.where(seen, values, 0.0)) / total)[channels]
+
+    middle = mean(scaler.mean_)
+    scaler.var_ = mean(scaler.var_ + (scaler.mean_ - middle) ** 2)
+    scaler.mean_ = middle
+    # As scikit-learn does: what is left of a constant by rounding is none.
+    rounding = counts * np.finfo(float).eps * scaler.var_ + (counts * middle * np.finfo(float).eps) ** 2
+    scaler.scale_ = np.where(scaler.var_ <= rounding, 1.0, np.sqrt(scaler.var_))
 
 
 def check_usable(scaler: StandardScaler) -> None:
@@ -140,8 +164,10 @@ def used_rows(rows: Sequence[np.ndarray], n_rows: int) -> np.ndarray | None:
     return None if used.all() else np.flatnonzero(used)
 
 
-def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None, weight: np.ndarray | None = None) -> RobustScaler:
-    """A RobustScaler that has seen those rows only.
+def fit_robust_scaler(
+    X: np.ndarray, rows: np.ndarray | None = None, weight: np.ndarray | None = None, channels: np.ndarray | None = None
+) -> RobustScaler:
+    """A RobustScaler that has seen those rows only; columns of one channel share their median and quartile range.
 
     Where the quartiles are equal it divides by half the range, as RealMLP does
     (Holzmüller et al. 2024), and not by 1.
@@ -149,6 +175,8 @@ def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None, weight: np.
     own = X if rows is None else X[rows]
     if weight is not None and rows is not None:
         weight = weight[rows]
+    if channels is not None:
+        return _fit_robust_channels(own, weight, channels)
     with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
         # Of columns that are missing throughout.
         warnings.filterwarnings("ignore", "All-NaN|Mean of empty|Degrees of freedom", RuntimeWarning)
@@ -171,6 +199,17 @@ def fit_robust_scaler(X: np.ndarray, rows: np.ndarray | None = None, weight: np.
     return scaler
 
 
+def _fit_robust_channels(X: np.ndarray, weight: np.ndarray | None, channels: np.ndarray) -> RobustScaler:
+    """A RobustScaler of all columns, whose channels are looked at as columns of their own."""
+    n_positions = len(channels) // (channels.max() + 1)
+    values = X[:, np.argsort(channels, kind="stable")].reshape(len(X), -1, n_positions).transpose(0, 2, 1)
+    counts = None if weight is None else np.repeat(weight, n_positions)
+    inner = fit_robust_scaler(values.reshape(len(X) * n_positions, -1), None, counts)
+    scaler = RobustScaler().set_output(transform="default").fit(X[:1])
+    scaler.center_, scaler.scale_ = inner.center_[channels], inner.scale_[channels]
+    return scaler
+
+
 def quantiles(X: np.ndarray, levels: Sequence[float] | np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Quantiles (n_levels, n_columns) of the values that are there; weighted ones are values of the table."""
     if weight is None:
@@ -186,7 +225,7 @@ def quantiles(X: np.ndarray, levels: Sequence[float] | np.ndarray, weight: np.nd
 
 
 def middle_and_scale(
-    scaler: StandardScaler | RobustScaler, X: Any, rows: np.ndarray | None
+    scaler: StandardScaler | RobustScaler, X: Any, rows: np.ndarray | None, channels: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """What a scaler subtracts from each column, what it divides it by, and which are constant over its rows."""
     if isinstance(scaler, StandardScaler):
@@ -196,6 +235,9 @@ def middle_and_scale(
     else:
         own = X if rows is None else X[rows]
         constant, middle = _is_constant(own), scaler.center_
+        if channels is not None:
+            # A pixel may be the same in all images, and yet tell something if its channel is not.
+            constant = np.repeat(False, len(channels))
     return np.nan_to_num(middle, nan=0.0), np.where(np.isnan(scaler.scale_), 1.0, scaler.scale_), constant
 
 
@@ -210,6 +252,7 @@ def network_statistics(
     scaler: StandardScaler | RobustScaler,
     rows: Sequence[np.ndarray],
     weight: np.ndarray | None = None,
+    channels: np.ndarray | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Centre and factor (K, n_columns) that turn the table into each network's own scaled inputs.
 
@@ -221,8 +264,8 @@ def network_statistics(
     for own in rows:
         if id(own) not in seen:
             whole = len(own) == X.shape[0]
-            inner = scaler if whole else fit(X, own, weight)
-            middle, scale, constant = middle_and_scale(inner, X, None if whole else own)
+            inner = scaler if whole else fit(X, own, weight, channels)
+            middle, scale, constant = middle_and_scale(inner, X, None if whole else own, channels)
             seen[id(own)] = middle, np.where(constant, 0.0, 1 / scale)
     centers, factors = zip(*(seen[id(own)] for own in rows), strict=True)
     return np.stack(centers), np.stack(factors)

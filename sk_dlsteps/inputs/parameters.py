@@ -16,6 +16,8 @@ from torch import nn
 
 from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS
 from sk_dlsteps.engine.precision import PRECISIONS
+from sk_dlsteps.step2_architecture.architectures import ARCHITECTURES
+from sk_dlsteps.step2_architecture.custom import ModuleChoice
 from sk_dlsteps.step3_training.optimizers import OPTIMIZERS
 from sk_dlsteps.step3_training.schedules import SCHEDULES
 
@@ -112,9 +114,9 @@ _CRITERION = (
     lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
     "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
 )
-_FACTORY = (
-    lambda v: callable(v) and not isinstance(v, nn.Module),
-    "a torch.nn.Module class (not an instance: each network gets its own) or a factory (n_inputs, n_outputs)",
+_MODULE = (
+    lambda v: callable(v),
+    "a torch.nn.Module class or instance or a factory (n_inputs, n_outputs) -> module",
 )
 
 TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
@@ -124,7 +126,8 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "hidden_size_factor": _real(0, closed=False),
     "n_hidden_layers": _integer(1),
     "activation": _one_of(*ACTIVATIONS),
-    "module": _either(_one_of("mlp"), _FACTORY),
+    "module": _either(_one_of("mlp", *ARCHITECTURES), _MODULE),
+    "input_shape": _either(_NONE, _UNITS),
     "scaler": _either(_NONE, _one_of("standard", "robust"), _TRANSFORMER),
     "input_clip": _either(_NONE, _real(0, closed=False)),
     "numeric_encoding": _either(_NONE, _one_of("auto", "piecewise_linear")),
@@ -141,7 +144,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "dropout": _either(_RATE, _RATES),
     "weight_decay": _real(0),
     "batch_norm": _BOOL,
-    "max_grad_norm": _either(_NONE, _real(0, closed=False)),
+    "max_grad_norm": _either(_AUTO, _NONE, _real(0, closed=False)),
     "max_grad_value": _either(_NONE, _real(0, closed=False)),
     "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _AUGMENTATION),
     "class_weight": _either(_NONE, _one_of("balanced"), _WEIGHTS),
@@ -169,6 +172,7 @@ def check_parameters(parameters: dict[str, Any]) -> None:
     """Raise a ValueError that names the first of an estimator's parameters that is not what it may be."""
     for name in [name for name in TABLE if name in parameters]:
         check_parameter(name, parameters[name])
+    ModuleChoice.of(parameters).check()
 
 
 def check_parameter(name: str, value: Any) -> None:

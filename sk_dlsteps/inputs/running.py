@@ -72,7 +72,7 @@ class RunningTarget:
         return np.where(constant, self.low, self.mean), np.where(constant, 0.0, self.std)
 
 
-def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None) -> Any:
+def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None, channels: np.ndarray | None = None) -> Any:
     """A scaler that has seen these rows too, if it can learn more; else the same.
 
     Parameters
@@ -83,6 +83,8 @@ def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None) -> Any:
         Rows of the kind that it was fitted to.
     weight : ndarray of shape (n_rows,) or None
         What each row counts, for the standard scaler.
+    channels : int array of shape (n_columns,) or None
+        Of each column; those of one channel share their statistics.
 
     """
     inner = inner_scaler(scaler)
@@ -102,7 +104,7 @@ def updated_scaler(scaler: Any, X: Any, weight: np.ndarray | None) -> Any:
         for own in chunks(plain):
             # In float64 with weights: their sum is kept in the rows' own dtype, and float32 ends at 16 million.
             part = plain[own] if weight is None else plain[own].astype(np.float64)
-            learn_rows(inner, part, None if weight is None else weight[own])
+            learn_rows(inner, part, None if weight is None else weight[own], channels)
     check_usable(inner)
     return scaler
 

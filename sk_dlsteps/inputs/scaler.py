@@ -27,6 +27,7 @@ from sk_dlsteps.inputs.features import (
     network_statistics,
     used_rows,
 )
+from sk_dlsteps.inputs.shapes import Shape, channels_of
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.plan import StepRecord
 
@@ -110,6 +111,7 @@ def scale_inputs(
     dtype: torch.dtype,
     once: Callable[[Hashable, Callable[[], Any]], Any] = lambda key, make: make(),
     direct: bool = False,
+    shape: Shape | None = None,
 ) -> ScaledInputs:
     """Fit the scaler to the rows that train any network, and scale the table.
 
@@ -135,6 +137,8 @@ def scale_inputs(
         ``(key, make) -> value``, which may keep a value for other fits on the same table.
     direct : bool
         Whether a table whose numbers are already the networks' may be trained on without a scaled copy.
+    shape : tuple of int or None
+        Of one row as the networks see it, whose channels "standard" and "robust" scale as a whole; None for a table.
 
     """
     used = used_rows(rows, X.shape[0])
@@ -146,16 +150,22 @@ def scale_inputs(
     if isinstance(parameter, str):
         if sparse.issparse(X) and parameter == "robust":
             raise ValueError("`scaler='robust'` subtracts medians, which sparse X cannot bear; use scaler='standard'.")
-        return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct)
+        return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct, channels_of(shape))
     if parameter is None:
-        # Nothing is missing here, but something may be later.
+        # Of a table nothing is missing here, but something may be later; of a sequence its end may be.
         gaps = SimpleImputer(keep_empty_features=True).set_output(transform="default")
-        scaler: Any = _passing_on(X) if sparse.issparse(X) else gaps.fit(X if used is None else X[used])
+        as_it_is = sparse.issparse(X) or shape is not None
+        scaler: Any = _passing_on(X) if as_it_is else gaps.fit(X if used is None else X[used])
         Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
         inner = CheckedTransformer(_seeded(parameter, seed))
         Z = _fit_transform(inner, plain, _as_given(target), used)
+        if shape is not None and Z.shape[1] != n_plain:
+            raise ValueError(
+                f"`scaler={_one_line(parameter)}` makes {Z.shape[1]} columns of {n_plain}, which are no rows of shape "
+                f"{shape} any more; put it before the estimator in a Pipeline, and set `input_shape`."
+            )
         name, kind = type(parameter).__name__, "transformed"
         decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {n_plain}"
         evidence = {"columns": n_plain, "transformed columns": Z.shape[1], "scaler": _one_line(parameter)}
@@ -177,22 +187,24 @@ def _by_statistics(
     dtype: torch.dtype,
     once: Callable[[Hashable, Callable[[], Any]], Any],
     direct: bool,
+    channels: np.ndarray | None,
 ) -> ScaledInputs:
-    """Scale by a middle and a width of each column, with those of each network's own rows."""
+    """Scale by a middle and a width of each column or channel, with those of each network's own rows."""
     robust = parameter == "robust"
 
     def fit() -> tuple[Any, Any, Any]:
-        inner = (fit_robust_scaler if robust else fit_scaler)(plain, used, weight)
-        middle, scale, _ = middle_and_scale(inner, plain, used)
+        inner = (fit_robust_scaler if robust else fit_scaler)(plain, used, weight, channels)
+        middle, scale, _ = middle_and_scale(inner, plain, used, channels)
         scaler = _with_codes(inner, plain.shape[1], X)
         if direct and _holds(X, dtype) and (abs(middle) <= MAX_OFFSET * scale).all():
             return inner, scaler, None
         return inner, scaler, _scaled(scaler, X)
 
     # Of all rows they do not depend on the folds, and so not on anybody's random state.
-    inner, scaler, Z = once(("whole table", parameter, direct) if used is None else None, fit)
-    middle, scale, _ = middle_and_scale(inner, plain, used)
-    center, factor = network_statistics(plain, inner, rows, weight)
+    pooled = channels is not None
+    inner, scaler, Z = once(("whole table", parameter, direct, pooled) if used is None else None, fit)
+    middle, scale, _ = middle_and_scale(inner, plain, used, channels)
+    center, factor = network_statistics(plain, inner, rows, weight, channels)
     final = (center - middle) / scale, factor * scale
     center, factor = (center, factor) if Z is None else final
     _check_reach(plain if Z is None else Z[:, : plain.shape[1]], center, factor, parameter)
@@ -203,8 +215,26 @@ def _by_statistics(
         decision = "median 0 and quartile range 1, each network by its own training rows"
         evidence = {"columns": plain.shape[1], "constant columns": int((factor == 0).all(0).sum())}
         records = (StepRecord(2, "input scaling", decision, "chosen by you", evidence),)
+    if channels is not None:
+        records = (_channels_record(middle, scale, channels, robust),)
     table, statistics = (X if Z is None else Z), (Statistics.of(center, factor, dtype), Statistics.of(*final, dtype))
     return ScaledInputs(scaler, table, plain.shape[1], *statistics, Z is None, True, kind, records)
+
+
+def _channels_record(middle: np.ndarray, scale: np.ndarray, channels: np.ndarray, robust: bool) -> StepRecord:
+    """The record of what all numbers of a channel were scaled by."""
+    _, first = np.unique(channels, return_index=True)
+    names = ("median", "quartile range") if robust else ("mean", "standard deviation")
+    return StepRecord(
+        2,
+        "input scaling",
+        f"one {names[0]} and one {names[1]} for each of {len(first)} channel{'s' if len(first) > 1 else ''}",
+        "the numbers of a channel are of one kind, wherever they stand; each network takes its own training rows",
+        {
+            f"{name}s": [float(f"{value:.6g}") for value in own[first]]
+            for name, own in zip(names, (middle, scale), strict=True)
+        },
+    )
 
 
 def _holds(X: Any, dtype: torch.dtype) -> bool:

@@ -36,27 +36,36 @@ def leaves_enough_batches(batch_size: int, n_rows: int) -> bool:
     return n_rows >= ENOUGH_BATCHES * batch_size
 
 
-def choose_max_epochs(max_epochs: str | int, n_batches: int, n_rows: int) -> int:
-    """Epochs that hold about `N_STEPS` optimisation steps and whole doubling cycles, for "auto"."""
+def choose_max_epochs(max_epochs: str | int, n_batches: int, n_rows: int, n_steps: int | None = None) -> int:
+    """Epochs that hold about `N_STEPS` optimisation steps and whole doubling cycles, for "auto".
+
+    An architecture may want another number of steps, which are then no fewer than one round of cycles.
+    """
     if max_epochs != "auto":
         return int(max_epochs)
-    epochs = min(max(N_STEPS / n_batches, MIN_EPOCHS), MAX_EPOCHS, MAX_ROW_PASSES / n_rows)
     whole = 2**N_CYCLES - 1
+    least = MIN_EPOCHS if n_steps is None else whole
+    epochs = min(max((n_steps or N_STEPS) / n_batches, least), MAX_EPOCHS, MAX_ROW_PASSES / n_rows)
     if epochs >= whole:
         return whole * round(epochs / whole)
     return max(1, 2 ** int(math.log2(epochs + 1)) - 1) if epochs > 1 else 1
 
 
-def choose_n_networks(n_estimators: str | int, n_rows: int) -> int:
-    """Networks of the ensemble: for "auto" fewer where rows are many, of which each then has more than enough."""
+def choose_n_networks(n_estimators: str | int, n_rows: int, wanted: int | None = None) -> int:
+    """Networks of the ensemble: for "auto" fewer where rows are many, of which each then has more than enough.
+
+    An architecture may want another number.
+    """
     if n_estimators != "auto":
         return int(n_estimators)
+    if wanted is not None:
+        return wanted
     return (N_NETWORKS, *FEWER_NETWORKS)[bisect_right(MANY_ROWS, n_rows)]
 
 
 def choose_n_folds(n_estimators: str | int, n_networks: int) -> int:
     """Folds of which each network holds out one: with fewer networks for "auto" no more rows are held out."""
-    return max(n_networks, N_NETWORKS) if n_estimators == "auto" else n_networks
+    return max(n_networks, N_NETWORKS) if n_estimators == "auto" and n_networks > 1 else n_networks
 
 
 def size_record(n_estimators: str | int, max_epochs: str | int, plan: Plan, n_rows: int) -> tuple[StepRecord, ...]:
@@ -71,3 +80,17 @@ def size_record(n_estimators: str | int, max_epochs: str | int, plan: Plan, n_ro
     because = f"{n_rows} rows are many: with fewer of both, training ends within minutes"
     evidence = {"rows": n_rows, "networks": plan.n_networks, "max_epochs": plan.max_epochs}
     return (StepRecord(3, "size of the training", " and ".join(fewer), because, evidence),)
+
+
+def in_turn_record(n_estimators: str | int, max_epochs: str | int, plan: Plan, name: str) -> tuple[StepRecord, ...]:
+    """The record of what "auto" asks for where networks are large and trained in turn; none if all was chosen."""
+    chosen = []
+    if n_estimators == "auto":
+        chosen.append(f"{plan.n_networks} network{'s' if plan.n_networks > 1 else ''}")
+    if max_epochs == "auto":
+        chosen.append(f"at most {plan.max_epochs} epochs")
+    if not chosen:
+        return ()
+    because = f"networks of the kind {name} are trained one after the other, not side by side"
+    evidence = {"networks": plan.n_networks, "max_epochs": plan.max_epochs}
+    return (StepRecord(3, "size of the training", " and ".join(chosen), because, evidence),)

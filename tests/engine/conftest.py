@@ -15,7 +15,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.features import fit_scaler, network_statistics
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 
@@ -88,7 +88,7 @@ class SmallFleets:
             stages["input_encoding"] = self._ramps(networks, *((0, 2), 3) if encode is True else encode)
             n_inputs += stages["input_encoding"].n_added
         if module is not None:
-            return ModuleBuilder(module, n_inputs, self.n_outputs, seeds, stages)
+            return ModuleBuilder(ModuleChoice(module), n_inputs, self.n_outputs, seeds, stages)
         bias = self.target.output_bias(self.cost, train, self.dtype)
         layers = (n_inputs, *widths, self.n_outputs)
         return MLPBuilder(layers, activation, seeds, bias, stages, dropout=dropout, batch_norm=batch_norm)

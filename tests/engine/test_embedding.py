@@ -13,7 +13,7 @@ from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.encoder import ROWS_PER_VECTOR, embedding_size
 from sk_dlsteps.step1_cost.choice import choose_cost
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step4_validation.augmentation import GaussianNoise
@@ -44,7 +44,7 @@ def builder(seeds=SEEDS, sizes=SIZES, widths=(4, 3), dropout=(), batch_norm=Fals
         stages["input_encoding"] = PiecewiseLinear(torch.tensor([1]), slope, offset, slope * -0.5, slope * 0.5)
         n_inputs += 3
     if module is not None:
-        return ModuleBuilder(module, n_inputs, 1, seeds, stages, sizes)
+        return ModuleBuilder(ModuleChoice(module), n_inputs, 1, seeds, stages, sizes)
     layers = (n_inputs, *widths, 1)
     bias = torch.zeros(len(seeds), 1, 1, dtype=torch.float64)
     return MLPBuilder(layers, "tanh", seeds, bias, stages, dropout=dropout, batch_norm=batch_norm, embeddings=sizes)

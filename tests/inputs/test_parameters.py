@@ -25,7 +25,7 @@ CHOICES = ["hidden_units", "activation", "module", "optimizer", "lr_schedule", "
 CHOICES += ["mixed_precision"]
 CHOICES += ["max_epochs", "n_iter_no_change", "n_estimators", "n_threads", "restart_period", "scaler", "augmentation"]
 NULLABLE = ("scaler", "numeric_encoding", "input_clip", "max_grad_norm", "max_grad_value", "augmentation")
-NULLABLE += ("mixed_precision", "accelerator")
+NULLABLE += ("mixed_precision", "accelerator", "input_shape")
 # What no parameter takes, but for those named.
 NONSENSE = {
     "an object": (object(), ()),
@@ -178,8 +178,16 @@ def test_an_unknown_torch_device_is_refused(diabetes):
         StepwiseRegressor(device="gpu").fit(X, y)
 
 
-def test_a_module_is_given_as_a_class_and_not_as_an_instance():
-    assert "not an instance" in refused("module", torch.nn.Linear(10, 1))
+@pytest.mark.parametrize("module", [torch.nn.Linear, torch.nn.Linear(10, 1), lambda n_inputs, n_outputs: None])
+def test_a_module_is_a_class_an_instance_or_a_factory(module):
+    check_parameters({**DEFAULTS, "module": module})
+
+
+@pytest.mark.parametrize("shape", [(1, 8, 8), [50, 2], np.array([3, 4, 4]), (64,)])
+def test_an_input_shape_is_a_sequence_of_sizes(shape):
+    check_parameters({**DEFAULTS, "input_shape": shape})
+    refused("input_shape", 64)
+    refused("input_shape", (8, 0))
 
 
 @pytest.mark.parametrize("value", [0, 0.5, (0.2, 0.5), [0.1, 0.2, 0.3], np.array([0.25, 0.0]), (np.float32(0.5),)])

@@ -10,7 +10,7 @@ from torch import nn
 
 from sk_dlsteps.inputs.target import ClassTarget, RegressionTarget
 from sk_dlsteps.step1_cost.choice import choose_cost
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder, he_weights
 
 
@@ -141,8 +141,8 @@ class WithDropout(nn.Sequential):
 
 def test_a_users_modules_depend_on_their_own_seed_alone_and_leave_the_global_generator_alone():
     before = torch.get_rng_state()
-    together = ModuleBuilder(WithDropout, 4, 1, (1, 2, 1), stages(3, 4))()
-    alone = ModuleBuilder(WithDropout, 4, 1, (2,), stages(1, 4))()
+    together = ModuleBuilder(ModuleChoice(WithDropout), 4, 1, (1, 2, 1), stages(3, 4))()
+    alone = ModuleBuilder(ModuleChoice(WithDropout), 4, 1, (2,), stages(1, 4))()
     assert torch.equal(torch.get_rng_state(), before)
     first, second, third = ([p.clone() for p in m.parameters()] for m in together.modules_)
     assert all(torch.equal(p, q) for p, q in zip(second, alone.modules_[0].parameters(), strict=True))
@@ -152,29 +152,29 @@ def test_a_users_modules_depend_on_their_own_seed_alone_and_leave_the_global_gen
 
 def test_building_a_users_modules_does_not_reseed_the_gpus(monkeypatch):
     monkeypatch.setattr(torch.cuda, "manual_seed_all", lambda seed: pytest.fail("the GPUs were reseeded"))
-    ModuleBuilder(nn.Linear, 3, 1, (1, 2), stages(2, 3))()
+    ModuleBuilder(ModuleChoice(nn.Linear), 3, 1, (1, 2), stages(2, 3))()
 
 
 def test_a_users_modules_take_on_the_fleets_dtype_and_stay_ready_to_train():
-    fleet = ModuleBuilder(WithDropout, 4, 1, (1,), stages(1, 4, torch.float64))()
+    fleet = ModuleBuilder(ModuleChoice(WithDropout), 4, 1, (1,), stages(1, 4, torch.float64))()
     assert {p.dtype for p in fleet.parameters()} == {torch.float64}
     assert fleet.modules_[0].training
 
 
 def test_a_module_may_come_from_a_factory():
-    fleet = ModuleBuilder(lambda n_in, n_out: nn.Linear(n_in, n_out), 4, 3, (1,), stages(1, 4))()
+    fleet = ModuleBuilder(ModuleChoice(lambda n_in, n_out: nn.Linear(n_in, n_out)), 4, 3, (1,), stages(1, 4))()
     assert fleet.modules_[0].weight.shape == (3, 4)
 
 
 def test_a_factory_that_gives_no_module_is_an_error():
     with pytest.raises(TypeError, match=r"`module` must be 'mlp', .* calling it gave int"):
-        ModuleBuilder(lambda n_in, n_out: n_in, 4, 1, (1,), stages(1, 4))()
+        ModuleBuilder(ModuleChoice(lambda n_in, n_out: n_in), 4, 1, (1,), stages(1, 4))()
 
 
 @pytest.mark.parametrize("n_outputs", [2, 3])
 def test_a_module_of_the_wrong_shape_is_an_error(n_outputs):
     with pytest.raises(ValueError, match=rf"must map \(rows, 4\) to \(rows, {n_outputs}\), but gave shape \(2, 1\)"):
-        ModuleBuilder(lambda n_in, _: nn.Linear(n_in, 1), 4, n_outputs, (1,), stages(1, 4))()
+        ModuleBuilder(ModuleChoice(lambda n_in, _: nn.Linear(n_in, 1)), 4, n_outputs, (1,), stages(1, 4))()
 
 
 def test_builders_pickle():

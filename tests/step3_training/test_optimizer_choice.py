@@ -9,7 +9,7 @@ from torch import nn
 from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
 from sk_dlsteps.step1_cost.choice import choose_cost
-from sk_dlsteps.step2_architecture.custom import ModuleBuilder
+from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.optimizers import OPTIMIZERS, OptimizerChoice
 
@@ -34,7 +34,7 @@ def fleet(module=None, n_networks=2):
     }
     seeds = tuple(range(n_networks))
     if module is not None:
-        return ModuleBuilder(module, 4, 1, seeds, stages)()
+        return ModuleBuilder(ModuleChoice(module), 4, 1, seeds, stages)()
     return MLPBuilder((4, 3, 1), "relu", seeds, torch.zeros(n_networks, 1, 1), stages)()
 
 
