@@ -19,7 +19,7 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.taking_over import Taken, load_state, take_networks
 from sk_dlsteps.inputs.features import RAMP_STD
-from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics
+from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics, check_reach
 from sk_dlsteps.inputs.target import Target
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step1_cost.cost import Cost
@@ -49,12 +49,13 @@ def fitted_source(init_from: Any) -> Any:
 
 def same_setting(before: Any, now: Any) -> bool:
     """Whether two values of a parameter mean the same; objects are told by what they hold, since a clone's are copies."""
-    if before is now or _plain(before) is _plain(now):
+    before, now = _plain(before), _plain(now)
+    if before is now:
         return True
-    if isinstance(before, str | int | float | None) or isinstance(now, str | int | float | None):
-        return bool(before == now) if type(before) is type(now) or not isinstance(before, bool) else False
+    if isinstance(before, str | float | int | tuple | None) or isinstance(now, str | float | int | tuple | None):
+        return bool(before == now)
     try:
-        return joblib.hash(_plain(before)) == joblib.hash(_plain(now))
+        return joblib.hash(before) == joblib.hash(now)
     except Exception:  # whatever pickling says of an object that it cannot take
         return False
 
@@ -167,6 +168,7 @@ def inherited_inputs(source: Any, X: Any, n_networks: int) -> dict[str, Any]:
     steps, fleet = source.pipeline_.named_steps, source.pipeline_[-1].module_
     encoder, scaler = steps.get("columns"), steps["scaler"]
     Z = scaler.transform(X if encoder is None else encoder.transform(X))
+    check_reach(Z)
     index = torch.arange(n_networks) % fleet.n_networks
 
     def own(tensor: torch.Tensor) -> torch.Tensor:

@@ -186,6 +186,8 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
     else:
         inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
+        if sparse.issparse(inputs.scaled.Z):
+            check_for_sparse(p, p["mixed_precision"])
     if rows.X_valid is not None:
         encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
         rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
@@ -403,6 +405,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
     )
     return with_threads(plan, p["n_threads"])
+
+
+def stage_plan(plan: Plan, p: dict[str, Any], n_epochs: int) -> Plan:
+    """The plan of a stage of a training, with a schedule and a rule to stop of its own."""
+    schedule = _choose_schedule(p, n_epochs)
+    stopping = choose_stopping(plan.stopping is not None, p["n_iter_no_change"], schedule)
+    return replace(plan, max_epochs=n_epochs, lr_schedule=schedule, stopping=stopping)
 
 
 def with_threads(plan: Plan, n_threads: Any) -> Plan:

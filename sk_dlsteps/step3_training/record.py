@@ -49,6 +49,8 @@ def training_record(
         f"minibatches of {plan.batch_size}{_means(plan)}, at most {plan.max_epochs} "
         f"epoch{'s' if plan.max_epochs > 1 else ''}"
     )
+    if len(plan.stages) > 1:
+        decision += f"; rate and schedule are those of the last of {len(plan.stages)} stages"
     evidence = {
         "learning_rate": plan.learning_rate,
         "alternatives": {} if curve is None else curve.alternatives,
