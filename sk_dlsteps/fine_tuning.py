@@ -7,14 +7,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
 
 from sk_dlsteps.continuation import check_goes_on, remember, train_further
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inheritance import HeirBuilder
-from sk_dlsteps.plan import Plan, Stage, StepRecord
+from sk_dlsteps.plan import Stage, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, stage_plan
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import NEXT_RATE, choose_scales, choose_stages, stage_record
@@ -36,7 +35,8 @@ def begin_stages(prepared: Prepared, parameters: dict[str, Any]) -> tuple[Prepar
     """
     check_goes_on(parameters, "fine-tuning")
     builder = prepared.build(prepared.seeds)
-    heritage, new, records = None, (), prepared.records
+    heritage, records = None, prepared.records
+    new: tuple[str, ...] = ()
     if isinstance(builder, HeirBuilder):
         heritage, builder = builder.heritage, builder.fresh
     fleet = builder()

@@ -48,7 +48,7 @@ def fitted_source(init_from: Any) -> Any:
 
 
 def same_setting(before: Any, now: Any) -> bool:
-    """Whether two values of a parameter mean the same; objects are told by what they hold, since a clone's are copies."""
+    """Whether two values of a parameter mean the same; a clone's objects are copies, told by what they hold."""
     before, now = _plain(before), _plain(now)
     if before is now:
         return True

@@ -35,8 +35,8 @@ from sk_dlsteps.preparation import Data, Prepared, prepare
 from sk_dlsteps.step2_architecture.custom import ModuleChoice
 from sk_dlsteps.step3_training.budget import choose_batch_size
 from sk_dlsteps.step3_training.schedules import describe_schedule
-from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step3_training.stream_schedules import choose_stream_schedule, part_of_call
+from sk_dlsteps.step3_training.transfer import is_staged
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator

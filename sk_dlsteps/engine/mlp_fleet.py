@@ -258,7 +258,7 @@ class MLPFleet(Fleet):
         return seen
 
     def _backward(self, x: Any, delta: Tensor, seen: list[_Seen], views: _Views, share: Tensor | float) -> Tensor:
-        """Set the gradients of layers that train, given the derivative by the raw outputs; return that by the first sums.
+        """Set the gradients of layers that train, given that by the raw outputs; return that by the lowest one's sums.
 
         Below the lowest layer that trains nothing is computed.
         """

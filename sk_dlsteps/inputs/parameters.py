@@ -133,7 +133,6 @@ _MODULE = (
 )
 
 
-
 def _is_fitted_stepwise(value: Any) -> bool:
     """Whether a value is one of our estimators, fitted."""
     return not inspect.isclass(value) and all(hasattr(value, name) for name in ("pipeline_", "plan_", "_memory"))

@@ -23,8 +23,8 @@ def parameters_without_effect(parameters: Mapping[str, Any]) -> set[str]:
     Returns
     -------
     names : set of str
-        Layers of the built-in network if there is a `module`, or weights to begin from, decay if the optimizer class knows none, the
-        schedule if a callback steers the rate.
+        Layers of the built-in network if there is a `module`, or weights to begin from, decay if the optimizer
+        class knows none, the schedule if a callback steers the rate.
 
     Examples
     --------
