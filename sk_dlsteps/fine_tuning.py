@@ -4,25 +4,37 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 
 from sk_dlsteps.continuation import check_goes_on, remember, train_further
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.engine.taking_over import mix_hidden_layers
 from sk_dlsteps.inheritance import HeirBuilder
 from sk_dlsteps.plan import Stage, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, stage_plan
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
-from sk_dlsteps.step3_training.transfer import NEXT_RATE, choose_scales, choose_stages, stage_record
+from sk_dlsteps.step3_training.transfer import (
+    NEXT_RATE,
+    RATE_SHARE,
+    SOURCE_SHARE,
+    choose_scales,
+    choose_stages,
+    mixes,
+    stage_record,
+)
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
 
 
-def begin_stages(prepared: Prepared, parameters: dict[str, Any]) -> tuple[Prepared, Fleet, tuple[Stage, ...]]:
+def begin_stages(
+    prepared: Prepared, parameters: dict[str, Any]
+) -> tuple[Prepared, Fleet, tuple[Stage, ...], tuple[str, ...]]:
     """The networks as they begin, frozen as in the first of the stages, and what else is decided for them.
 
     Parameters
@@ -42,7 +54,11 @@ def begin_stages(prepared: Prepared, parameters: dict[str, Any]) -> tuple[Prepar
     fleet = builder()
     if heritage is not None:
         taken = heritage.fill(fleet)
-        new, records = taken.new, (*records, heritage.record(taken, fleet.layers))
+        new, share = taken.new, 1.0
+        if isinstance(fleet, MLPFleet) and not fleet.norms and mixes(parameters["unfreeze"], fleet.layers, new):
+            share = SOURCE_SHARE
+            mix_hidden_layers(fleet, cast(MLPFleet, builder()), share)
+        records = (*records, heritage.record(taken, fleet.layers, share))
     layers, inherits = fleet.layers, heritage is not None
     stages = choose_stages(parameters["unfreeze"], layers, new, prepared.plan.max_epochs, inherits)
     scales = choose_scales(parameters["differential_rates"], layers, inherits)
@@ -51,14 +67,15 @@ def begin_stages(prepared: Prepared, parameters: dict[str, Any]) -> tuple[Prepar
     fleet.freeze(stages[0].frozen)
     # The net needs no weights but those that it is given.
     prepared = replace(prepared, records=records, build=lambda seeds: builder)
-    return prepared, fleet, stages
+    return prepared, fleet, stages, new
 
 
 def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[str, Any]) -> None:
     """Train stage by stage, and publish the result."""
     parameters = estimator.get_params(deep=False)
-    prepared, fleet, stages = begin_stages(prepared, parameters)
-    carried = Carried(fresh_schedule=estimator.init_from is not None)
+    prepared, fleet, stages, new = begin_stages(prepared, parameters)
+    inherits = estimator.init_from is not None
+    carried = Carried(fresh_schedule=inherits)
     history: Any = None
     done: list[Stage] = []
     nets: list[FleetNet] = []
@@ -67,7 +84,7 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
         fleet.freeze(stage.frozen)
         own = replace(prepared, plan=stage_plan(prepared.plan, parameters, stage.n_epochs))
         last = done[-1].learning_rate if done else None
-        rate, reason, curve = _rate(estimator, prepared, fleet, last)
+        rate, reason, curve = _rate(estimator, prepared, fleet, last, bool({*stage.trained} - {*new}) and inherits)
         plan = replace(own.plan, learning_rate=rate)
         if number:
             # Where everybody's shuffles are; moments of other rates and fewer layers would only disturb.
@@ -87,7 +104,7 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
 
 def stage_finder(prepared: Prepared, parameters: dict[str, Any]) -> Prepared:
     """What the range test of the first stage is run on."""
-    prepared, fleet, _ = begin_stages(prepared, parameters)
+    prepared, fleet, *_ = begin_stages(prepared, parameters)
     return _on_copies(prepared, fleet)
 
 
@@ -97,19 +114,20 @@ def _on_copies(prepared: Prepared, fleet: Fleet) -> Prepared:
 
 
 def _rate(
-    estimator: StepwiseEstimator, prepared: Prepared, fleet: Fleet, last: float | None
+    estimator: StepwiseEstimator, prepared: Prepared, fleet: Fleet, last: float | None, taken: bool
 ) -> tuple[float, str, LRCurve | None]:
     """A stage's rate: the one given, or found on copies of the networks as they are now, and why that one."""
     if estimator.learning_rate != "auto":
         return float(estimator.learning_rate), "the rate was chosen by you", None
     curve = find_rate(_on_copies(prepared, fleet))
-    if curve.reliable:
-        return curve.learning_rate, f"rate: {curve.reason}", curve
-    if last is None:
-        warn_if_unreliable(curve, stacklevel=6)
-        return curve.learning_rate, f"rate: {curve.reason}", curve
-    problem = curve.reason.removesuffix("; the default is used")
-    return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
+    if not curve.reliable and last is not None:
+        problem = curve.reason.removesuffix("; the default is used")
+        return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
+    if taken:
+        words = f"rate: {curve.reason}; {RATE_SHARE:g} of it, for weights that were taken over"
+        return RATE_SHARE * curve.learning_rate, words, curve
+    warn_if_unreliable(curve, stacklevel=6)
+    return curve.learning_rate, f"rate: {curve.reason}", curve
 
 
 def _sum_up(nets: list[FleetNet], lengths: list[int]) -> None:

@@ -52,6 +52,8 @@ def same_setting(before: Any, now: Any) -> bool:
     before, now = _plain(before), _plain(now)
     if before is now:
         return True
+    if isinstance(before, nn.Module) and isinstance(now, nn.Module):
+        return str(before) == str(now) and _same_state(before.state_dict(), now.state_dict())
     if isinstance(before, str | float | int | tuple | None) or isinstance(now, str | float | int | tuple | None):
         return bool(before == now)
     try:
@@ -60,8 +62,15 @@ def same_setting(before: Any, now: Any) -> bool:
         return False
 
 
+def _same_state(before: Mapping[str, torch.Tensor], now: Mapping[str, torch.Tensor]) -> bool:
+    """Whether two modules hold the same tensors."""
+    return before.keys() == now.keys() and all(torch.equal(before[name].cpu(), now[name].cpu()) for name in before)
+
+
 def _plain(value: Any) -> Any:
-    """A sequence of numbers as a tuple, anything else as it is."""
+    """A sequence of numbers as a tuple, a module without what gives it another head, anything else as it is."""
+    if isinstance(value, WithHead):
+        return value.module
     listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
     return tuple(value) if listed else value
 
@@ -92,7 +101,8 @@ def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
                 "it out, or fit without `init_from`"
             )
         if name in theirs:
-            out[name] = known
+            # A ready module has a head for the source's target, which may not be this one.
+            out[name] = WithHead(known) if isinstance(known, nn.Module) else known
     if out["n_estimators"] == "auto":
         out["n_estimators"] = source.plan_.n_networks
     return out
@@ -169,16 +179,13 @@ def inherited_inputs(source: Any, X: Any, n_networks: int) -> dict[str, Any]:
     encoder, scaler = steps.get("columns"), steps["scaler"]
     Z = scaler.transform(X if encoder is None else encoder.transform(X))
     check_reach(Z)
-    index = torch.arange(n_networks) % fleet.n_networks
-
-    def own(tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.cpu()[index].clone()
-
-    statistics = Statistics(own(fleet.input_center), own(fleet.input_factor))
+    statistics = Statistics(
+        chosen_networks(fleet.input_center, n_networks), chosen_networks(fleet.input_factor, n_networks)
+    )
     ramps = fleet.input_encoding
     encoding = None
     if ramps is not None:
-        parts = (own(part) for part in (ramps.slope, ramps.offset, ramps.low, ramps.high))
+        parts = (chosen_networks(part, n_networks) for part in (ramps.slope, ramps.offset, ramps.low, ramps.high))
         encoding = PiecewiseLinear(ramps.columns.cpu().clone(), *parts)
     n_columns, n_added = fleet.input_center.shape[-1], 0 if ramps is None else ramps.n_added
     n_missing = int(np.isnan(Z).sum()) if isinstance(Z, np.ndarray) else 0
@@ -206,6 +213,11 @@ def inherited_inputs(source: Any, X: Any, n_networks: int) -> dict[str, Any]:
         "power": n_columns + n_added * RAMP_STD**2,
         "records": (record,),
     }
+
+
+def chosen_networks(tensor: torch.Tensor, n_networks: int) -> torch.Tensor:
+    """What belongs to a source's networks for so many that begin as they ended, from the first one again."""
+    return tensor.cpu()[torch.arange(n_networks) % len(tensor)].clone()
 
 
 def _embeddings(fleet: Fleet) -> tuple[tuple[int, int], ...]:
@@ -238,14 +250,23 @@ class Heritage:
     because: str = "the tensors of the same name and shape"
 
     @classmethod
-    def of(cls, init_from: Any, target: Target, cost: Cost) -> Heritage | None:
-        """What there is to take over for a target; None without any."""
+    def of(cls, init_from: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | None) -> Heritage | None:
+        """What there is to take over for the target of a scaled table; None without any."""
         if init_from is None:
             return None
         source = fitted_source(init_from)
         if source is None:
             return cls(init_from)
-        return cls(source, *_head(source, target, cost))
+        return cls(source, *_head(source, target, cost, Z, weight))
+
+    @property
+    def statistics(self) -> dict[str, torch.Tensor]:
+        """Of the targets, by the names of a fleet's, where the head is kept and means values in these units."""
+        if not self.keeps_head:
+            return {}
+        fleet = self.init_from.pipeline_[-1].module_
+        names = ("target_center", "target_scale", "target_origin", "target_unit")
+        return {name: own for name in names if (own := getattr(fleet, name)) is not None}
 
     def fill(self, fleet: Fleet) -> Taken:
         """Give a fresh fleet its weights."""
@@ -254,23 +275,25 @@ class Heritage:
         state = self.init_from.state_dict() if isinstance(self.init_from, nn.Module) else self.init_from
         return load_state(cast(ModuleFleet, fleet), state)
 
-    def record(self, taken: Taken, layers: Sequence[str]) -> StepRecord:
-        """What was taken over, and what is new."""
+    def record(self, taken: Taken, layers: Sequence[str], share: float = 1.0) -> StepRecord:
+        """What was taken over, and what is new; hidden layers may be the source's by a share only."""
         source = fitted_source(self.init_from)
         kept = [layer for layer in layers if layer not in taken.new]
         new = f"; {', '.join(taken.new)} new" if taken.new else ""
-        evidence = {"taken over": taken.names, "new layers": taken.new}
+        new += f"; hidden layers begin as {share:g} of theirs and {1 - share:g} of fresh ones" if share < 1 else ""
+        evidence: dict[str, Any] = {"taken over": taken.names, "new layers": taken.new, "share of the source": share}
         if source is not None:
             evidence["networks of the source"] = source.plan_.n_networks
             evidence["task of the source"] = source.plan_.task
         return StepRecord(2, "transfer", f"{', '.join(kept)} taken over{new}", self.because, evidence)
 
 
-def _head(source: Any, target: Target, cost: Cost) -> tuple[bool, str]:
+def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | None) -> tuple[bool, str]:
     """Whether a source's last layer says what is to be predicted now, and why (not).
 
     It does for the same task, cost and number of outputs and, in a classification, the same classes. Of a regression
-    nobody knows what the values stand for: it goes on in units of the new target's mean and spread.
+    nobody tells what the values stand for: they are the same if the source's predictions of them are better than
+    their mean.
     """
     plan = source.plan_
     if plan.task != target.task:
@@ -281,7 +304,26 @@ def _head(source: Any, target: Target, cost: Cost) -> tuple[bool, str]:
         return False, f"the head is new, since the source's cost was {plan.loss}"
     if target.classes is not None and not np.array_equal(source.classes_, target.labels):
         return False, "the head is new, since the source had other classes"
-    return True, "the head is kept as a start, since outputs and cost are the source's"
+    if target.classes is not None:
+        return True, "the head is kept as a start, since classes and cost are the source's"
+    left = unexplained(cost.point(source.pipeline_[-1].predict_proba(Z)), target.values, weight)
+    if not left < 1:
+        return False, f"the head is new, since the source's predictions leave {left:.2f} of the target's variance"
+    return (
+        True,
+        f"the head is kept as a start, since the source's predictions leave {left:.2f} of the target's variance",
+    )
+
+
+def unexplained(predicted: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
+    """Share of the variance of some values (n_rows, n_columns) that predictions leave, the mean of the columns.
+
+    Columns without variance do not count.
+    """
+    left = np.average((predicted - values) ** 2, 0, weight)
+    variance = np.average((values - np.average(values, 0, weight)) ** 2, 0, weight)
+    varies = variance > 0
+    return float(np.mean(left[varies] / variance[varies])) if varies.any() else np.inf
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,14 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
-from sk_dlsteps.inheritance import HeirBuilder, Heritage, fitted_source, inherited_inputs, with_inherited
+from sk_dlsteps.inheritance import (
+    HeirBuilder,
+    Heritage,
+    chosen_networks,
+    fitted_source,
+    inherited_inputs,
+    with_inherited,
+)
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import (
     TableEncoder,
@@ -181,7 +188,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
 
     cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
-    source, heritage = fitted_source(p["init_from"]), Heritage.of(p["init_from"], target, cost)
+    source = fitted_source(p["init_from"])
     if source is None:
         inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
     else:
@@ -201,7 +208,10 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     if processes is not None:
         processes.check_plan(plan)
 
+    heritage = Heritage.of(p["init_from"], target, cost, inputs.scaled.Z, data.weight)
     statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
+    if heritage is not None:
+        statistics |= {name: chosen_networks(own, n_networks) for name, own in heritage.statistics.items()}
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
     bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 

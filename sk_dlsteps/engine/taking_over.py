@@ -63,6 +63,17 @@ def take_networks(fleet: Fleet, source: Fleet, keep_head: bool) -> Taken:
     return _taken(fleet, taken_by_each[0])
 
 
+def mix_hidden_layers(fleet: MLPFleet, fresh: MLPFleet, share: float) -> None:
+    """Let the hidden layers be a share of what they are and the rest of those of a fresh fleet (Ash & Adams 2020)."""
+    for own, other in zip(_hidden(fleet), _hidden(fresh), strict=True):
+        own.lerp_(other.to(own), 1 - share)
+
+
+def _hidden(fleet: MLPFleet) -> list[Tensor]:
+    """Weights and biases of the hidden layers."""
+    return [stack.data for stacks in (fleet.weights, fleet.biases) for stack in list(stacks)[:-1]]
+
+
 def load_state(fleet: ModuleFleet, state: Mapping[str, Tensor]) -> Taken:
     """Give every network those tensors of a state that it has, by name and shape.
 

@@ -14,6 +14,11 @@ from sk_dlsteps.plan import Stage, StepRecord
 HEAD_SHARE, UPPER_SHARE = 0.2, 0.2
 RATE_RATIO = 1 / 2.6
 NEXT_RATE = 0.5
+# Share of the rate found at which layers that were taken over are trained, and, if the last layer is new and
+# `unfreeze` is left to the recipe, share of the built-in hidden layers' weights that is the source's, the rest being
+# fresh: weights that fit one target well are a bad start for another one (Ash & Adams 2020).
+RATE_SHARE = 0.3
+SOURCE_SHARE = 0.3
 
 
 def is_staged(parameters: Mapping[str, Any]) -> bool:
@@ -61,7 +66,7 @@ def choose_stages(
     """
     from_the_start = {*new, layers[-1]}
     body = [layer for layer in layers if layer not in from_the_start]
-    joins = {**dict.fromkeys(layers, 0), **_joins(unfreeze, layers, body, n_epochs, inherits)}
+    joins = {**dict.fromkeys(layers, 0), **_joins(unfreeze, layers, new, body, n_epochs, inherits)}
     joins |= dict.fromkeys(from_the_start, 0)
     starts = sorted({epoch for epoch in joins.values() if epoch is not None})
     if starts[-1] >= n_epochs:
@@ -77,14 +82,15 @@ def choose_stages(
 
 
 def _joins(
-    unfreeze: Any, layers: Sequence[str], body: Sequence[str], n_epochs: int, inherits: bool
+    unfreeze: Any, layers: Sequence[str], new: Collection[str], body: Sequence[str], n_epochs: int, inherits: bool
 ) -> dict[str, int | None]:
     """Epoch after which each layer of the body joins, None for never; those left out train from the start."""
     if isinstance(unfreeze, Mapping):
         found = matching("unfreeze", unfreeze, layers)
         return {layer: min(found[layer]) if layer in found else None for layer in body}
     if isinstance(unfreeze, str):
-        return _gradually(body, n_epochs) if inherits else {}
+        # A last layer that was taken over has nothing to catch up with.
+        return _gradually(body, n_epochs) if inherits and layers[-1] in new else {}
     if unfreeze is True or unfreeze is False:
         return {} if unfreeze else dict.fromkeys(body)
     return dict.fromkeys(body, int(unfreeze))
@@ -136,6 +142,11 @@ def choose_scales(differential_rates: Any, layers: Sequence[str], inherits: bool
     if ratio == 1:
         return {}
     return {layer: ratio ** (len(layers) - 1 - i) for i, layer in enumerate(layers)}
+
+
+def mixes(unfreeze: Any, layers: Sequence[str], new: Collection[str]) -> bool:
+    """Whether the layers before a new last one begin as a mixture of the source's weights and fresh ones."""
+    return isinstance(unfreeze, str) and layers[-1] in new
 
 
 def matching(name: str, patterns: Mapping[str, Any], layers: Sequence[str]) -> dict[str, list[Any]]:
