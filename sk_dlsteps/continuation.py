@@ -146,7 +146,7 @@ def prepare_again(
     fleet.fills_gaps |= not sparse.issparse(Z) and bool(np.isnan(Z.min(initial=0.0)))
     fleet.temperature.fill_(1.0)
     rows = replace(rows, weight=loss_weight(parameters.get("class_weight"), data), weight_valid=data.weight_valid)
-    plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs))
+    plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs), scaler)
     plan = with_threads(replace(plan, flops_per_row=old.flops_per_row), parameters["n_threads"])
     statistics = Statistics(fleet.input_center, fleet.input_factor)
     scaled = ScaledInputs(

@@ -43,7 +43,7 @@ from sk_dlsteps.inputs.encoder import (
 )
 from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
-from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs
+from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs, units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import CountedRows, class_weights
@@ -203,7 +203,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     n_outputs = cost.n_outputs(target.n_columns)
     n_counted = _n_counted(rows, data.weight)
     widths, step2 = _choose_architecture(p, module, n_counted, inputs.n_inputs, n_outputs, shape, source)
-    plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs))
+    plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs), inputs.scaled.scaler)
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
@@ -375,9 +375,11 @@ def _choose_architecture(
     )
 
 
-def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...]) -> Plan:
+def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...], scaler: Any) -> Plan:
     """Resolve everything about training but the learning rate."""
     module = ModuleChoice.of(p)
+    classes = None if data.target.classes is None else layers[-1]
+    shape = data.shape if module.is_own else None
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
     batch_norm = bool(p["batch_norm"]) and not module.is_own
@@ -407,7 +409,7 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], None if data.target.classes is None else layers[-1]),
+        augmentation=choose_augmentation(p["augmentation"], classes, shape, *units_of_channels(scaler, shape)),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,

@@ -42,11 +42,12 @@ _OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
 def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
     """Put the parameters that both estimators share into the signature of an ``__init__`` that passes them on.
 
-    scikit-learn and `help` read the signature, and so see all parameters.
+    scikit-learn and `help` read the signature, and so see all parameters. ``**module_parameters`` is not shown:
+    scikit-learn takes whatever stands there for the name of a parameter.
     """
-    *shared, of_module = inspect.signature(StepwiseEstimator.__init__).parameters.values()
+    *shared, _ = inspect.signature(StepwiseEstimator.__init__).parameters.values()
     own = [p for p in inspect.signature(own_init).parameters.values() if p.kind is p.KEYWORD_ONLY]
-    parameters = [*shared, *own, of_module]
+    parameters = [*shared, *own]
     own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     return own_init
 
@@ -441,7 +442,13 @@ class StepwiseEstimator(BaseEstimator):
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (*prepared.records, step3, *regularisation_record(plan), *step4, scores.record),
+                "steps_": (
+                    *prepared.records,
+                    step3,
+                    *regularisation_record(plan, self.max_grad_norm),
+                    *step4,
+                    scores.record,
+                ),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,

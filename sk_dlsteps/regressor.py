@@ -47,10 +47,16 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         How often a single width is repeated; without effect on a sequence.
     activation : {"relu", "tanh", "silu", "gelu"}, default="relu"
         Non-linearity of the hidden layers.
-    module : "mlp" or callable, default="mlp"
-        A network of your own: a `torch.nn.Module` class or a factory
-        ``(n_inputs, n_outputs) -> module``. The parameters for hidden layers have no
-        effect on it.
+    module : str, torch.nn.Module class or instance, or callable, default="mlp"
+        The network: "mlp", the built-in one; "resnet18", "resnet34" or "resnet50" for images (extra
+        `vision`, docs/images.md); "lstm" or "gru" for sequences (docs/sequences.md); or one of your own,
+        as a class, as a factory ``(n_inputs, n_outputs) -> module``, or as a ready instance, of which
+        every network gets a copy. Sizes are passed by name if a class or factory takes them:
+        `n_inputs`, `n_outputs`, `input_shape`, `in_channels`, `in_features`, `out_features`,
+        `num_classes`. The parameters for hidden layers have no effect on it.
+    input_shape : sequence of int or None, default=None
+        Shape of one row for the network, such as (1, 28, 28), where a tool can pass only flat rows of
+        shape (n_samples, n_features). None takes the rows as they come.
     scaler : {"standard", "robust"}, transformer or None, default="standard"
         Scales the inputs (step 4). "standard" takes mean and standard deviation, "robust"
         median and quartile range, of each network's own training rows. None leaves the
@@ -98,17 +104,19 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     batch_norm : bool, default=False
         Normalise hidden activations over each minibatch in training, and by the
         exponentially weighted averages of its statistics in prediction (step 4).
-    max_grad_norm : float or None, default=None
-        Each network's gradient is scaled down to this norm where it is longer (step 4).
+    max_grad_norm : float, "auto" or None, default="auto"
+        Each network's gradient is scaled down to this norm where it is longer (step 4). "auto" is 1
+        for "lstm" and "gru", and none for others.
     max_grad_value : float or None, default=None
         Every entry of a gradient is clipped to ``[-max_grad_value, max_grad_value]``, before
         its norm is.
-    augmentation : {"gaussian_noise", "mixup", "swap_noise"}, callable or None, default=None
+    augmentation : {"gaussian_noise", "image", "mixup", "swap_noise"}, callable, transform or None, default=None
         Changes each training minibatch, in standardised space (step 4); validation rows
         are left alone. A callable ``(X, y, generator) -> (X, y)`` gets one network's
         tensors, X of shape (n_rows, n_features) and standardised y of shape (n_rows, n_targets),
         and a `torch.Generator`, and returns new tensors of the same shapes.
-        `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength.
+        `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength. "image" and
+        torchvision's transforms, which get one image at a time, are for images (docs/images.md).
     init_from : fitted estimator, state dict, torch.nn.Module or None, default=None
         What the networks begin from (docs/transfer.md). Of a fitted StepwiseClassifier or StepwiseRegressor
         columns, scaling, statistics of the inputs, architecture and weights are taken over, and the last layer
@@ -201,7 +209,9 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     training_score_ : float
         R squared of the networks on the rows that each was trained on.
     n_features_in_ : int
-        Columns of `X`.
+        Columns of `X`, or numbers of a row of any shape.
+    input_shape_ : tuple of int or None
+        Shape of a row, if `X` had more than two dimensions or `input_shape` was given.
     feature_names_in_ : ndarray of shape (n_features_in_,)
         Names of the columns, if `X` had names and all were strings.
 

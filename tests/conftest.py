@@ -1,4 +1,8 @@
-"""Data sets that come with scikit-learn, and one thread for everybody."""
+"""Data sets that come with scikit-learn, one thread for everybody, and a torchvision that imports."""
+
+import contextlib
+import sys
+import warnings
 
 import pytest
 import torch
@@ -6,6 +10,28 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import train_test_split
 
 torch.set_num_threads(1)
+
+
+def import_torchvision():
+    """Import torchvision, also where its own operators do not load beside a torch without CUDA.
+
+    Its Python code then asks for two operators that nobody defined; the networks and transforms use neither.
+    """
+    with warnings.catch_warnings(), contextlib.suppress(ImportError):
+        warnings.simplefilter("ignore")
+        try:
+            import torchvision
+        except RuntimeError:
+            for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
+                del sys.modules[name]
+            for name in ("nms", "qnms"):
+                torch.library.define(
+                    f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
+                )
+            import torchvision  # noqa: F401
+
+
+import_torchvision()
 
 
 @pytest.fixture(scope="session")

@@ -30,7 +30,7 @@ MAY_IMPORT = {
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"accelerate", "matplotlib", "pandas", "polars", "pyarrow", "skrub"}
+OPTIONAL = {"accelerate", "matplotlib", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -1,11 +1,13 @@
-"""Torch's global generators, lent to one network at a time."""
+"""Global generators, lent to one network at a time."""
 
 from __future__ import annotations
 
+import random
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import numpy as np
 import torch
 
 # They belong to the whole process, and a search may train in several of its threads.
@@ -23,3 +25,20 @@ def borrowed_generators(gpu: torch.device | None = None) -> Iterator[None]:
         finally:
             if on_mps is not None:
                 torch.mps.set_rng_state(on_mps)
+
+
+@contextmanager
+def seeded_generators(seed: int, gpu: torch.device | None = None) -> Iterator[None]:
+    """Start torch's, numpy's and Python's global generators from a seed inside; afterwards they are as before."""
+    with borrowed_generators(gpu):
+        of_numpy, of_python = np.random.get_state(), random.getstate()
+        try:
+            torch.default_generator.manual_seed(seed)
+            if gpu is not None:
+                getattr(torch, gpu.type).manual_seed(seed)
+            np.random.seed(seed % 2**32)
+            random.seed(seed)
+            yield
+        finally:
+            np.random.set_state(of_numpy)
+            random.setstate(of_python)

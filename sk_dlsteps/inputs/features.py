@@ -205,7 +205,7 @@ def _fit_robust_channels(X: np.ndarray, weight: np.ndarray | None, channels: np.
     values = X[:, np.argsort(channels, kind="stable")].reshape(len(X), -1, n_positions).transpose(0, 2, 1)
     counts = None if weight is None else np.repeat(weight, n_positions)
     inner = fit_robust_scaler(values.reshape(len(X) * n_positions, -1), None, counts)
-    scaler = RobustScaler().set_output(transform="default").fit(X[:1])
+    scaler = RobustScaler().set_output(transform="default").fit(np.zeros((1, X.shape[1])))
     scaler.center_, scaler.scale_ = inner.center_[channels], inner.scale_[channels]
     return scaler
 

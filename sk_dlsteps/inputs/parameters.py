@@ -85,7 +85,7 @@ _AUTO = _one_of("auto")
 _NONE = (lambda v: v is None, "None")
 _BOOL = (_is_bool, "True or False")
 _CALLABLE = (lambda v: callable(v) and not inspect.isclass(v), "a callable")
-_AUGMENTATION = (_CALLABLE[0], "a callable (X, y, generator) -> (X, y)")
+_AUGMENTATION = (_CALLABLE[0], "a callable (X, y, generator) -> (X, y) or a transform of an image")
 _UNITS = (
     lambda v: _is_sequence(v) and all(map(_integer(1)[0], v)),
     "a non-empty sequence of integers of at least 1",
@@ -180,7 +180,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "batch_norm": _BOOL,
     "max_grad_norm": _either(_AUTO, _NONE, _real(0, closed=False)),
     "max_grad_value": _either(_NONE, _real(0, closed=False)),
-    "augmentation": _either(_NONE, _one_of("gaussian_noise", "mixup", "swap_noise"), _AUGMENTATION),
+    "augmentation": _either(_NONE, _one_of("gaussian_noise", "image", "mixup", "swap_noise"), _AUGMENTATION),
     "class_weight": _either(_NONE, _one_of("balanced"), _WEIGHTS),
     "calibrate": _BOOL,
     "early_stopping": _BOOL,

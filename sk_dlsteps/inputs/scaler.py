@@ -13,7 +13,7 @@ import torch
 from scipy import sparse
 from sklearn.base import BaseEstimator, TransformerMixin, clone
 from sklearn.impute import SimpleImputer
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
@@ -219,6 +219,19 @@ def _by_statistics(
         records = (_channels_record(middle, scale, channels, robust),)
     table, statistics = (X if Z is None else Z), (Statistics.of(center, factor, dtype), Statistics.of(*final, dtype))
     return ScaledInputs(scaler, table, plain.shape[1], *statistics, Z is None, True, kind, records)
+
+
+def units_of_channels(scaler: Any, shape: Shape | None) -> tuple[np.ndarray | None, np.ndarray | None]:
+    """Middle and width by which each channel was scaled, a number each; None where only the scaler knows.
+
+    Several networks' own statistics differ from these by as much as the rows do that they hold out.
+    """
+    channels = channels_of(shape)
+    if channels is None or not isinstance(scaler, StandardScaler | RobustScaler):
+        return None, None
+    _, first = np.unique(channels, return_index=True)
+    middle = scaler.mean_ if isinstance(scaler, StandardScaler) else scaler.center_
+    return middle[first], scaler.scale_[first]
 
 
 def _channels_record(middle: np.ndarray, scale: np.ndarray, channels: np.ndarray, robust: bool) -> StepRecord:

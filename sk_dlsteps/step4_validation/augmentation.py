@@ -1,9 +1,9 @@
-"""Augmentation for tables: minibatches that differ a little from the rows they were drawn from."""
+"""Augmentation: minibatches that differ a little from the rows they were drawn from; here for tables."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from numbers import Real
 from typing import Any
@@ -13,6 +13,7 @@ from torch import Generator, Tensor
 from torch.nn import functional as F
 
 from sk_dlsteps.engine.device import widest_float
+from sk_dlsteps.step4_validation.image_augmentation import ImageAugmentation, ImageTransform, changes_one_image
 
 Augmentation = Callable[[Tensor, Tensor, Generator], tuple[Tensor, Tensor]]
 
@@ -198,27 +199,78 @@ AUGMENTATIONS: dict[str, Augmentation] = {
     "mixup": Mixup(),
     "swap_noise": SwapNoise(),
 }
+# Those that only images can have.
+IMAGE_AUGMENTATIONS: dict[str, Augmentation] = {"image": ImageAugmentation()}
+NAMED = {**AUGMENTATIONS, **IMAGE_AUGMENTATIONS}
 
 
-def choose_augmentation(augmentation: Any, n_outputs: int | None = None) -> Augmentation | None:
+@dataclass(frozen=True)
+class InShape:
+    """Gives flat rows to an augmentation in the shape that they have for the user.
+
+    Attributes
+    ----------
+    inner : callable
+        ``(X, y, generator) -> (X, y)`` with X of shape (n_rows, *shape).
+    shape : tuple of int
+        Shape of an input.
+
+    """
+
+    inner: Augmentation
+    shape: tuple[int, ...]
+
+    def __call__(self, X: Tensor, y: Tensor, generator: Generator) -> tuple[Tensor, Tensor]:
+        """What the inner one gives, with X flat again."""
+        shaped = X.reshape(len(X), *self.shape)
+        result = self.inner(shaped, y, generator)
+        # Whatever is no pair of tensors is told so by the engine.
+        if not (isinstance(result, tuple) and len(result) == 2 and isinstance(result[0], Tensor)):
+            return result
+        changed, target = result
+        if changed.shape != shaped.shape:
+            raise ValueError(
+                f"`augmentation` must keep the shape of X, {tuple(shaped.shape)}; it returned {tuple(changed.shape)}"
+            )
+        return changed.reshape(X.shape), target
+
+
+def choose_augmentation(
+    augmentation: Any,
+    n_outputs: int | None = None,
+    shape: tuple[int, ...] | None = None,
+    center: Iterable[float] | None = None,
+    scale: Iterable[float] | None = None,
+) -> Augmentation | None:
     """Resolve `augmentation`.
 
     Parameters
     ----------
-    augmentation : {"gaussian_noise", "mixup", "swap_noise"}, callable or None
+    augmentation : {"gaussian_noise", "image", "mixup", "swap_noise"}, callable, transform or None
         A callable ``(X, y, generator) -> (X, y)`` gets the tensors of one network's minibatch:
-        standardised inputs (n_rows, n_features), and standardised targets (n_rows, n_targets)
-        or class codes (n_rows,). It must return new tensors of as many rows and columns;
-        codes may become soft labels: the probability of the second class, (n_rows,), where
+        standardised inputs (n_rows, n_features), or (n_rows, *shape), and standardised targets
+        (n_rows, n_targets) or class codes (n_rows,). It must return new tensors of as many rows and
+        columns; codes may become soft labels: the probability of the second class, (n_rows,), where
         the network has a single logit, and otherwise the classes' probabilities,
-        (n_rows, n_classes).
+        (n_rows, n_classes). A transform of torchvision's, or another module that is called with one
+        image, becomes an `ImageTransform`.
     n_outputs : int or None, default=None
         Raw outputs of a classifier's network; None for regression.
+    shape : tuple of int or None, default=None
+        Shape of an input, (channels, height, width) of an image; None for the rows of a table.
+    center, scale : sequence of float or None, default=None
+        By what each channel was standardised, for an `ImageTransform`.
 
     Returns
     -------
     augmentation : callable or None
-        A named one at its usual strength; a `Mixup` knows `n_outputs`.
+        Takes rows as they come from a table, (n_rows, n_features), whatever their shape. A named
+        one has its usual strength; a `Mixup` knows `n_outputs`.
+
+    Raises
+    ------
+    ValueError
+        If an augmentation of images gets other inputs.
 
     Examples
     --------
@@ -226,7 +278,30 @@ def choose_augmentation(augmentation: Any, n_outputs: int | None = None) -> Augm
     Mixup(alpha=0.2, n_outputs=3)
     >>> choose_augmentation(SwapNoise(share=0.2))
     SwapNoise(share=0.2)
+    >>> choose_augmentation("image", shape=(1, 8, 8)).inner
+    ImageAugmentation(flip=False, flip_vertical=False, shift=0.1, rotation=10.0, crop=0.1, lighting=0.1)
 
     """
-    chosen = AUGMENTATIONS[augmentation] if isinstance(augmentation, str) else augmentation
-    return replace(chosen, n_outputs=n_outputs) if isinstance(chosen, Mixup) else chosen
+    chosen: Any = NAMED[augmentation] if isinstance(augmentation, str) else augmentation
+    if isinstance(chosen, Mixup):
+        return replace(chosen, n_outputs=n_outputs)
+    # Noise and mixtures are the same in any shape.
+    if chosen is None or isinstance(chosen, GaussianNoise | SwapNoise):
+        return chosen
+    if changes_one_image(chosen):
+        chosen = ImageTransform(chosen)
+    if isinstance(chosen, ImageAugmentation | ImageTransform):
+        _check_for_images(augmentation, shape)
+    if isinstance(chosen, ImageTransform) and center is not None and scale is not None:
+        chosen = replace(chosen, center=tuple(map(float, center)), scale=tuple(map(float, scale)))
+    return chosen if shape is None else InShape(chosen, tuple(shape))
+
+
+def _check_for_images(augmentation: Any, shape: tuple[int, ...] | None) -> None:
+    """Raise if inputs of that shape are no images."""
+    if shape is None or len(shape) != 3:
+        got = "the rows of a table" if shape is None else f"inputs of shape {tuple(shape)}"
+        raise ValueError(
+            f"`augmentation={augmentation!r}` needs images, X of shape (n, channels, height, width) or flattened rows "
+            f"with `input_shape=(channels, height, width)`, and a `module` that takes such, got {got}"
+        )

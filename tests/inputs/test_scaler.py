@@ -18,6 +18,7 @@ from sklearn.model_selection import RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import (
     FunctionTransformer,
+    MinMaxScaler,
     OneHotEncoder,
     QuantileTransformer,
     RobustScaler,
@@ -27,6 +28,7 @@ from sklearn.preprocessing import (
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps.inputs.scaler import units_of_channels
 
 QUANTILES = QuantileTransformer(n_quantiles=40, output_distribution="normal")
 SINGLE = {"n_estimators": 1, "early_stopping": False}
@@ -390,3 +392,17 @@ def test_a_search_goes_over_scalers(diabetes):
         regressor(scaler=PCA()), {"scaler__n_components": [1, 8]}, n_iter=2, cv=2, random_state=0, error_score="raise"
     ).fit(X, y)
     assert nested.best_estimator_.pipeline_[0].transformer_.n_components_ == nested.best_params_["scaler__n_components"]
+
+
+@pytest.mark.parametrize("kind", [StandardScaler, RobustScaler])
+def test_units_of_channels_are_the_scaler_s_of_their_first_columns(kind):
+    X = np.random.default_rng(0).normal(size=(9, 12))
+    scaler = kind().fit(X)
+    center, scale = units_of_channels(scaler, (3, 2, 2))
+    assert np.array_equal((X[:, ::4] - center) / scale, scaler.transform(X)[:, ::4])
+
+
+@pytest.mark.parametrize("scaler", [None, MinMaxScaler()])
+def test_other_scalers_tell_no_units_and_tables_have_no_channels(scaler):
+    assert units_of_channels(scaler, (3, 2, 2)) == (None, None)
+    assert units_of_channels(StandardScaler(), None) == (None, None)

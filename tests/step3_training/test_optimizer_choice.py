@@ -110,3 +110,19 @@ def test_a_torch_optimizer_decays_by_the_estimators_weight_decay_alone():
 def test_decay_for_an_optimizer_without_one_is_an_error():
     with pytest.raises(ValueError, match=r"`optimizer=Rprop` knows no weight decay, but `weight_decay=0\.1`"):
         OptimizerChoice(torch.optim.Rprop, weight_decay=0.1)(fleet(), 0.01)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_a_modules_adam_in_one_pass_moves_as_torchs_does(name):
+    plain, own = fleet(nn.Linear), fleet(nn.Linear)
+    kind = {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+    reference, chosen = kind(plain.parameters(), lr=0.1, weight_decay=0.0), OptimizerChoice(name)(own, 0.1)
+    assert chosen.defaults["fused"]
+    source = torch.Generator().manual_seed(0)
+    for _ in range(3):
+        X, y = torch.randn(2, 5, 4, generator=source), torch.randn(2, 5, 1, generator=source)
+        for networks, optimizer in ((plain, reference), (own, chosen)):
+            networks.gradients(X, y)
+            optimizer.step()
+    for p, q in zip(plain.parameters(), own.parameters(), strict=True):
+        torch.testing.assert_close(p, q, rtol=1e-4, atol=1e-5)

@@ -10,12 +10,15 @@ from torch.nn import functional as F
 from sk_dlsteps.inputs.parameters import TABLE
 from sk_dlsteps.step4_validation.augmentation import (
     AUGMENTATIONS,
+    NAMED,
     GaussianNoise,
+    InShape,
     Mixup,
     SwapNoise,
     choose_augmentation,
     symmetric_beta,
 )
+from sk_dlsteps.step4_validation.regularisation import _name
 
 
 def generator(seed=0):
@@ -193,14 +196,51 @@ def test_codes_cannot_be_mixed_without_knowing_the_outputs():
 
 def test_the_door_knows_exactly_the_named_ones():
     test, text = TABLE["augmentation"]
-    assert all(test(name) and repr(name) in text for name in AUGMENTATIONS)
-    assert text.count("'") == 2 * len(AUGMENTATIONS)
+    assert all(test(name) and repr(name) in text for name in NAMED)
+    assert text.count("'") == 2 * len(NAMED)
 
 
 def test_nothing_and_functions_are_passed_on():
     assert choose_augmentation(None) is None
     assert choose_augmentation(len, 3) is len
     assert choose_augmentation(Mixup(0.4), 3) == Mixup(0.4, n_outputs=3)
+
+
+# -- inputs in another shape than a row's -----------------------------------------------
+
+
+def count_columns(X, y, generator):
+    """Add the number of each column to every image's."""
+    assert X.shape[1:] == (2, 3, 4)
+    return X + torch.arange(4), y
+
+
+def test_a_function_gets_inputs_in_their_own_shape():
+    X, y = torch.zeros(5, 24), torch.zeros(5, 1)
+    changed, _ = choose_augmentation(count_columns, shape=(2, 3, 4))(X, y, generator())
+    assert torch.equal(changed, torch.arange(4.0).tile(5, 6))
+
+
+@pytest.mark.parametrize(("name", "task"), EVERY)
+def test_what_does_not_mind_shapes_gets_plain_rows(name, task):
+    X, y = minibatch(task, n_features=6)
+    flat, shaped = (choose_augmentation(name, N_OUTPUTS[task], shape=shape) for shape in (None, (2, 3)))
+    assert all(torch.equal(a, b) for a, b in zip(flat(X, y, generator()), shaped(X, y, generator()), strict=True))
+
+
+def test_a_changed_shape_is_told_in_the_users_own_terms():
+    with pytest.raises(ValueError, match=r"keep the shape of X, \(4, 2, 3\); it returned \(4, 3, 2\)"):
+        InShape(lambda X, y, generator: (X.mT, y), (2, 3))(torch.zeros(4, 6), torch.zeros(4), generator())
+
+
+@pytest.mark.parametrize("result", [None, torch.zeros(3), (1, 2), (torch.zeros(4, 2, 3),)], ids=repr)
+def test_what_is_no_pair_of_tensors_is_left_to_the_engine(result):
+    assert InShape(lambda X, y, generator: result, (2, 3))(torch.zeros(4, 6), torch.zeros(4), generator()) is result
+
+
+def test_the_record_names_what_is_done_not_in_which_shape():
+    assert _name(choose_augmentation(GaussianNoise(0.3))) == "GaussianNoise(std=0.3)"
+    assert _name(choose_augmentation(count_columns, shape=(2, 3, 4))) == "count_columns"
 
 
 @pytest.mark.parametrize("augmentation", [GaussianNoise(0.3), SwapNoise(0.3), Mixup(0.3, 2)], ids=repr)
