@@ -240,7 +240,7 @@ def test_rows_of_any_shape_go_on_in_a_ready_module_with_another_head():
     flat = source.fine_tune(images[:80], OTHER[:80])
     np.testing.assert_array_equal(other.predict(images) == "calm", other.predict(X) == "calm")
     assert flat.input_shape_ == (2, 2)
-    with pytest.raises(ValueError, match="`input_shape` is"):
+    with pytest.raises(ValueError, match="shape of rows was"):
         source.fine_tune(X[:80].reshape(80, 4, 1), LABELS[:80])
 
 
