@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -70,6 +70,9 @@ class Fleet(nn.Module):
     class_centers: Tensor | None
     class_shares: Tensor | None
     order: Tensor
+    # Layers that do not train, and what multiplies the rate of each layer, if not 1.
+    frozen: frozenset[str] = frozenset()
+    rate_scales: Mapping[str, float] | None = None
 
     def __init__(
         self,
@@ -276,6 +279,19 @@ class Fleet(nn.Module):
 
     def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
         """Named parameters of each network, sharing storage and gradients with the fleet's."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers, from the inputs to the outputs."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def layer_of(self, name: str) -> str:
+        """Layer of a parameter that `networks` names."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def freeze(self, layers: Collection[str]) -> None:
+        """Let exactly these layers stay as they are in training, averages of their batch norms included."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
     def reorder(self, order: Sequence[int], n_active: int) -> None:
