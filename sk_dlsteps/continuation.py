@@ -15,14 +15,14 @@ from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inheritance import same_setting, with_inherited
+from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.folds import choose_rows
+from sk_dlsteps.inputs.network_inputs import Inputs
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget
 from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import (
-    Data,
-    Inputs,
     Prepared,
     as_pipeline,
     loss_weight,

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
-from dataclasses import dataclass, field, replace
-from numbers import Real
-from typing import Any, TypeVar, cast
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -33,20 +32,14 @@ from sk_dlsteps.inheritance import (
     inherited_inputs,
     with_inherited,
 )
+from sk_dlsteps.inputs.data import Data, key_of
 from sk_dlsteps.inputs.door import check_for_sparse
-from sk_dlsteps.inputs.encoder import (
-    TableEncoder,
-    columns_record,
-    embedding_size,
-    encode_columns,
-    naming_encoded,
-)
-from sk_dlsteps.inputs.features import RAMP_STD, encoding_record, piecewise_linear
 from sk_dlsteps.inputs.folds import choose_rows
-from sk_dlsteps.inputs.scaler import ScaledInputs, scale_inputs, units_of_channels
+from sk_dlsteps.inputs.network_inputs import Inputs, prepare_inputs
+from sk_dlsteps.inputs.scaler import units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
-from sk_dlsteps.inputs.weights import CountedRows, class_weights
+from sk_dlsteps.inputs.weights import class_weights
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
@@ -71,40 +64,11 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
-from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
 _DTYPE = torch.float32
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Data:
-    """A checked table: inputs, a target, what its rows count, and validation data of their own if given.
-
-    `shape` is that of one row before it became one of a table, None for a table.
-    """
-
-    X: Any
-    target: Target
-    X_valid: Any = None
-    y_valid: np.ndarray | None = None
-    weight: np.ndarray | None = None
-    weight_valid: np.ndarray | None = None
-    counted: CountedRows | None = None
-    categorical: np.ndarray | None = None
-    shape: Shape | None = None
-    shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
-
-    def once(self, key: Hashable, make: Callable[[], T]) -> T:
-        """What was made for this key, by the first of the fits on this table that asked; made anew for None."""
-        if key is None:
-            return make()
-        if key not in self.shared:
-            self.shared[key] = make()
-        return self.shared[key]
 
 
 @dataclass(frozen=True)
@@ -172,7 +136,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     n_networks = choose_n_networks(p["n_estimators"], data.X.shape[0], module.default("n_networks"))
     shape = data.shape if module.is_own else None
     rows = data.once(
-        _key("rows", p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
+        key_of(("rows", n_networks), p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
         lambda: choose_rows(
             n_networks,
             data.X.shape[0],
@@ -190,7 +154,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     target.check(cost)
     source = fitted_source(p["init_from"])
     if source is None:
-        inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
+        inputs = prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape, _DTYPE)
     else:
         inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
         if sparse.issparse(inputs.scaled.Z):
@@ -280,77 +244,6 @@ def loss_weight(class_weight: Any, data: Data) -> np.ndarray | None:
     return of_class if data.weight is None else of_class * data.weight
 
 
-@dataclass(frozen=True)
-class Inputs:
-    """The table as the networks get it, and the fleet's first stage."""
-
-    encoder: TableEncoder | None
-    scaled: ScaledInputs
-    embeddings: tuple[tuple[int, int], ...]
-    stages: dict[str, Any]
-    n_inputs: int
-    power: float
-    records: tuple[StepRecord, ...]
-
-
-def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int, shape: Shape | None) -> Inputs:
-    """Scale the table, with statistics of each network's own training rows, and encode its columns."""
-    if shape is not None and p["numeric_encoding"] == "piecewise_linear":
-        raise ValueError(
-            f"`numeric_encoding='piecewise_linear'` adds columns to a table, and X has rows of shape {shape}; leave it "
-            "at 'auto'."
-        )
-    knows_gaps = isinstance(p["scaler"], str)
-    encoder, X = data.once(
-        _key(("encoded", id(rows), knows_gaps), p, "random_state"),
-        lambda: encode_columns(data.X, data.categorical, rows.train, not knows_gaps, data.weight),
-    )
-    # A callback may save the net or ask it for predictions while its statistics are not the final ones, and after a
-    # stage they are.
-    direct = not p["callbacks"] and not is_staged(p)
-    key = _key(("scaled", id(rows), direct), p, "scaler", "random_state")
-    n_plain = X.shape[1] if encoder is None else encoder.n_plain_
-
-    def scale() -> ScaledInputs:
-        with naming_encoded(encoder):
-            weight, once = data.weight, data.once
-            return scale_inputs(
-                p["scaler"], X, n_plain, data.target, rows.train, weight, seed, _DTYPE, once, direct=direct, shape=shape
-            )
-
-    scaled = data.once(key, scale)
-    if sparse.issparse(scaled.Z):
-        check_for_sparse(p, p["mixed_precision"] or accelerators_precision(p["accelerator"]))
-    wanted = p["numeric_encoding"]
-    if wanted == "auto":
-        bends = data.target.task == "regression" and not ModuleChoice.of(p).is_own and not sparse.issparse(scaled.Z)
-        wanted = "piecewise_linear" if bends else None
-    encoding = None
-    if wanted:
-        encoding = data.once(
-            None if key is None else ("encoding", *key),
-            lambda: piecewise_linear(scaled.Z[:, : scaled.n_plain], rows.train, *scaled.own, data.weight),
-        )
-    n_added = 0 if encoding is None else encoding.n_added
-    stages = {
-        "input_center": scaled.own.center,
-        "input_factor": scaled.own.factor,
-        "input_clip": float(p["input_clip"]) if scaled.clipped and p["input_clip"] is not None else None,
-        "input_encoding": encoding,
-        "fills_gaps": (encoder is not None or data.shape is not None) and bool(np.isnan(scaled.Z.min(initial=0.0))),
-    }
-    n_columns = scaled.n_plain
-    embeddings = () if encoder is None else tuple((n, embedding_size(n)) for n in encoder.n_levels_)
-    n_vectors = sum(size for _, size in embeddings)
-    records = (
-        *columns_record(encoder, embeddings),
-        *scaled.records,
-        *encoding_record(p["numeric_encoding"], wanted, n_columns, n_added, scaled.kind),
-    )
-    power = n_columns + n_added * RAMP_STD**2
-    return Inputs(encoder, scaled, embeddings, stages, n_columns + n_added + n_vectors, power, records)
-
-
 def _choose_architecture(
     p: dict[str, Any],
     module: ModuleChoice,
@@ -437,13 +330,6 @@ def _n_soft_labels(target: Target, cost: Cost, n_outputs: int) -> int | None:
     if target.classes is None:
         return None
     return target.n_columns if cost.embeds else n_outputs
-
-
-def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
-    """A key for what these parameters decide; None where one of them is not the same for every fit that shows it."""
-    values = tuple(p[name] for name in names)
-    plain = all(value is None or isinstance(value, str | Real | np.number) for value in values)
-    return (kind, *values) if plain and p["random_state"] is not None else None
 
 
 def _seeds(random_state: Any) -> np.random.SeedSequence:

@@ -21,11 +21,12 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
+from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
-from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
+from sk_dlsteps.preparation import Prepared, find_rate, prepare, train
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record

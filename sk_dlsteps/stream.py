@@ -25,13 +25,14 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inheritance import with_inherited
+from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.features import middle_and_scale
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget, inner_scaler, is_standard, stays, updated_scaler
 from sk_dlsteps.inputs.scaler import check_reach
 from sk_dlsteps.inputs.shapes import channels_of
 from sk_dlsteps.plan import Plan, StepRecord
-from sk_dlsteps.preparation import Data, Prepared, prepare
+from sk_dlsteps.preparation import Prepared, prepare
 from sk_dlsteps.step2_architecture.custom import ModuleChoice
 from sk_dlsteps.step3_training.budget import choose_batch_size
 from sk_dlsteps.step3_training.schedules import describe_schedule

@@ -16,9 +16,10 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.fine_tuning import fit_in_stages
+from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
-from sk_dlsteps.preparation import Data, Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
+from sk_dlsteps.preparation import Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import is_staged
 

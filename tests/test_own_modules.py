@@ -147,6 +147,16 @@ def test_parameters_of_a_module_are_set_cloned_and_searched_as_skorchs(digits):
         assert all(own.module.conv.out_channels == width for own in best.pipeline_["net"].module_.modules_)
 
 
+def test_a_search_over_kinds_of_networks_gives_what_scikit_learns_gives(digits):
+    X, y = digits
+    model = StepwiseClassifier(max_epochs=2, learning_rate=0.02, random_state=0)
+    space = {"module": ["mlp", Conv], "scaler": ["standard", "robust"]}
+    ours = StepwiseSearchCV(model, space, strategy="random", n_iter=4, cv=2, random_state=0, refit=False).fit(X, y)
+    theirs = RandomizedSearchCV(model, space, n_iter=4, cv=2, random_state=0, refit=False).fit(X, y)
+    assert ours.cv_results_["params"] == theirs.cv_results_["params"]
+    np.testing.assert_allclose(ours.cv_results_["mean_test_score"], theirs.cv_results_["mean_test_score"], atol=1e-6)
+
+
 def test_a_parameter_that_the_module_does_not_take_is_refused_by_name(digits):
     with pytest.raises(ValueError, match="`module__widht` is no parameter of Conv; did you mean `module__width`"):
         StepwiseClassifier(module=Conv, module__widht=3).fit(*digits)
