@@ -123,7 +123,7 @@ def _rate(
     if not curve.reliable and last is not None:
         problem = curve.reason.removesuffix("; the default is used")
         return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
-    if taken:
+    if taken and isinstance(fleet, MLPFleet):
         words = f"rate: {curve.reason}; {RATE_SHARE:g} of it, for weights that were taken over"
         return RATE_SHARE * curve.learning_rate, words, curve
     warn_if_unreliable(curve, stacklevel=6)

@@ -9,12 +9,12 @@ from typing import Any
 from sk_dlsteps.plan import Stage, StepRecord
 
 # Share of the epochs in which the new layers train alone, and of those in which the upper half of the others trains
-# with them; what multiplies the rate from each layer to the one before it; and what is left of a stage's rate in the
+# with them; what multiplies the rate from the last layer to the first one; and what is left of a stage's rate in the
 # next one, if no rate can be found there. By measurement (docs/transfer.md, "Choosing the defaults").
 HEAD_SHARE, UPPER_SHARE = 0.2, 0.2
 RATE_RATIO = 1 / 2.6
 NEXT_RATE = 0.5
-# Share of the rate found at which layers that were taken over are trained, and, if the last layer is new and
+# Share of the rate found at which built-in layers that were taken over are trained, and, if the last layer is new and
 # `unfreeze` is left to the recipe, share of the built-in hidden layers' weights that is the source's, the rest being
 # fresh: weights that fit one target well are a bad start for another one (Ash & Adams 2020).
 RATE_SHARE = 0.3
@@ -138,7 +138,11 @@ def choose_scales(differential_rates: Any, layers: Sequence[str], inherits: bool
     if isinstance(differential_rates, Mapping):
         found = matching("differential_rates", differential_rates, layers)
         return {layer: float(found[layer][0]) if layer in found else 1.0 for layer in layers}
-    ratio = (RATE_RATIO if inherits else 1.0) if isinstance(differential_rates, str) else float(differential_rates)
+    if isinstance(differential_rates, str):
+        # From the first layer to the last one, however many there are between them.
+        ratio = RATE_RATIO ** (1 / max(1, len(layers) - 1)) if inherits else 1.0
+    else:
+        ratio = float(differential_rates)
     if ratio == 1:
         return {}
     return {layer: ratio ** (len(layers) - 1 - i) for i, layer in enumerate(layers)}

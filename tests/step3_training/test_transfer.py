@@ -92,7 +92,8 @@ def test_a_pattern_that_fits_no_layer_is_an_error_with_the_names_there_are(name)
 
 def test_rates_fall_by_one_factor_from_layer_to_layer():
     assert choose_scales(0.5, LAYERS, False) == dict(zip(LAYERS, [1 / 16, 1 / 8, 1 / 4, 1 / 2, 1.0], strict=True))
-    assert choose_scales("auto", LAYERS, True)["layer2"] == pytest.approx(RATE_RATIO)
+    assert choose_scales("auto", LAYERS, True)["conv1"] == pytest.approx(RATE_RATIO)
+    assert choose_scales("auto", LAYERS, True)["bn1"] == pytest.approx(RATE_RATIO**0.75)
     assert choose_scales("auto", LAYERS, False) == choose_scales(1.0, LAYERS, True) == {}
 
 
