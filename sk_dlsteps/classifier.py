@@ -7,21 +7,34 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import issparse
-from sklearn.base import ClassifierMixin
+from sklearn.base import ClassifierMixin, TransformerMixin
+from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from sk_dlsteps.embedding import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
 from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step4_validation.calibration import calibrate
 from sk_dlsteps.stream import learn_chunk
 
 
-class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
+def _learns_streams(estimator: Any) -> bool:
+    """True unless the loss is a metric one; otherwise an error that says why."""
+    if learns_embeddings(estimator.loss):
+        raise AttributeError(
+            f"`loss={estimator.loss!r}` needs the centres of all classes, and a stream shows only a chunk of the rows; "
+            "use `fit`, with warm_start=True to go on with further rows, or another loss"
+        )
+    return True
+
+
+class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseEstimator):
     """A classifier that follows the article's steps: cost, architecture, training.
 
     Without any settings, a small ensemble of networks is sized, its learning rate is found,
@@ -29,12 +42,14 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
 
     Parameters
     ----------
-    loss : str, torch criterion (class or instance) or callable, default="auto"
+    loss : str, Cost or torch criterion (class or instance) or callable, default="auto"
         The cost (step 1). "auto" is binary cross-entropy on one logit for two
         classes, cross-entropy for more, and binary cross-entropy on a logit for each
-        label where rows may have several; "smoothed_cross_entropy" is another.
+        label where rows may have several; "smoothed_cross_entropy" is another. "triplet"
+        and "contrastive" learn an embedding, which `transform` gives; predictions then come from
+        the nearest class centre (docs/metric_learning.md). An instance of a `Cost` has other settings.
         A criterion is given as `torch.nn` class or instance; a callable takes
-        ``(output, target)`` and returns one loss per row; the target
+        ``(output, target)`` of one network's rows and returns one loss per row; the target
         holds class codes, or floats 0 and 1 of shape (n_rows, n_labels).
     hidden_units : {"auto", "midpoint"}, int or sequence of int, default="auto"
         Units of the hidden layers (step 2). "auto" follows the rule
@@ -117,6 +132,21 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         which a row may have several are floats from 0 to 1 of shape (n_rows, n_labels).
         `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength. "image" and
         torchvision's transforms, which get one image at a time, are for images (docs/images.md).
+    init_from : fitted estimator, state dict, torch.nn.Module or None, default=None
+        What the networks begin from (docs/transfer.md). Of a fitted StepwiseClassifier or StepwiseRegressor
+        columns, scaling, statistics of the inputs, architecture and weights are taken over, and the last layer
+        too if it stands for the same outputs. Of a state dict those tensors are taken that `module` has by
+        name and shape; a torch module is the architecture too if `module` is "mlp". It stays as it is, and
+        clones keep it.
+    unfreeze : "auto", bool, int or dict, default="auto"
+        Which layers train from when on. "auto" with `init_from` trains the new last layer alone, then the
+        upper half of the others with it, then all; without it all from the start, as True does. False
+        leaves all but the last layer as they are; an integer trains that alone for so many epochs; a dict
+        ``{pattern: epoch}`` lets the layers whose name fits a pattern such as "layer4*" join after so many
+        epochs, others never. Each of these stages has a range test, a schedule and early stopping of its own.
+    differential_rates : "auto", float or dict, default="auto"
+        What multiplies the rate from each layer to the one before it, at most 1; or a dict
+        ``{pattern: factor}`` of the layers' rates. "auto" is 1 / 2.6 with `init_from`, else 1.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is
@@ -265,6 +295,7 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         self.class_weight = class_weight
         self.calibrate = calibrate
 
+    @available_if(_learns_streams)
     def partial_fit(self, X, y, classes=None, sample_weight=None):
         """Learn a chunk of a stream: every network goes once through its rows.
 
@@ -381,9 +412,12 @@ class StepwiseClassifier(ClassifierMixin, StepwiseEstimator):
         return {"temperature_": found.temperature}, (found.record,)
 
     def __sklearn_tags__(self):
-        """Rows with several labels are welcome."""
+        """Rows with several labels are welcome; with a metric loss they are not, and it is a transformer as well."""
         tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_label = True
+        embeds = learns_embeddings(self.loss)
+        tags.classifier_tags.multi_label = not embeds
+        if not embeds:
+            tags.transformer_tags = None
         return tags
 
     def _target(self, y, classes: np.ndarray | None = None) -> ClassTarget | LabelsTarget:

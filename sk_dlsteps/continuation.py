@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.inheritance import same_setting, with_inherited
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget
@@ -90,10 +90,10 @@ class Memory:
 
     def check_unchanged(self, parameters: dict[str, Any], way_out: str) -> None:
         """Raise if a parameter that the present networks were made with has another value now."""
-        now = {name: value for name, value in parameters.items() if _shapes_networks(name)}
+        now = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
         for name in {**self.settings, **now}:
             before, value = self.settings.get(name), now.get(name)
-            if not _same(before, value):
+            if not same_setting(before, value):
                 raise ValueError(
                     f"`{name}` was {before!r} when the networks were made and is {value!r} now; networks "
                     f"that are trained further keep their shape. Set it back, or {way_out}."
@@ -106,26 +106,13 @@ def remember(prepared: Prepared, parameters: dict[str, Any], carried: Carried | 
     target = None
     if data.target.classes is None:
         target = RunningTarget.of(data.target.values, data.weight)
-    settings = {name: value for name, value in parameters.items() if _shapes_networks(name)}
+    settings = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
     return Memory(prepared.entropy, settings, target, carried)
 
 
 def _shapes_networks(name: str) -> bool:
     """Whether a parameter is one of `SETTINGS`, or passed on to a module."""
     return name in SETTINGS or name.startswith(PREFIX)
-
-
-def _same(before: Any, now: Any) -> bool:
-    """Whether two values of a parameter mean the same."""
-    if before is now:
-        return True
-    return _plain(before) == _plain(now)
-
-
-def _plain(value: Any) -> Any:
-    """A sequence of numbers as a tuple, anything else as it is."""
-    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
-    return tuple(value) if listed else value
 
 
 def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
@@ -206,6 +193,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     """Train the networks of a fitted estimator for `max_epochs` more epochs (``warm_start=True``)."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
+    parameters = with_inherited(parameters)
     check_goes_on(parameters, "warm starts")
     memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
     way_out = "fit with warm_start=False, which begins anew"

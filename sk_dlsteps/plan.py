@@ -8,6 +8,30 @@ from typing import Any
 
 
 @dataclass(frozen=True)
+class Stage:
+    """A part of a training in which some layers stay as they are.
+
+    Attributes
+    ----------
+    trained, frozen : tuple of str
+        Names of the layers, from the inputs to the outputs.
+    n_epochs : int
+        Epochs at the most.
+    scales : dict
+        What multiplies the rate of each layer, by its name; empty if nothing does.
+    learning_rate : float
+        Rate of the last layer before any schedule; NaN until it was found.
+
+    """
+
+    trained: tuple[str, ...]
+    frozen: tuple[str, ...]
+    n_epochs: int
+    scales: dict[str, float] = field(default_factory=dict)
+    learning_rate: float = float("nan")
+
+
+@dataclass(frozen=True)
 class Plan:
     """Every resolved decision of one training; nothing in it is "auto" any more.
 
@@ -61,6 +85,9 @@ class Plan:
         Processes that share each minibatch.
     flops_per_row : float or None
         Operations that a module takes for a row; None for the built-in network, whose layers tell.
+    stages : tuple of Stage
+        Parts of a training in which layers are frozen or have rates of their own; then the rate and the
+        schedule above are those of the last stage. Empty for any other training.
 
     """
 
@@ -89,6 +116,7 @@ class Plan:
     mixed_precision: str | None = None
     n_processes: int = 1
     flops_per_row: float | None = None
+    stages: tuple[Stage, ...] = ()
 
     @property
     def flops(self) -> float:

@@ -25,6 +25,14 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
+from sk_dlsteps.inheritance import (
+    HeirBuilder,
+    Heritage,
+    chosen_networks,
+    fitted_source,
+    inherited_inputs,
+    with_inherited,
+)
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import (
     TableEncoder,
@@ -44,7 +52,7 @@ from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QUANTILES
 from sk_dlsteps.step2_architecture.custom import ModuleBuilder, ModuleChoice, module_record
-from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
+from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units, width_record
 from sk_dlsteps.step2_architecture.mlp import MLPBuilder
 from sk_dlsteps.step3_training.budget import (
     choose_batch_size,
@@ -63,6 +71,7 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
+from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.augmentation import choose_augmentation
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
@@ -144,6 +153,7 @@ class Prepared:
 
 def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     """Decide steps 1 and 2, and step 3 but for the learning rate: the same in all processes, if there are several."""
+    parameters = with_inherited(parameters)
     accelerator = parameters["accelerator"]
     processes = None if accelerator is None else Processes(accelerator)
     root = _seeds(parameters["random_state"])
@@ -178,20 +188,31 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
 
     cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
-    inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
+    source = fitted_source(p["init_from"])
+    if source is None:
+        inputs = _prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape)
+    else:
+        inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
+        if sparse.issparse(inputs.scaled.Z):
+            check_for_sparse(p, p["mixed_precision"])
     if rows.X_valid is not None:
         encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
         rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
     in_losses = loss_weight(p.get("class_weight"), data)
     rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
     n_outputs = cost.n_outputs(target.n_columns)
-    widths, step2 = _choose_architecture(p, module, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs, shape)
+    n_counted = _n_counted(rows, data.weight)
+    widths, step2 = _choose_architecture(p, module, n_counted, inputs.n_inputs, n_outputs, shape, source)
     plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs), inputs.scaled.scaler)
     precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
+        processes.check_cost(cost)
 
+    heritage = Heritage.of(p["init_from"], target, cost, inputs.scaled.Z, data.weight)
     statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
+    if heritage is not None:
+        statistics |= {name: chosen_networks(own, n_networks) for name, own in heritage.statistics.items()}
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
     bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
@@ -211,6 +232,9 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
             )
         return ModuleBuilder(module, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
 
+    def build_heir(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
+        return build(seeds) if heritage is None else HeirBuilder(build(seeds), heritage)
+
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
         plan = with_threads(replace(plan, flops_per_row=build(seeds[:1])().flops_per_row), p["n_threads"])
@@ -222,7 +246,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs,
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
-        build,
+        build_heir,
         seeds,
         network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2, *_size_record(p, module, plan, data.X.shape[0])),
@@ -281,8 +305,9 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int, shape:
         _key(("encoded", id(rows), knows_gaps), p, "random_state"),
         lambda: encode_columns(data.X, data.categorical, rows.train, not knows_gaps, data.weight),
     )
-    # A callback may save the net or ask it for predictions while its statistics are not the final ones.
-    direct = not p["callbacks"]
+    # A callback may save the net or ask it for predictions while its statistics are not the final ones, and after a
+    # stage they are.
+    direct = not p["callbacks"] and not is_staged(p)
     key = _key(("scaled", id(rows), direct), p, "scaler", "random_state")
     n_plain = X.shape[1] if encoder is None else encoder.n_plain_
 
@@ -327,11 +352,20 @@ def _prepare_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int, shape:
 
 
 def _choose_architecture(
-    p: dict[str, Any], module: ModuleChoice, n_rows: int, n_inputs: int, n_outputs: int, shape: Shape | None
+    p: dict[str, Any],
+    module: ModuleChoice,
+    n_rows: int,
+    n_inputs: int,
+    n_outputs: int,
+    shape: Shape | None,
+    source: Any = None,
 ) -> tuple[tuple[int, ...], StepRecord]:
-    """Widths of the hidden layers; none for another module."""
+    """Widths of the hidden layers, those of a fitted source if there is one; none for another module."""
     if module.is_own:
         return (), module_record(module, shape)
+    if source is not None:
+        widths = source.plan_.hidden_units
+        return widths, width_record(widths, "that of the networks of `init_from`", {"rule": "taken over"})
     return choose_hidden_units(
         p["hidden_units"],
         p["hidden_size_factor"],
@@ -345,10 +379,10 @@ def _choose_architecture(
 def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tuple[int, ...], scaler: Any) -> Plan:
     """Resolve everything about training but the learning rate."""
     module = ModuleChoice.of(p)
-    classes = None if data.target.classes is None else layers[-1]
+    n_soft = _n_soft_labels(data.target, cost, layers[-1])
     shape = data.shape if module.is_own else None
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
-    batch_size = min(choose_batch_size(p["batch_size"], n_rows), n_rows)
+    batch_size = min(choose_batch_size(p["batch_size"], n_rows, data.target.n_columns if cost.embeds else 0), n_rows)
     batch_norm = bool(p["batch_norm"]) and not module.is_own
     if batch_norm:
         # The variance of a single row is none.
@@ -376,7 +410,7 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], classes, shape, *units_of_channels(scaler, shape)),
+        augmentation=choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape)),
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
@@ -386,9 +420,23 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
     return with_threads(plan, p["n_threads"])
 
 
+def stage_plan(plan: Plan, p: dict[str, Any], n_epochs: int) -> Plan:
+    """The plan of a stage of a training, with a schedule and a rule to stop of its own."""
+    schedule = _choose_schedule(p, n_epochs)
+    stopping = choose_stopping(plan.stopping is not None, p["n_iter_no_change"], schedule)
+    return replace(plan, max_epochs=n_epochs, lr_schedule=schedule, stopping=stopping)
+
+
 def with_threads(plan: Plan, n_threads: Any) -> Plan:
     """The plan with as many threads as the user says or, "auto", as a step pays for."""
     return replace(plan, n_threads=choose_threads(plan.flops) if n_threads == "auto" else int(n_threads))
+
+
+def _n_soft_labels(target: Target, cost: Cost, n_outputs: int) -> int | None:
+    """Columns of soft labels, which a cost on embeddings will refuse; None for values."""
+    if target.classes is None:
+        return None
+    return target.n_columns if cost.embeds else n_outputs
 
 
 def _key(kind: Hashable, p: dict[str, Any], *names: str) -> tuple | None:
@@ -431,7 +479,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan
     rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer, plan.n_outputs if plan.task == "multiclass" else 1)
+    sweep = sweep_of(plan.optimizer, first.data.target.n_columns if plan.task == "multiclass" else 1)
     if not len(rates):
         return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
     fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]

@@ -7,11 +7,11 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import BaseEstimator
+from sklearn.base import BaseEstimator, clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -19,6 +19,8 @@ from sk_dlsteps.continuation import Memory, continue_fit, remember
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
+from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
+from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight, without_zeros
@@ -27,6 +29,7 @@ from sk_dlsteps.preparation import Data, Prepared, find_rate, prepare, train
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import training_record
+from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
@@ -79,6 +82,9 @@ class StepwiseEstimator(BaseEstimator):
         max_grad_norm: Any = "auto",
         max_grad_value: float | None = None,
         augmentation: Any = None,
+        init_from: Any = None,
+        unfreeze: Any = "auto",
+        differential_rates: Any = "auto",
         early_stopping: bool = True,
         n_iter_no_change: Any = "auto",
         validation_fraction: float = 0.15,
@@ -118,6 +124,9 @@ class StepwiseEstimator(BaseEstimator):
         self.max_grad_norm = max_grad_norm
         self.max_grad_value = max_grad_value
         self.augmentation = augmentation
+        self.init_from = init_from
+        self.unfreeze = unfreeze
+        self.differential_rates = differential_rates
         self.early_stopping = early_stopping
         self.n_iter_no_change = n_iter_no_change
         self.validation_fraction = validation_fraction
@@ -151,7 +160,9 @@ class StepwiseEstimator(BaseEstimator):
 
         """
         of_module = {name: value for name, value in vars(self).items() if name.startswith(PREFIX)}
-        return {**super().get_params(deep), **of_module}
+        # A source is fitted, and its parameters are no longer anybody's to set.
+        own = {name: value for name, value in super().get_params(deep).items() if not name.startswith("init_from__")}
+        return {**own, **of_module}
 
     def set_params(self, **params):
         """Set parameters, also ``module__*``, which are passed on to `module`.
@@ -172,6 +183,9 @@ class StepwiseEstimator(BaseEstimator):
             If there is no parameter of such a name.
 
         """
+        for name in params:
+            if name.startswith("init_from__"):
+                raise ValueError(f"`{name}` would change the fitted estimator that `init_from` is; fit it anew instead")
         of_module = {name: value for name, value in params.items() if name.startswith(PREFIX)}
         super().set_params(**{name: value for name, value in params.items() if name not in of_module})
         for name, value in of_module.items():
@@ -221,12 +235,64 @@ class StepwiseEstimator(BaseEstimator):
             check_parameters(parameters)
             data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
         prepared = prepare(parameters, data)
+        if is_staged(parameters):
+            fit_in_stages(self, prepared, names)
+            return self
         rate, curve = self._learning_rate(prepared)
         plan = replace(prepared.plan, learning_rate=rate)
         carried = Carried() if self.warm_start else None
         pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
         self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
         return self
+
+    def fine_tune(
+        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, **parameters
+    ) -> Self:
+        """Fit a new estimator that begins with the networks of this fitted one.
+
+        The columns of `X` are those of this estimator's table; the target may be another one. By default the last
+        layer trains alone at first, then the layers before it join, at smaller rates; see `unfreeze` and
+        `differential_rates`. For a target of another kind (values instead of classes) make the other estimator and
+        give it this one as `init_from`.
+
+        Parameters
+        ----------
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+            The new rows.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their target.
+        sample_weight, X_val, y_val, sample_weight_val : array-like, optional
+            As in `fit`.
+        **parameters : dict
+            Parameters of the new estimator that differ from this one's.
+
+        Returns
+        -------
+        tuned : estimator
+            Of this one's class, fitted. This one stays as it is.
+
+        Raises
+        ------
+        ValueError
+            If the columns differ, if a parameter contradicts the networks, or as in `fit`.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_digits
+        >>> from sk_dlsteps import StepwiseClassifier
+        >>> X, y = load_digits(return_X_y=True)
+        >>> source = StepwiseClassifier(max_epochs=15, n_estimators=2, random_state=0).fit(X[y < 5], y[y < 5])
+        >>> new = y >= 5
+        >>> tuned = source.fine_tune(X[new][:100], y[new][:100])
+        >>> bool(tuned.score(X[new][100:], y[new][100:]) > 0.85)
+        True
+
+        """
+        check_is_fitted(self)
+        if "init_from" in parameters:
+            raise ValueError("`init_from` is the estimator whose `fine_tune` is called; leave it out")
+        tuned = clone(self).set_params(init_from=self, **parameters)
+        return tuned.fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
     def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
         """Give the article's ranges to a random search.
@@ -319,14 +385,23 @@ class StepwiseEstimator(BaseEstimator):
         prepared = prepare({**parameters, "random_state": copy.deepcopy(self.random_state)}, data)
         plan = prepared.plan
         if "learning_rate" in names:
-            curve = find_rate(prepared)
+            curve = find_rate(stage_finder(prepared, parameters) if is_staged(parameters) else prepared)
             warn_if_unreliable(curve, stacklevel=3)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
 
     def __getstate__(self):
-        """What is pickled: an accelerator belongs to its process and stays there."""
-        return {**super().__getstate__(), "accelerator": None}
+        """What is pickled: an accelerator belongs to its process and stays there, and a source goes without its own."""
+        state = {**super().__getstate__(), "accelerator": None}
+        return {**state, "init_from": _without_ancestors(state.get("init_from"))}
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone all parameters but the source, which goes on being fitted."""
+        bare = object.__new__(type(self))
+        bare.__dict__ = {**vars(self), "init_from": None}
+        copied = super(StepwiseEstimator, bare).__sklearn_clone__()
+        copied.init_from = self.init_from
+        return copied
 
     _fit_together = staticmethod(fit_together)
 
@@ -367,7 +442,13 @@ class StepwiseEstimator(BaseEstimator):
                 **names,
                 "pipeline_": pipeline,
                 "plan_": plan,
-                "steps_": (*prepared.records, step3, *regularisation_record(plan), *step4, scores.record),
+                "steps_": (
+                    *prepared.records,
+                    step3,
+                    *regularisation_record(plan, self.max_grad_norm),
+                    *step4,
+                    scores.record,
+                ),
                 "loss_": plan.loss,
                 "hidden_units_": plan.hidden_units,
                 "learning_rate_": plan.learning_rate,
@@ -405,10 +486,11 @@ class StepwiseEstimator(BaseEstimator):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
         if sample_weight_val is not None and X_val is None:
             raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
-        door = type(self)(**self.get_params(deep=False))
+        door = type(self)(**with_inherited(self.get_params(deep=False)))
         weight = check_weight(sample_weight, X)
-        if further:
-            raw, categorical, accepted = self._encodes_columns, None, self._accept_sparse
+        known = self if further else fitted_source(self.init_from)
+        if known is not None:
+            raw, categorical, accepted = known._encodes_columns, None, known._accept_sparse
             X, y = receive_table(door, X, y, raw=raw, reset=True, ensure_min_samples=2, accept_sparse=accepted)
         else:
             X, y, categorical = receive_training_table(door, X, y, self.categorical_features, weight)
@@ -418,7 +500,9 @@ class StepwiseEstimator(BaseEstimator):
         names = {name: value for name, value in vars(door).items() if name.endswith("_")}
         if target.classes is not None:
             names["classes_"] = target.labels
-        names["_trained_on_sparse"] = self._trained_on_sparse if further else sparse.issparse(X)
+        names["_trained_on_sparse"] = sparse.issparse(X) if known is None else known._trained_on_sparse
+        if known is not None and not further:
+            check_columns(known, names)
         data = Data(
             counted.of(X),
             target,
@@ -512,6 +596,17 @@ class StepwiseEstimator(BaseEstimator):
         return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
 
 
+def _without_ancestors(init_from: Any) -> Any:
+    """What a fit began from, without what that began from itself, and without the state of its optimizer."""
+    source = fitted_source(init_from)
+    if source is None:
+        return init_from
+    bare = object.__new__(type(source))
+    memory = replace(source._memory, carried=None)
+    bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
+    return bare
+
+
 def _unexpected(kind: type, name: str) -> str:
     """What is wrong with a parameter that an estimator does not have."""
     near = difflib.get_close_matches(name, inspect.signature(kind).parameters, n=1)
@@ -522,8 +617,8 @@ def _unexpected(kind: type, name: str) -> str:
 def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     """Run the learning-rate finder by hand (article, step 3).
 
-    Fresh replicas of the networks that `estimator` would train are swept; the
-    estimator itself is neither fitted nor changed, nor is a `RandomState` that it holds.
+    Fresh replicas of the networks that `estimator` would train are swept, with `init_from` as in
+    the first stage; the estimator itself is neither fitted nor changed, nor is a `RandomState` that it holds.
 
     Parameters
     ----------
@@ -569,6 +664,7 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
     data, _ = estimator._receive(X, y)
-    curve = find_rate(prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data))
+    prepared = prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data)
+    curve = find_rate(stage_finder(prepared, parameters) if is_staged(parameters) else prepared)
     warn_if_unreliable(curve, stacklevel=3)
     return curve

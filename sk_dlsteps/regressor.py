@@ -30,7 +30,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
 
     Parameters
     ----------
-    loss : str, torch criterion (class or instance) or callable, default="auto"
+    loss : str, Cost or torch criterion (class or instance) or callable, default="auto"
         The cost (step 1). "auto" is the squared error; "absolute_error",
         "huber" and "poisson" (a log link, for targets >= 0) are others.
         A criterion is given as `torch.nn` class or instance; a callable takes
@@ -117,6 +117,21 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         and a `torch.Generator`, and returns new tensors of the same shapes.
         `sk_dlsteps.step4_validation.augmentation` has the named ones, in any strength. "image" and
         torchvision's transforms, which get one image at a time, are for images (docs/images.md).
+    init_from : fitted estimator, state dict, torch.nn.Module or None, default=None
+        What the networks begin from (docs/transfer.md). Of a fitted StepwiseClassifier or StepwiseRegressor
+        columns, scaling, statistics of the inputs, architecture and weights are taken over, and the last layer
+        too if it stands for the same outputs. Of a state dict those tensors are taken that `module` has by
+        name and shape; a torch module is the architecture too if `module` is "mlp". It stays as it is, and
+        clones keep it.
+    unfreeze : "auto", bool, int or dict, default="auto"
+        Which layers train from when on. "auto" with `init_from` trains the new last layer alone, then the
+        upper half of the others with it, then all; without it all from the start, as True does. False
+        leaves all but the last layer as they are; an integer trains that alone for so many epochs; a dict
+        ``{pattern: epoch}`` lets the layers whose name fits a pattern such as "layer4*" join after so many
+        epochs, others never. Each of these stages has a range test, a schedule and early stopping of its own.
+    differential_rates : "auto", float or dict, default="auto"
+        What multiplies the rate from each layer to the one before it, at most 1; or a dict
+        ``{pattern: factor}`` of the layers' rates. "auto" is 1 / 2.6 with `init_from`, else 1.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is

@@ -24,10 +24,11 @@ from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inheritance import with_inherited
 from sk_dlsteps.inputs.features import middle_and_scale
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget, inner_scaler, is_standard, stays, updated_scaler
-from sk_dlsteps.inputs.scaler import FARTHEST
+from sk_dlsteps.inputs.scaler import check_reach
 from sk_dlsteps.inputs.shapes import channels_of
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Data, Prepared, prepare
@@ -35,6 +36,7 @@ from sk_dlsteps.step2_architecture.custom import ModuleChoice
 from sk_dlsteps.step3_training.budget import choose_batch_size
 from sk_dlsteps.step3_training.schedules import describe_schedule
 from sk_dlsteps.step3_training.stream_schedules import choose_stream_schedule, part_of_call
+from sk_dlsteps.step3_training.transfer import is_staged
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
@@ -54,6 +56,12 @@ def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None)
             "them; give a dict of weights, or `sample_weight`"
         )
     first = not hasattr(estimator, "pipeline_")
+    if first and is_staged(parameters):
+        raise ValueError(
+            "`init_from`, `unfreeze` and `differential_rates` go through stages, and a stream has no known end; begin "
+            "with `fit` or `fine_tune`, whose networks `partial_fit` trains on"
+        )
+    parameters = with_inherited(parameters)
     if not first:
         estimator._memory.check_unchanged(parameters, "begin anew with a clone of the estimator")
     data, names = estimator._receive_chunk(X, y, sample_weight, classes)
@@ -106,7 +114,7 @@ def go_on(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
     every = np.arange(data.X.shape[0])
     rows = Rows([every] * old.n_networks)
     prepared = prepare_again(estimator, {**parameters, **_OF_A_STREAM}, data, scaler, fleet, rows)
-    _check_reach(prepared.Z)
+    check_reach(prepared.Z)
     schedule, n_calls = choose_stream_schedule(parameters, prepared.plan.lr_schedule)
     plan = replace(
         prepared.plan,
@@ -182,14 +190,3 @@ def _check_target(target: Any, cost: Any) -> None:
     counts_of_zero = cost.target_scaling == "scale" and not target.values.any()
     if not counts_of_zero:
         target.check(cost)
-
-
-def _check_reach(Z: Any) -> None:
-    """Raise if a value of a later chunk lies too far out for float32."""
-    far = np.abs(Z).max(0) if isinstance(Z, np.ndarray) else abs(Z).max(0).toarray().ravel()
-    if (far > FARTHEST["robust"]).any():
-        column = int(np.argmax(far))
-        raise ValueError(
-            f"Column {column} of X has values up to {far[column]:.1e} once it is scaled, too far for float32; drop "
-            "those rows if the values stand for something missing, or rescale the column, for example by its logarithm."
-        )

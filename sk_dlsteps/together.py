@@ -15,10 +15,12 @@ from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.fine_tuning import fit_in_stages
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
 from sk_dlsteps.preparation import Data, Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
+from sk_dlsteps.step3_training.transfer import is_staged
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
@@ -222,7 +224,7 @@ def _kind(fit: _Fit) -> Hashable:
     p, prepared = fit.estimator.get_params(deep=False), fit.prepared
     plan = prepared.plan
     alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None
-    if alone or not isinstance(p["optimizer"], str):
+    if alone or is_staged(p) or not isinstance(p["optimizer"], str):
         return fit.i
     if prepared.rows.X_valid is not None:
         # A fleet has one table, of whose rows its networks hold out their own.
@@ -236,6 +238,7 @@ def _kind(fit: _Fit) -> Hashable:
         prepared.inputs.stages["input_clip"],
         prepared.rows.weight is None,
         plan.n_outputs,
+        prepared.data.target.n_columns,
         len(plan.hidden_units),
         plan.activation,
         plan.batch_size if plan.batch_size < plan.n_rows else "all rows",
@@ -262,6 +265,9 @@ def _content(value: Any) -> Hashable:
 
 def _fit_fleet(fleet: list[_Fit]) -> None:
     """Find the rates of some fits, train them as one fleet, and make each a fitted estimator."""
+    if is_staged(fleet[0].estimator.get_params(deep=False)):
+        fit_in_stages(fleet[0].estimator, fleet[0].prepared, fleet[0].names)
+        return
     curves = _find_rates(fleet)
     plans = [
         replace(

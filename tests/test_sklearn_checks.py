@@ -15,6 +15,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:No learning rate could be found:
         StepwiseClassifier(),
         StepwiseRegressor(n_estimators=1),
         StepwiseClassifier(n_estimators=1),
+        StepwiseClassifier(loss="triplet", n_estimators=1, max_epochs=20),
     ]
 )
 def test_estimators_pass_every_check_of_scikit_learn(estimator, check):

@@ -10,6 +10,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
+from sklearn.datasets import load_iris
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 from skorch.callbacks import EpochTimer
@@ -483,3 +484,17 @@ def test_tables_that_nobody_shares_are_trained_before_there_are_too_many(float64
     assert fleets == [3, 2]
     for one, other in zip(estimators, alone, strict=True):
         assert_equal(one, other, X)
+
+
+@pytest.mark.parametrize("loss", ["triplet", "contrastive"])
+def test_losses_that_compare_rows_are_fitted_together(float64, fleets, loss):
+    settings = {"loss": loss, "optimizer": "sgd", "learning_rate": 1e-3, "n_estimators": 3, "max_epochs": 5}
+    models = [StepwiseClassifier(**settings, random_state=seed) for seed in range(3)]
+    rows, labels = load_iris(return_X_y=True)
+    tables = [(rows, labels), (rows[10:], labels[10:]), (rows[:100], labels[:100])]
+    alone = [clone(model).fit(*table) for model, table in zip(models, tables, strict=True)]
+    fitted_together(models, tables)
+    for one, other in zip(models, alone, strict=True):
+        assert_equal(one, other, rows)
+    # Two classes have fewer centres than three.
+    assert sorted(fleets) == [2]

@@ -66,6 +66,11 @@ class BatchNorm(nn.Module):
         normalised = centred.mul_(inverse_std)
         return torch.addcmul(self.shift.data[:k], normalised, self.gain.data[:k]), Normalised(normalised, inverse_std)
 
+    def through_averages(self, delta: Tensor) -> Tensor:
+        """Derivative by the sums, given that by what `averaged` made of them."""
+        k = len(delta)
+        return delta * (self.gain.data[:k] * (self.variance[:k] + EPS).rsqrt()).to(delta.dtype)
+
     def gradients(self, delta: Tensor, seen: Normalised, share: Tensor | float, out: tuple[Tensor, Tensor]) -> Tensor:
         """Derivative by the sums, given that by the result; those by gain and shift go to `out`."""
         by_gain, by_shift = out

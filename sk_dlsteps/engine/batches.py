@@ -21,6 +21,8 @@ Augmentation = Callable[[Tensor, Tensor, torch.Generator], tuple[Tensor, Tensor]
 
 # Numbers gathered at once: enough to spread the cost of a call, little enough to stay in the cache.
 _CHUNK = 2**19
+# Validation rows, at the most, that a cost which compares rows looks at together.
+_COMPARED = 256
 # Numbers of prepared validation inputs that are kept, 16 MB in float32, and those that a layer makes at a time.
 _KEPT, _TOGETHER = 2**22, 2**18
 
@@ -249,6 +251,9 @@ class FleetData:
         x, target = batch.x.clone(), []
         labels = fleet.cost.target_scaling == "indicators"
         n_outputs = 0 if self.n_classes is None else fleet.cost.n_outputs(self.n_classes)
+        if fleet.cost.embeds:
+            # As many as soft labels have columns, which the cost refuses by itself.
+            n_outputs = self.n_classes or 0
         n_plain = x.shape[-1] - fleet.n_codes
         for k, (inputs, values) in enumerate(zip(batch.x[..., :n_plain], batch.target, strict=True)):
             size = len(inputs) if batch.sizes is None else int(batch.sizes[k])
@@ -368,6 +373,7 @@ class ValidationData:
         longest = max(self.sizes)
         self.index = torch.from_numpy(np.stack([np.resize(r, longest) for r in rows])).to(X.device)
         there = np.stack([np.arange(longest) < size for size in self.sizes])
+        self.blocks = torch.from_numpy(_blocks(self.sizes)).to(X.device) if fleet.cost.compares_rows else None
         counts = torch.from_numpy(there).to(X.device, widest_float(X.device))
         if weight is not None:
             counts *= weight.index_select(0, self.index.reshape(-1)).view(self.index.shape)
@@ -380,6 +386,9 @@ class ValidationData:
             counted = (own < longest).to(self.share)
             own = own.clamp(max=longest - 1).to(X.device)
             self.index, self.share = self.index[:, own], self.share[:, own] * counted
+            if self.blocks is not None:
+                own_rows = [len(range(number, size, n_processes)) for size in self.sizes]
+                self.blocks = torch.from_numpy(_blocks(own_rows)).to(X.device)
         self.n_together = max(1, _TOGETHER // (len(rows) * max(fleet.widths)))
         self.kept = list(self._chunks(fleet)) if self.index.numel() * fleet.widths[0] <= _KEPT else None
 
@@ -391,6 +400,9 @@ class ValidationData:
 
     def evaluate(self, fleet: Fleet, keep_raw: bool = True) -> tuple[Tensor, Tensor | None]:
         """Mean validation loss of each active network, and, if kept, its raw outputs (n_active, m, n_outputs)."""
+        if self.blocks is not None:
+            compared, raw = self._compared(fleet)
+            return compared, raw if keep_raw else None
         a = fleet.n_active
         raws, losses = [], []
         n_together = max(1, _KEPT // (a * fleet.widths[-1]))
@@ -403,6 +415,20 @@ class ValidationData:
                     raws.append(raw)
         return (torch.cat(losses, 1) * self.share[:a]).sum(1), torch.cat(raws, 1) if keep_raw else None
 
+    def _compared(self, fleet: Fleet) -> tuple[Tensor, Tensor]:
+        """What `evaluate` gives, of a cost that compares rows: each is compared with those of its own block."""
+        assert self.blocks is not None
+        a = fleet.n_active
+        chunks = [(fleet.raw(x[:a]), target[:a]) for x, target in self.kept or self._chunks(fleet)]
+        raw, targets = (torch.cat(parts, 1) for parts in zip(*chunks, strict=True))
+        network = torch.arange(a, device=raw.device).unsqueeze(-1)
+        total = raw.new_zeros(a)
+        for block in self.blocks[:, :a]:
+            share = self.share[network, block] * (block >= 0)
+            losses = fleet.cost(raw[network, block], targets[network, block], share)
+            total += (losses * share).sum(1)
+        return total, raw
+
     def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
         """Scaled inputs and targets, as the device holds them, of the rows that validate the network at a place."""
         index = self.index[place, : self.sizes[place]]
@@ -413,6 +439,22 @@ class ValidationData:
         self.sizes = [self.sizes[k] for k in order]
         index = torch.as_tensor(order, device=self.X.device)
         self.index, self.share = self.index[index], self.share[index]
+        if self.blocks is not None:
+            self.blocks = self.blocks[:, index]
         for i, (x, target) in enumerate(self.kept or ()):
             assert self.kept is not None
             self.kept[i] = x[index], target[index]
+
+
+def _blocks(sizes: Sequence[int]) -> np.ndarray:
+    """Which of each network's rows are compared with each other, (n_blocks, K, width): places, -1 where there is none.
+
+    They depend on a network's own number of rows alone, and each has rows from everywhere: a table may be sorted.
+    """
+    n_blocks = [max(1, -(-size // _COMPARED)) for size in sizes]
+    blocks = np.full((max(n_blocks), len(sizes), min(_COMPARED, max(sizes))), -1)
+    for k, (size, n) in enumerate(zip(sizes, n_blocks, strict=True)):
+        for block in range(n):
+            own = np.arange(block, size, n)
+            blocks[block, k, : len(own)] = own
+    return blocks

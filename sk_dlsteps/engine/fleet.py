@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,6 +53,9 @@ class Fleet(nn.Module):
         quantiles; None: 1, not calibrated.
     precision : torch dtype or None
         Floats of the products in training steps, if narrower than the networks' own.
+    class_centers : Tensor of shape (K, n_classes, n_outputs) or None
+        Where a cost embeds rows: the mean embedding of each class, NaN for a class without rows. The share of each
+        class in what the training rows count stands beside it.
 
     """
 
@@ -64,7 +67,12 @@ class Fleet(nn.Module):
     temperature: Tensor
     target_origin: Tensor | None
     target_unit: Tensor | None
+    class_centers: Tensor | None
+    class_shares: Tensor | None
     order: Tensor
+    # Layers that do not train, and what multiplies the rate of each layer, if not 1.
+    frozen: frozenset[str] = frozenset()
+    rate_scales: Mapping[str, float] | None = None
 
     def __init__(
         self,
@@ -82,6 +90,7 @@ class Fleet(nn.Module):
         target_origin: Tensor | None = None,
         target_unit: Tensor | None = None,
         keeps_gaps: bool = False,
+        class_centers: Tensor | None = None,
     ) -> None:
         super().__init__()
         self.cost = cost
@@ -95,6 +104,8 @@ class Fleet(nn.Module):
         self.register_buffer("target_scale", target_scale)
         self.register_buffer("target_origin", target_origin)
         self.register_buffer("target_unit", target_unit)
+        self.register_buffer("class_centers", class_centers)
+        self.register_buffer("class_shares", None if class_centers is None else torch.ones_like(class_centers[..., :1]))
         self.n_networks = self.n_active = input_center.shape[0]
         if temperature is None:
             n_targets = 1 if target_center is None else target_center.shape[-1]
@@ -189,13 +200,37 @@ class Fleet(nn.Module):
 
     def predictions(self, raw: Tensor) -> Tensor:
         """Raw outputs (K, rows, n_outputs) through the link, calibrated, in the target's units."""
+        raw = self.scored(raw)
         if self.is_calibrated:
             return self.original_target(self.cost.calibrated_link(raw, self._first(self.temperature, raw)))
         return self.original_target(self.cost.link(raw))
 
+    def scored(self, raw: Tensor) -> Tensor:
+        """What the link takes: raw outputs or, of embeddings, minus the squared distances to the classes' centres.
+
+        Plus the logarithm of the classes' shares, and up to the row's own constant, which makes no difference to a
+        softmax. Without shares it would make none what a class counts.
+        """
+        if self.class_centers is None or self.class_shares is None:
+            return raw
+        centers, embedding = self._first(self.class_centers, raw), self.cost.embed(raw)
+        unknown = centers.isnan().any(-1).unsqueeze(1)
+        centers = centers.nan_to_num(nan=0.0)
+        scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1)
+        scores += self._first(self.class_shares, raw).mT.log()
+        if unknown.any():
+            # A class without a centre is taken to be twice as far, in squares, as the farthest of the others.
+            lowest = scores.masked_fill(unknown, math.inf).amin(-1, keepdim=True).nan_to_num(posinf=0.0)
+            scores = scores.where(~unknown, 2 * lowest - embedding.square().sum(-1, keepdim=True))
+        return scores
+
     def tempered(self, raw: Tensor) -> Tensor:
-        """Raw outputs divided by the networks' temperatures."""
-        return raw / self._first(self.temperature, raw)
+        """What the link takes, divided by the networks' temperatures."""
+        return self.scored(raw) / self._first(self.temperature, raw)
+
+    def embed(self, x: Any) -> Tensor:
+        """Embeddings (K, rows, n_outputs) of rows (rows, n_inputs)."""
+        return self.cost.embed(self.outputs(x))
 
     def forward(self, x: Any) -> Tensor:
         """Predictions of every network, (rows, K, n_predictions), for inputs (rows, n_inputs)."""
@@ -246,12 +281,26 @@ class Fleet(nn.Module):
         """Named parameters of each network, sharing storage and gradients with the fleet's."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers, from the inputs to the outputs."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def layer_of(self, name: str) -> str:
+        """Layer of a parameter that `networks` names."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def freeze(self, layers: Collection[str]) -> None:
+        """Let exactly these layers stay as they are in training, averages of their batch norms included."""
+        raise TypeError(f"{type(self).__name__} defines no networks")
+
     def reorder(self, order: Sequence[int], n_active: int) -> None:
         """Put the networks into another order; only the first `n_active` are trained on."""
         self.n_active = n_active
         index = torch.as_tensor(order, device=self.input_center.device)
-        statistics = self.input_center, self.input_factor, self.target_center, self.target_scale, self.temperature
-        for tensor in (self.order, *statistics, self.target_origin, self.target_unit):
+        inputs, target = (self.input_center, self.input_factor), (self.target_center, self.target_scale)
+        units, of_classes = (self.target_origin, self.target_unit), (self.class_centers, self.class_shares)
+        for tensor in (self.order, *inputs, *target, *units, *of_classes, self.temperature):
             if tensor is not None:
                 tensor.copy_(tensor[index.to(tensor.device)])
         if self.input_encoding is not None:

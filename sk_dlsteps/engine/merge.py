@@ -45,6 +45,7 @@ def merge(fleets: Sequence[MLPFleet]) -> MLPFleet:
         target_origin=_joined([f.target_origin for f in fleets]),
         target_unit=_joined([f.target_unit for f in fleets]),
         temperature=torch.cat([f.temperature for f in fleets]),
+        class_centers=_joined([f.class_centers for f in fleets]),
     )
 
 
@@ -60,6 +61,9 @@ def split(merged: MLPFleet, fleets: Sequence[MLPFleet]) -> None:
             if i == 0:
                 source = source.index_select(1, _input_places(fleet, merged.input_encoding).to(source.device))
             mine.copy_(source[tuple(slice(n) for n in mine.shape)])
+        for name in ("class_centers", "class_shares"):
+            if getattr(fleet, name) is not None:
+                getattr(fleet, name).copy_(getattr(merged, name)[own])
         if fleet.dropout is not None and merged.dropout is not None:
             fleet.dropout.streams = merged.dropout.streams[own]
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from itertools import chain, pairwise
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -14,6 +14,7 @@ from sk_dlsteps.engine.batch_norm import BatchNorm, Normalised
 from sk_dlsteps.engine.dropout import Dropout
 from sk_dlsteps.engine.embedding import Embeddings
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.layers import EMBEDDINGS
 from sk_dlsteps.engine.precision import loss_scale
 from sk_dlsteps.engine.sparse_rows import SparseRows
 
@@ -147,13 +148,17 @@ class MLPFleet(Fleet):
 
     def gradient_tensors(self, k: int) -> list[Tensor]:
         """The gradients of the first k networks, to be changed in place."""
-        return [gradient[:k] for _, stack in self.named_stacks() if (gradient := stack.grad) is not None]
+        stacks = [stack for _, stack in self.named_stacks() if stack.requires_grad]
+        return [stack.grad[:k] for stack in stacks if stack.grad is not None]
 
     def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each layer's gradient (n_layers, k), and each network's share of units that no row activates."""
         _, _, seen = self._there_and_back(x, target, sizes, None, learn=False)
         k = len(x)
         norms = torch.stack([w.flatten(1).norm(dim=1) for w, _ in self._training_views(k).gradients])
+        for layer in range(len(norms)):
+            if not self._trains(layer):
+                norms[layer] = torch.nan
         if self.activation != "relu" or not seen:
             return norms, None
         units = torch.from_numpy(self.units[:, :k]).to(x.device)
@@ -178,6 +183,25 @@ class MLPFleet(Fleet):
         seen = self._forward(inputs, views, share, sizes, learn, part)
         last, bias = views.layers[-1]
         raw = torch.baddbmm(bias, seen[-1].out if seen else inputs, last.mT).to(dtype)
+        losses, delta = self._loss(raw, target, share, weight)
+        scale = loss_scale(delta) if self.precision == torch.float16 else None
+        delta = self._backward(inputs, (delta if scale is None else delta * scale).to(inputs.dtype), seen, views, share)
+        if self.embeddings is not None and EMBEDDINGS not in self.frozen:
+            codes_on = inputs.shape[-1] - self.embeddings.n_added
+            delta = torch.bmm(delta, views.layers[0][0][:, codes_on:].mT).to(dtype)
+            self.embeddings.gradients(x, delta, views.embeddings)
+        if self.precision is not None:
+            self._widen(views, scale)
+        return losses, raw, seen
+
+    def _loss(self, raw: Tensor, target: Tensor, share: Tensor | float, weight: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Loss of each row times its weight, and the derivative of every network's mean by its raw outputs."""
+        counts = share[..., 0] if isinstance(share, Tensor) else None
+        if weight is not None:
+            counts = weight * (share if counts is None else counts)
+        if self.cost.compares_rows and counts is not None:
+            losses, delta = self.cost.counted_gradient(raw, target, counts)
+            return losses if weight is None else losses * weight, delta
         losses, delta = self.cost.value_and_gradient(raw, target)
         delta *= share
         if isinstance(share, Tensor):
@@ -185,15 +209,7 @@ class MLPFleet(Fleet):
         if weight is not None:
             losses = losses * weight
             delta *= weight.unsqueeze(-1)
-        scale = loss_scale(delta) if self.precision == torch.float16 else None
-        delta = self._backward(inputs, (delta if scale is None else delta * scale).to(inputs.dtype), seen, views, share)
-        if self.embeddings is not None:
-            codes_on = inputs.shape[-1] - self.embeddings.n_added
-            delta = torch.bmm(delta, views.layers[0][0][:, codes_on:].mT).to(dtype)
-            self.embeddings.gradients(x, delta, views.embeddings)
-        if self.precision is not None:
-            self._widen(views, scale)
-        return losses, raw, seen
+        return losses, delta
 
     def _embedded(self, x: Any) -> Any:
         """Prepared inputs with vectors in the place of codes."""
@@ -238,23 +254,33 @@ class MLPFleet(Fleet):
             if views.norms:
                 norm = views.norms[layer]
                 n_rows = x.shape[1] if sizes is None else torch.from_numpy(sizes).to(norm.shift).view(-1, 1, 1)
-                z, normalised = norm.by_batch(z.to(norm.shift.dtype), share, n_rows, learn)
+                z = z.to(norm.shift.dtype)
+                if self._trains(layer):
+                    z, normalised = norm.by_batch(z, share, n_rows, learn)
+                else:
+                    z = norm.averaged(z)
                 z = z.to(x.dtype)
             a = x = act(z)
-            if self.dropout is not None and learn:
+            # Between layers that both stay as they are, activations do too.
+            if self.dropout is not None and learn and (self._trains(layer) or self._trains(layer + 1)):
                 mask = self.dropout.mask(layer, np.full(len(x), x.shape[1]) if sizes is None else sizes, a, part)
                 x = a if mask is None else a * mask
             seen.append(_Seen(z, a, x, normalised, mask))
         return seen
 
     def _backward(self, x: Any, delta: Tensor, seen: list[_Seen], views: _Views, share: Tensor | float) -> Tensor:
-        """Set the layers' gradients, given the derivative by the raw outputs; return that by the first layer's sums."""
-        grad_weight, grad_bias = views.gradients[-1]
-        torch.bmm(delta.mT, seen[-1].out if seen else x, out=grad_weight)
-        torch.sum(delta, 1, keepdim=True, out=grad_bias)
-        if seen:
+        """Set the gradients of layers that train, given that by the raw outputs; return that by the lowest one's sums.
+
+        Below the lowest layer that trains nothing is computed.
+        """
+        lowest = self._lowest
+        if self._trains(len(seen)):
+            grad_weight, grad_bias = views.gradients[-1]
+            torch.bmm(delta.mT, seen[-1].out if seen else x, out=grad_weight)
+            torch.sum(delta, 1, keepdim=True, out=grad_bias)
+        if len(seen) > lowest:
             delta = torch.bmm(delta, views.layers[-1][0])
-        for layer in reversed(range(len(seen))):
+        for layer in reversed(range(lowest, len(seen))):
             z, a, _, normalised, mask = seen[layer]
             if mask is not None:
                 delta *= mask
@@ -262,16 +288,52 @@ class MLPFleet(Fleet):
             if normalised is not None:
                 norm, by_norm = views.norms[layer], views.norm_gradients[layer]
                 delta = norm.gradients(delta.to(norm.shift.dtype), normalised, share, by_norm).to(z.dtype)
-            grad_weight, grad_bias = views.gradients[layer]
-            _set_gradient(seen[layer - 1].out if layer else x, delta, grad_weight)
-            if normalised is None:
-                torch.sum(delta, 1, keepdim=True, out=grad_bias)
-            else:
-                # A bias before a norm has no effect; Adam would make steps of what rounding leaves of its gradient.
-                grad_bias.zero_()
-            if layer:
+            elif views.norms:
+                delta = views.norms[layer].through_averages(delta)
+            if self._trains(layer):
+                grad_weight, grad_bias = views.gradients[layer]
+                _set_gradient(seen[layer - 1].out if layer else x, delta, grad_weight)
+                if normalised is None:
+                    torch.sum(delta, 1, keepdim=True, out=grad_bias)
+                else:
+                    # A bias before a norm has no effect; Adam would make steps of what rounding leaves of its gradient.
+                    grad_bias.zero_()
+            if layer > lowest:
                 delta = torch.bmm(delta, views.layers[layer][0].mT)
         return delta
+
+    def _trains(self, layer: int) -> bool:
+        """Whether a layer, by its number, is not frozen."""
+        return not self.frozen or self._name(layer) not in self.frozen
+
+    @property
+    def _lowest(self) -> int:
+        """Number of the lowest layer through which a derivative is needed."""
+        if not self.frozen or (self.embeddings is not None and EMBEDDINGS not in self.frozen):
+            return 0
+        last = len(self.weights) - 1
+        return next((layer for layer in range(last) if self._trains(layer)), last)
+
+    def _name(self, layer: int) -> str:
+        """A layer's name."""
+        return "output" if layer == len(self.weights) - 1 else f"hidden_{layer + 1}"
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers, from the inputs to the outputs."""
+        first = [] if self.embeddings is None else [EMBEDDINGS]
+        return [*first, *map(self._name, range(len(self.weights)))]
+
+    def layer_of(self, name: str) -> str:
+        """Layer of a parameter that `networks` names."""
+        kind, number, *_ = name.split(".")
+        return kind if kind == EMBEDDINGS else self._name(int(number))
+
+    def freeze(self, layers: Collection[str]) -> None:
+        """Let exactly these layers stay as they are in training, averages of their batch norms included."""
+        self.frozen = frozenset(layers)
+        for name, stack in self.named_stacks():
+            stack.requires_grad_(self.layer_of(name) not in self.frozen)
 
     def train(self, mode: bool = True) -> MLPFleet:
         """Note what is going on, which no part of the fleet asks."""
@@ -281,6 +343,8 @@ class MLPFleet(Fleet):
     def clip(self, k: int, max_norm: Tensor | None, max_value: Tensor | None) -> None:
         """Clip the gradients of the first k networks: entries to `max_value`, then norms to `max_norm`, both (K,)."""
         gradients = self.gradient_tensors(k)
+        if not gradients:
+            return
         if max_value is not None:
             bound = max_value[:k].to(gradients[0]).view(-1, 1, 1)
             for gradient in gradients:
@@ -298,7 +362,7 @@ class MLPFleet(Fleet):
             own = []
             for name, stack in self.named_stacks():
                 shape = stack.shape[1:] if _is_matrix(name) else stack.shape[-1:]
-                parameter = nn.Parameter(stack.data[k].view(shape))
+                parameter = nn.Parameter(stack.data[k].view(shape), stack.requires_grad)
                 parameter.grad = self._gradient(stack)[k].view(shape)
                 own.append((name, parameter))
             out.append(own)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.layers import layer_at, layers_of
 from sk_dlsteps.engine.precision import loss_scale
 from sk_dlsteps.engine.randomness import borrowed_generators
 from sk_dlsteps.engine.sparse_rows import SparseRows
@@ -34,6 +35,9 @@ class ModuleFleet(Fleet):
         The other parameters of `Fleet`.
 
     """
+
+    # Names of parameters that are frozen by `freeze`.
+    _held: frozenset[str] = frozenset()
 
     def __init__(self, modules: Sequence[nn.Module], random_states: Sequence[Tensor], **stages) -> None:
         super().__init__(**stages)
@@ -88,7 +92,8 @@ class ModuleFleet(Fleet):
                     raw = _two_dimensional(module(x[k]))
                 if self.precision is not None:
                     raw = raw.to(x.dtype)
-                loss = self.cost(raw, target[k]) * (1.0 if weight is None else weight[k])
+                counts = () if weight is None or not self.cost.compares_rows else (weight[k],)
+                loss = self.cost(raw, target[k], *counts) * (1.0 if weight is None else weight[k])
                 self._backward(k, raw, loss.mean() if part is None else loss.sum() / part.n_rows)
             losses.append(loss.detach())
             raws.append(raw.detach())
@@ -124,12 +129,16 @@ class ModuleFleet(Fleet):
 
     def signals(self, x: Any, target: Tensor, sizes: np.ndarray | None = None) -> tuple[Tensor, Tensor | None]:
         """Norm of each weight's gradient in the last step; what a unit is, a user's module does not tell."""
-        none = torch.zeros(())
-        norms = [
-            torch.stack([none if p.grad is None else p.grad.norm().cpu() for _, p in own if p.dim() > 1] or [none])
-            for own in self.networks()[: self.n_active]
-        ]
-        return torch.stack(norms, 1), None
+        return torch.stack([self._norms(module) for _, module in self._trained()], 1), None
+
+    def _norms(self, module: nn.Module) -> Tensor:
+        """Norm of the gradient of each weight of a network: 0 if it has none, NaN if it is frozen for a while."""
+        weights = [(n, p) for n, p in module.named_parameters() if p.dim() > 1]
+        own = [p for n, p in weights if p.requires_grad or n in self._held]
+        norms = [p.new_zeros(()) if p.grad is None else p.grad.norm() for p in own]
+        out = torch.stack([norm.cpu() for norm in norms] or [torch.zeros(())])
+        out[[i for i, p in enumerate(own) if not p.requires_grad]] = torch.nan
+        return out
 
     def is_finite(self) -> Tensor:
         """Whether each active network holds finite numbers only, (n_active,)."""
@@ -140,6 +149,37 @@ class ModuleFleet(Fleet):
     def networks(self) -> list[list[tuple[str, nn.Parameter]]]:
         """Named trainable parameters of each network."""
         return [[(n, p) for n, p in m.named_parameters() if p.requires_grad] for m in self.modules_]
+
+    @property
+    def layers(self) -> list[str]:
+        """Names of the layers, from the inputs to the outputs."""
+        return list(layers_of(self.modules_[0]))
+
+    def layer_of(self, name: str) -> str:
+        """Layer of a parameter that `networks` names."""
+        return layer_at(name, layers_of(self.modules_[0]))
+
+    def freeze(self, layers: Collection[str]) -> None:
+        """Let exactly these layers stay as they are in training; what the user has frozen stays so as well."""
+        self.frozen = frozenset(layers)
+        paths, held = layers_of(self.modules_[0]), set()
+        for module in self.modules_:
+            for name, parameter in module.named_parameters():
+                if parameter.requires_grad or name in self._held:
+                    parameter.requires_grad_(layer_at(name, paths) not in self.frozen)
+                    held |= set() if parameter.requires_grad else {name}
+        self._held = frozenset(held)
+
+    def train(self, mode: bool = True) -> ModuleFleet:
+        """Let the modules train, but for those in frozen layers: dropout and the averages of batch norms rest."""
+        super().train(mode)
+        if mode and self.frozen:
+            paths = layers_of(self.modules_[0])
+            for module in self.modules_:
+                for name, part in module.named_modules():
+                    if name and any(_is_in(name, paths[layer]) for layer in self.frozen):
+                        part.training = False
+        return self
 
     def reorder(self, order: Sequence[int], n_active: int) -> None:
         """Put the networks into another order; only the first `n_active` are trained on."""
@@ -191,6 +231,11 @@ class ModuleFleet(Fleet):
     def _trained(self) -> Iterator[tuple[int, nn.Module]]:
         """Number and module of each active network."""
         return enumerate(self.modules_[: self.n_active])
+
+
+def _is_in(name: str, path: str) -> bool:
+    """Whether a module stands at a path or below it."""
+    return not path or name == path or name.startswith(f"{path}.")
 
 
 def _two_dimensional(raw: Tensor) -> Tensor:

@@ -224,6 +224,8 @@ class FleetNet(NeuralNet):
         widths = [1, *fleet.widths, *(2 * n_outputs for n_outputs in fleet.widths[1:][-1:])]
         if sparse.issparse(X):
             del widths[1]
+        if fleet.class_centers is not None:
+            widths.append(2 * fleet.class_centers.shape[1])
         n_chunk = max(1, _PREDICT_CHUNK // (fleet.n_networks * max(widths)))
         for start in range(0, max(1, X.shape[0]), n_chunk):
             rows = X[start : start + n_chunk]
@@ -246,12 +248,16 @@ class FleetNet(NeuralNet):
         return torch.cat(list(self.forward_iter(X))).numpy()
 
     def network_outputs(self, X) -> np.ndarray:
-        """Raw outputs of every network, divided by its temperature, shape (rows, K, n_outputs)."""
+        """What the link takes of every network, divided by its temperature, shape (rows, K, n_outputs or n_classes)."""
         return torch.cat(list(self._in_chunks(X, self._tempered))).numpy()
 
     def _tempered(self, x: Any) -> Tensor:
         """Raw outputs of rows, divided by each network's temperature."""
         return self.module_.tempered(self.module_.outputs(x)).transpose(0, 1)
+
+    def embeddings(self, X) -> np.ndarray:
+        """Embeddings of every network, shape (rows, K, n_outputs)."""
+        return torch.cat([*self._in_chunks(X, lambda x: self.module_.embed(x).transpose(0, 1))]).numpy()
 
     def link(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities for raw outputs that were divided by their temperature."""

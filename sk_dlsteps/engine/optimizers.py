@@ -264,12 +264,13 @@ class FleetSGD(FleetOptimizer):
 def set_rate(
     optimizer: torch.optim.Optimizer, rate: float, factors: Sequence[float] | np.ndarray | None = None
 ) -> None:
-    """Give every network the rate, times its factor where there are any."""
+    """Give every network the rate, times its factor and the scale of the layers where there are any."""
     for group in optimizer.param_groups:
+        own = rate * group.get("scale", 1.0)
         if "factors" in group:
-            group["lr"], group["factors"] = rate, factors
+            group["lr"], group["factors"] = own, factors
         elif factors is None or group["network"] < len(factors):
-            group["lr"] = rate * (1.0 if factors is None else factors[group["network"]])
+            group["lr"] = own * (1.0 if factors is None else factors[group["network"]])
 
 
 def set_factors(optimizer: torch.optim.Optimizer, factors: Sequence[float] | np.ndarray | None) -> None:

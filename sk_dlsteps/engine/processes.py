@@ -81,6 +81,14 @@ class Processes:
                 "processes of `accelerator`; use larger ones, or fewer processes"
             )
 
+    def check_cost(self, cost: Any) -> None:
+        """Raise if a cost needs whole minibatches."""
+        if cost.embeds and self.count > 1:
+            raise ValueError(
+                f"`loss='{cost.name}'` compares the rows of whole minibatches, and `accelerator` gives each of its "
+                f"{self.count} processes a part of them; use one process"
+            )
+
     def check_target(self, target: np.ndarray) -> None:
         """Raise, in all processes, if they were given different targets."""
         seen = self._from_all((target.shape, zlib.crc32(np.ascontiguousarray(target).tobytes())))

@@ -14,6 +14,7 @@ from torch import Tensor
 from sk_dlsteps.engine import optimizers
 from sk_dlsteps.engine.batch_events import BatchEvents
 from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
+from sk_dlsteps.engine.centers import place_centers
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import as_tensor, threads
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
@@ -147,6 +148,9 @@ class Training:
                     self._train()
                     self._validate()
                     self._record(members)
+                    if self.net.callbacks:
+                        # They may ask for predictions.
+                        place_centers(self.fleet, self.data)
                     for m in members:
                         m.net.notify("on_epoch_end", **datasets)
                     if self.processes is not None:
@@ -154,6 +158,7 @@ class Training:
                     self._stop_networks()
             finally:
                 self._finish()
+            place_centers(self.fleet, self.data)
         for member in self.members:
             self._tell_of_rescues(member)
             self._tell_of_the_unvalidated(member)

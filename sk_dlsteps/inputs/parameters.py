@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from sklearn.frozen import FrozenEstimator
+from torch import Tensor, nn
 
 from sk_dlsteps.engine.mlp_fleet import ACTIVATIONS
 from sk_dlsteps.engine.precision import PRECISIONS
@@ -110,6 +111,18 @@ _ACCELERATOR = (
     lambda v: not inspect.isclass(v) and all(hasattr(v, name) for name in ("num_processes", "process_index", "reduce")),
     "an accelerate.Accelerator",
 )
+_PATTERNS = (
+    lambda v: isinstance(v, Mapping) and len(v) > 0 and all(isinstance(key, str) for key in v),
+    "a dict {pattern: value}",
+)
+_SOURCE = (
+    lambda v: _is_fitted_stepwise(v.estimator if isinstance(v, FrozenEstimator) else v),
+    "a fitted StepwiseRegressor or StepwiseClassifier (of a pipeline or a search, the estimator itself)",
+)
+_STATE = (
+    lambda v: isinstance(v, Mapping) and len(v) > 0 and all(isinstance(tensor, Tensor) for tensor in v.values()),
+    "a state dict of tensors",
+)
 _CRITERION = (
     lambda v: isinstance(v, str) or (callable(v) and (not inspect.isclass(v) or issubclass(v, nn.Module))),
     "a name, a torch criterion (class or instance) or a callable (output, target) -> loss per row",
@@ -118,6 +131,12 @@ _MODULE = (
     lambda v: callable(v),
     "a torch.nn.Module class or instance or a factory (n_inputs, n_outputs) -> module",
 )
+
+
+def _is_fitted_stepwise(value: Any) -> bool:
+    """Whether a value is one of our estimators, fitted."""
+    return not inspect.isclass(value) and all(hasattr(value, name) for name in ("pipeline_", "plan_", "_memory"))
+
 
 TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "loss": _CRITERION,
@@ -131,6 +150,21 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "scaler": _either(_NONE, _one_of("standard", "robust"), _TRANSFORMER),
     "input_clip": _either(_NONE, _real(0, closed=False)),
     "numeric_encoding": _either(_NONE, _one_of("auto", "piecewise_linear")),
+    "init_from": _either(_NONE, _SOURCE, _STATE, (lambda v: isinstance(v, nn.Module), "a torch.nn.Module")),
+    "unfreeze": _either(
+        _AUTO,
+        _BOOL,
+        _integer(1),
+        (lambda v: _PATTERNS[0](v) and all(map(_integer(0)[0], v.values())), "a dict {pattern: epoch}"),
+    ),
+    "differential_rates": _either(
+        _AUTO,
+        (lambda v: _is(Real, v) and 0 < v <= 1, "a number above 0 and of at most 1"),
+        (
+            lambda v: _PATTERNS[0](v) and all(map(_real(0, closed=False)[0], v.values())),
+            "a dict {pattern: factor} of factors above 0",
+        ),
+    ),
     "optimizer": _either(
         _one_of(*OPTIMIZERS), (lambda v: _is_subclass(v, torch.optim.Optimizer), "a torch.optim.Optimizer class")
     ),

@@ -471,6 +471,18 @@ def _check_reach(Z: Any, center: np.ndarray, factor: np.ndarray, parameter: str)
         )
 
 
+def check_reach(Z: Any) -> None:
+    """Raise if a value of rows that came later than the scaler's own lies too far out for float32."""
+    low, high = _extremes(Z)
+    far = np.maximum(high, -low)
+    if len(far) and (far > FARTHEST["robust"]).any():
+        column = int(np.argmax(far))
+        raise ValueError(
+            f"Column {column} of X has values up to {far[column]:.1e} once it is scaled, too far for float32; drop "
+            "those rows if the values stand for something missing, or rescale the column, for example by its logarithm."
+        )
+
+
 def _one_line(transformer: Any) -> str:
     """A transformer as text without line breaks."""
     return " ".join(repr(transformer).split())

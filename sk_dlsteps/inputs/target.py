@@ -155,13 +155,21 @@ class ClassTarget:
         weight: np.ndarray | None = None,
         dtype: torch.dtype = torch.float64,
     ) -> dict[str, Tensor]:
-        """Class codes need none."""
-        return {}
+        """Class codes need none; embeddings get room for the classes' centres, NaN until the networks are trained."""
+        if not cost.embeds:
+            return {}
+        size = cost.n_outputs(self.n_columns)
+        return {"class_centers": torch.full((len(rows), self.n_columns, size), torch.nan, dtype=dtype)}
 
     def output_bias(
         self, cost: Cost, rows: Sequence[np.ndarray], dtype: torch.dtype, weight: np.ndarray | None = None
     ) -> Tensor:
-        """Raw output (K, 1, n_outputs) that predicts the classes' shares: their log-odds or log-probabilities."""
+        """Raw output (K, 1, n_outputs) that predicts the classes' shares: their log-odds or log-probabilities.
+
+        0 for embeddings, which predict nothing by themselves.
+        """
+        if cost.embeds:
+            return torch.zeros(len(rows), 1, cost.n_outputs(self.n_columns), dtype=dtype)
         counts = np.stack([self.count(own, weight) for own in rows])
         # Half a row more for each class keeps the logarithm of an absent one finite.
         share = np.log((counts + 0.5) / (counts + 0.5).sum(1, keepdims=True))

@@ -23,6 +23,7 @@ from sk_dlsteps.step1_cost.cost import (
     SquaredError,
 )
 from sk_dlsteps.step1_cost.custom import CustomCost, LogProbabilityCost, OneLogitCost
+from sk_dlsteps.step1_cost.metric import ContrastiveLoss, TripletLoss
 from sk_dlsteps.step1_cost.quantile import QUANTILES, QuantileLoss
 
 _AUTO = {
@@ -40,13 +41,17 @@ _WHY = {
 _REGRESSION: dict[str, type[Cost]] = {
     cost.name: cost for cost in (SquaredError, AbsoluteError, HuberLoss, PoissonLoss, QuantileLoss)
 }
-_CLASSES: dict[str, type[Cost]] = {cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy)}
+_CLASSES: dict[str, type[Cost]] = {
+    cost.name: cost for cost in (CrossEntropy, SmoothedCrossEntropy, TripletLoss, ContrastiveLoss)
+}
 COSTS: dict[str, dict[str, type[Cost]]] = {
     "regression": _REGRESSION,
     "binary": {BinaryCrossEntropy.name: BinaryCrossEntropy, **_CLASSES},
     "multiclass": _CLASSES,
     "multilabel": {LabelsBinaryCrossEntropy.name: LabelsBinaryCrossEntropy},
 }
+# How costs that fit each task want their targets.
+_SCALINGS = {"regression": ("standard", "scale"), "multilabel": ("indicators",)}
 # Torch's criteria that fit each task; the others want probabilities, pairs or further inputs.
 _CLASS_CRITERIA: tuple[type[nn.Module], ...] = (nn.CrossEntropyLoss, nn.NLLLoss, nn.MultiMarginLoss)
 _CRITERIA: dict[str, tuple[type[nn.Module], ...]] = {
@@ -62,7 +67,7 @@ def choose_cost(loss: Any, task: str, quantiles: Sequence[float] = QUANTILES) ->
 
     Parameters
     ----------
-    loss : str, torch criterion (class or instance) or callable
+    loss : str, Cost or torch criterion (class or instance) or callable
         "auto" follows the article's step 1.
     task : {"regression", "binary", "multiclass", "multilabel"}
         What the target asks for.
@@ -85,12 +90,20 @@ def choose_cost(loss: Any, task: str, quantiles: Sequence[float] = QUANTILES) ->
     if isinstance(loss, str):
         kind = _AUTO[task] if loss == "auto" else _named(loss, task)
         cost = QuantileLoss(quantiles) if kind is QuantileLoss else kind()
+    elif isinstance(loss, Cost) or (inspect.isclass(loss) and issubclass(loss, Cost)):
+        cost = _given(loss, task)
     elif isinstance(loss, nn.Module) or inspect.isclass(loss):
         cost = _from_criterion(loss, task)
     else:
         cost = CustomCost(loss, getattr(loss, "__name__", type(loss).__name__), task)
     because = _WHY[task] if loss == "auto" else "chosen by you"
     return cost, StepRecord(1, "cost function", cost.title, because, {"loss": cost.name})
+
+
+def learns_embeddings(loss: Any) -> bool:
+    """Whether a value of `loss` is a cost that learns embeddings: by name, as a class or as an instance."""
+    kind = _CLASSES.get(loss) if isinstance(loss, str) else loss
+    return isinstance(kind, Cost | type) and getattr(kind, "embeds", False) is True
 
 
 def _named(loss: str, task: str) -> type[Cost]:
@@ -106,11 +119,25 @@ def _named(loss: str, task: str) -> type[Cost]:
     raise ValueError(f"`loss={loss!r}` {problem} Use 'auto' or one of {sorted(COSTS[task])}.")
 
 
+def _given(loss: Cost | type[Cost], task: str) -> Cost:
+    """A copy of a cost that is given as such, or an error if it is for another task."""
+    cost = loss() if inspect.isclass(loss) else copy.deepcopy(loss)
+    if any(type(cost) in costs.values() for costs in COSTS.values()):
+        _named(cost.name, task)
+    elif cost.target_scaling not in _SCALINGS.get(task, ("codes",)):
+        raise ValueError(
+            f"`loss={type(cost).__name__}` takes targets as {cost.target_scaling!r}, which does not fit a {task} "
+            f"target. Use 'auto' or one of {sorted(COSTS[task])}."
+        )
+    return cost
+
+
 def _from_criterion(loss: Any, task: str) -> Cost:
     """A cost around a torch criterion, reduced to one loss per row."""
     kind = loss if inspect.isclass(loss) else type(loss)
     known = tuple(criterion for fitting in _CRITERIA.values() for criterion in fitting)
-    of_torch = kind.__module__.startswith("torch.nn.") or issubclass(kind, known)
+    torchs_own = kind.__module__.startswith("torch.nn.")
+    of_torch = torchs_own or issubclass(kind, known)
     if of_torch and not issubclass(kind, _CRITERIA[task]):
         raise ValueError(
             f"`loss={kind.__name__}` does not fit a {task} target. Use 'auto' or one of {sorted(COSTS[task])}."
@@ -130,4 +157,4 @@ def _from_criterion(loss: Any, task: str) -> Cost:
         wrapper = LogProbabilityCost
     elif issubclass(kind, nn.BCEWithLogitsLoss) and task == "binary":
         wrapper = OneLogitCost
-    return wrapper(criterion, kind.__name__, task)
+    return wrapper(criterion, kind.__name__, task, compares_rows=not torchs_own)

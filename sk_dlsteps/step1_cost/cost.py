@@ -29,6 +29,11 @@ class Cost(nn.Module):
         Indicators are floats anyway.
     quantiles : tuple of float
         Levels of the quantiles that a prediction holds of each target; empty where it holds one value.
+    compares_rows : bool
+        Whether the loss of a row depends on the rows beside it. Then `forward` sees the rows of one network in
+        each of its leading places, and takes `counts` of shape (..., rows): rows that count 0 are not there.
+    embeds : bool
+        Whether raw outputs are embeddings, which `embed` finishes, and predictions come from the centres of classes.
 
     """
 
@@ -36,6 +41,8 @@ class Cost(nn.Module):
     title: str
     target_scaling: str
     quantiles: tuple[float, ...] = ()
+    compares_rows: bool = False
+    embeds: bool = False
 
     @property
     def has_identity_link(self) -> bool:
@@ -58,6 +65,14 @@ class Cost(nn.Module):
             (gradient,) = torch.autograd.grad(losses.sum(), raw)
         # The gradient of a linear loss is one number shown many times, which nobody could scale in place.
         return losses.detach(), gradient.contiguous()
+
+    def counted_gradient(self, raw: Tensor, target: Tensor, counts: Tensor) -> tuple[Tensor, Tensor]:
+        """Loss of each row, of a cost that compares them, and the derivative of their sum weighted by `counts`."""
+        with torch.enable_grad():
+            raw = raw.detach().requires_grad_()
+            losses = self(raw, target, counts)
+            (gradient,) = torch.autograd.grad((losses * counts).sum(), raw)
+        return losses.detach(), gradient
 
     def link(self, raw: Tensor) -> Tensor:
         """Prediction for raw outputs: a value, or the classes' probabilities."""

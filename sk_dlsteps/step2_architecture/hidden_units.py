@@ -44,7 +44,7 @@ def choose_hidden_units(
     """
     if not isinstance(hidden_units, str | int | Integral):
         widths = tuple(int(units) for units in hidden_units)
-        return widths, _record(widths, "chosen by you", {"rule": "given"})
+        return widths, width_record(widths, "chosen by you", {"rule": "given"})
     evidence: dict[str, Any]
     if hidden_units == "auto":
         # NOTE[ARTICLE]: the article's formula has no bounds; it gives 24,000 units for a
@@ -64,10 +64,10 @@ def choose_hidden_units(
         units = int(hidden_units)
         because, evidence = "chosen by you", {"rule": "given"}
     widths = (units,) * n_hidden_layers
-    return widths, _record(widths, because, evidence)
+    return widths, width_record(widths, because, evidence)
 
 
-def _record(widths: tuple[int, ...], because: str, evidence: dict[str, Any]) -> StepRecord:
+def width_record(widths: tuple[int, ...], because: str, evidence: dict[str, Any]) -> StepRecord:
     """The record of step 2."""
     layers = f"{len(widths)} hidden layer" + ("s" if len(widths) > 1 else "")
     units = " and ".join(map(str, widths if len(set(widths)) > 1 else widths[:1]))

@@ -12,6 +12,9 @@ from sk_dlsteps.step3_training.schedules import N_CYCLES
 # more than 128 rows, for more rows than that, are for speed.
 ROWS_PER_BATCH_ROW = 64
 MIN_BATCH, MAX_BATCH = 32, 1024
+# Rows of each class, and rows, that a minibatch has at the least on average where a cost compares rows, by
+# measurement on 10 classes (docs/benchmarks.md, "Metric learning").
+ROWS_PER_CLASS, MIN_COMPARED = 4, 64
 N_STEPS = 4000
 MIN_EPOCHS, MAX_EPOCHS = 45, 240
 # Rows that a network goes through in all its epochs, at the most.
@@ -23,12 +26,18 @@ N_NETWORKS, MANY_ROWS, FEWER_NETWORKS = 8, (100_000, 400_000), (4, 2)
 ENOUGH_BATCHES = 4
 
 
-def choose_batch_size(batch_size: str | int, n_rows: int) -> int:
-    """A power of two near ``n_rows / 64``, between 32 and 1024, for "auto"."""
+def choose_batch_size(batch_size: str | int, n_rows: int, n_compared: int = 0) -> int:
+    """A power of two near ``n_rows / 64``, between 32 and 1024, for "auto".
+
+    A cost that compares rows of `n_compared` classes needs some of each: at least 64, and 4 rows a class.
+    """
     if batch_size != "auto":
         return int(batch_size)
     power = 2 ** round(math.log2(max(1, n_rows / ROWS_PER_BATCH_ROW)))
-    return min(max(power, MIN_BATCH), MAX_BATCH)
+    least = MIN_BATCH
+    if n_compared:
+        least = max(MIN_COMPARED, 2 ** math.ceil(math.log2(ROWS_PER_CLASS * n_compared)))
+    return min(max(power, least), MAX_BATCH)
 
 
 def leaves_enough_batches(batch_size: int, n_rows: int) -> bool:

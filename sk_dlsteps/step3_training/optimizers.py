@@ -51,7 +51,12 @@ class OptimizerChoice:
         """The optimizer over the fleet's parameters."""
         options: dict[str, Any] = {"momentum": self.momentum} if self.optimizer == "sgd" else {}
         if isinstance(self.optimizer, str) and isinstance(fleet, MLPFleet):
-            groups = self._groups(fleet.decayed(), fleet.undecayed())
+            decayed, undecayed = fleet.decayed(), fleet.undecayed()
+            groups = [
+                {**group, **of_layer}
+                for of_layer, own in _by_layer(fleet, list(fleet.named_stacks()), lr)
+                for group in self._groups([p for p in decayed if id(p) in own], [p for p in undecayed if id(p) in own])
+            ]
             if self.optimizer == "sgd":
                 return FleetSGD(groups, lr=lr, **options)
             return FleetAdam(groups, lr=lr, decoupled=self.optimizer == "adamw")
@@ -65,10 +70,12 @@ class OptimizerChoice:
             options["fused"] = True
         groups = []
         for k, parameters in enumerate(fleet.networks()):
-            weights = [p for _, p in parameters if p.dim() > 1]
-            others = [p for _, p in parameters if p.dim() <= 1]
-            own = self._groups(weights, others) if has_weight_decay(kind) else [{"params": [*weights, *others]}]
-            groups += [{**group, "network": k} for group in own]
+            trained = [(n, p) for n, p in parameters if p.requires_grad]
+            for of_layer, own in _by_layer(fleet, trained, lr):
+                weights = [p for _, p in trained if id(p) in own and p.dim() > 1]
+                others = [p for _, p in trained if id(p) in own and p.dim() <= 1]
+                split = self._groups(weights, others) if has_weight_decay(kind) else [{"params": [*weights, *others]}]
+                groups += [{**group, "network": k, **of_layer} for group in split]
         return kind(groups, lr=lr, **options)
 
     def _groups(self, weights: list, others: list) -> list[dict[str, Any]]:
@@ -80,6 +87,17 @@ class OptimizerChoice:
             {"params": weights, "weight_decay": self.weight_decay},
             {"params": others, "weight_decay": 0.0},
         ]
+
+
+def _by_layer(fleet: Fleet, named: list, lr: float) -> list[tuple[dict[str, float], set[int]]]:
+    """What the groups of layers with one rate have in common, and the ids of their parameters."""
+    if not fleet.rate_scales:
+        return [({}, {id(p) for _, p in named})]
+    layers: dict[str, set[int]] = {}
+    for name, parameter in named:
+        layers.setdefault(fleet.layer_of(name), set()).add(id(parameter))
+    scales = {layer: fleet.rate_scales.get(layer, 1.0) for layer in layers}
+    return [({"scale": scale, "lr": lr * scale}, layers[layer]) for layer, scale in scales.items()]
 
 
 def _can_be_fused(fleet: Fleet) -> bool:

@@ -49,6 +49,8 @@ def training_record(
         f"minibatches of {plan.batch_size}{_means(plan)}, at most {plan.max_epochs} "
         f"epoch{'s' if plan.max_epochs > 1 else ''}"
     )
+    if len(plan.stages) > 1:
+        decision += f"; rate and schedule are those of the last of {len(plan.stages)} stages"
     evidence = {
         "learning_rate": plan.learning_rate,
         "alternatives": {} if curve is None else curve.alternatives,
@@ -96,6 +98,8 @@ def _unvalidated(best_losses: np.ndarray, rescues: np.ndarray) -> Iterator[str]:
 def _vanished(signals: Mapping[str, np.ndarray], best_losses: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:
     """Tell of networks whose gradients have vanished, or many of whose units are dead."""
     norms = np.array([values for name, values in signals.items() if name.startswith("gradient_norm_")])
+    # Of a frozen layer nobody computed any.
+    norms = norms[~np.isnan(norms).all(1)] if len(norms) else norms
     # Where there is no loss there is no gradient either, and nothing is wrong.
     still = (norms == 0).all(0) & (best_losses > 0) if len(norms) else np.zeros(len(best_losses), dtype=bool)
     if still.any():

@@ -23,8 +23,8 @@ def parameters_without_effect(parameters: Mapping[str, Any]) -> set[str]:
     Returns
     -------
     names : set of str
-        Layers of the built-in network if there is a `module`, decay if the optimizer class knows none, the
-        schedule if a callback steers the rate.
+        Layers of the built-in network if there is a `module`, or weights to begin from, decay if the optimizer
+        class knows none, the schedule if a callback steers the rate.
 
     Examples
     --------
@@ -37,6 +37,8 @@ def parameters_without_effect(parameters: Mapping[str, Any]) -> set[str]:
     without: set[str] = set()
     if parameters["module"] != "mlp":
         without |= OF_THE_MLP
+    if parameters.get("init_from") is not None:
+        without |= OF_THE_MLP - {"dropout"}
     if not isinstance(parameters["optimizer"], str) and not has_weight_decay(parameters["optimizer"]):
         without.add("weight_decay")
     if steers_the_rate(parameters["callbacks"]):

@@ -51,8 +51,8 @@ def choose_dropout(dropout: float | Sequence[float], n_hidden_layers: int) -> tu
     return tuple(given)
 
 
-def regularisation_record(plan: Plan) -> tuple[StepRecord, ...]:
-    """The record of what was set; none where everything is as by default."""
+def regularisation_record(plan: Plan, max_grad_norm: Any) -> tuple[StepRecord, ...]:
+    """The record of what was set, or is on for this architecture with ``max_grad_norm="auto"``; none for nothing."""
     bounds = {"norm": plan.max_grad_norm, "value": plan.max_grad_value}
     words = {
         "dropout": any(plan.dropout) and f"dropout {' and '.join(f'{p:g}' for p in plan.dropout)}",
@@ -65,7 +65,12 @@ def regularisation_record(plan: Plan) -> tuple[StepRecord, ...]:
     used = {name: phrase for name, phrase in words.items() if phrase}
     if not used:
         return ()
-    return (StepRecord(4, "regularisation", "; ".join(map(str, used.values())), "chosen by you", {}),)
+    because = "chosen by you"
+    if isinstance(max_grad_norm, str) and plan.max_grad_norm is not None:
+        because = "over many steps of a sequence gradients can explode"
+        if len(used) > 1 or bounds["value"]:
+            because = f"clipping: {because}; the rest was chosen by you"
+    return (StepRecord(4, "regularisation", "; ".join(map(str, used.values())), because, {}),)
 
 
 def _name(augmentation: Any) -> str:

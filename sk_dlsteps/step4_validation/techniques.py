@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from sklearn.model_selection import ParameterSampler
 
+from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step3_training.budget import choose_batch_size, leaves_enough_batches
 from sk_dlsteps.step3_training.lr_finder import sweep_of
@@ -243,8 +244,9 @@ def _batch_norm(situation: Situation) -> list[Change]:
 
 
 def _augmentation(situation: Situation) -> list[Change]:
-    """The built-in ways to change a minibatch, which needs to be dense."""
-    return [] if situation.is_sparse else _others("augmentation", AUGMENTATIONS, situation)
+    """The built-in ways to change a minibatch, which needs to be dense; classes that are compared cannot be mixed."""
+    names = [n for n in AUGMENTATIONS if n != "mixup" or not learns_embeddings(situation.parameters.get("loss"))]
+    return [] if situation.is_sparse else _others("augmentation", names, situation)
 
 
 def _other_units(situation: Situation) -> list[Change]:

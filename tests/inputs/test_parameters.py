@@ -25,11 +25,11 @@ CHOICES = ["hidden_units", "activation", "module", "optimizer", "lr_schedule", "
 CHOICES += ["mixed_precision"]
 CHOICES += ["max_epochs", "n_iter_no_change", "n_estimators", "n_threads", "restart_period", "scaler", "augmentation"]
 NULLABLE = ("scaler", "numeric_encoding", "input_clip", "max_grad_norm", "max_grad_value", "augmentation")
-NULLABLE += ("mixed_precision", "accelerator", "input_shape")
+NULLABLE += ("mixed_precision", "accelerator", "input_shape", "init_from")
 # What no parameter takes, but for those named.
 NONSENSE = {
     "an object": (object(), ()),
-    "a dict": ({"a": 1}, ("class_weight",)),
+    "a dict": ({"a": 1}, ("class_weight", "unfreeze", "differential_rates")),
     "a complex number": (1j, ()),
     "bytes": (b"auto", ()),
     "NaN": (float("nan"), ()),

@@ -53,3 +53,12 @@ def test_there_are_fewer_networks_where_rows_are_many():
 def test_numbers_are_the_users_decision():
     assert choose_batch_size(7, 10**6) == 7
     assert choose_max_epochs(3, 10**6, 10**8) == 3
+
+
+@given(n_rows=st.integers(1, 10**8), n_classes=st.integers(2, 1000))
+def test_where_rows_are_compared_minibatches_hold_some_of_every_class(n_rows, n_classes):
+    size = choose_batch_size("auto", n_rows, n_classes)
+    assert math.log2(size).is_integer()
+    assert size >= max(64, choose_batch_size("auto", n_rows))
+    assert size >= min(4 * n_classes, MAX_BATCH)
+    assert choose_batch_size(7, n_rows, n_classes) == 7

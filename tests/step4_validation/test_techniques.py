@@ -164,3 +164,11 @@ def test_rungs_that_would_do_nothing_have_no_candidates():
     for name in ("cosine decay", "restarts"):
         assert proposals(name, lr_schedule="constant", callbacks=[LRScheduler]) == []
         assert proposals(name, lr_schedule="constant", callbacks=None) != []
+
+
+def test_rows_whose_classes_are_compared_are_not_mixed():
+    assert {"augmentation": "mixup"} in proposals("augmentation")
+    assert [change["augmentation"] for change in proposals("augmentation", loss="triplet")] == [
+        "gaussian_noise",
+        "swap_noise",
+    ]
