@@ -15,8 +15,8 @@ from torch import Tensor, nn
 # Images of which a side is shorter than this keep their size in the first layer: torchvision's own first layers and
 # stages divide it by 32, which leaves less than two by two pixels for the last stage.
 SMALL_IMAGE = 64
-# By measurement (docs/images.md).
-N_STEPS = 600
+# By measurement (docs/benchmarks.md, "Images").
+N_STEPS = 1200
 STEMS = ("auto", "small", "standard")
 # How the head and the first layer are called in torchvision's ResNets.
 _HEAD, _FIRST = ("fc.weight", "fc.bias"), "conv1.weight"

@@ -15,8 +15,8 @@ from torch.nn import functional as F
 
 from sk_dlsteps.engine.randomness import seeded_generators
 
-# Strengths of "image", by measurement on digits (docs/images.md): shares of a side, degrees, a share of a side,
-# and standard deviations.
+# Strengths of "image", measured on digits (docs/benchmarks.md, "Images") but not tuned: shares of a side for shifts
+# and crops, degrees, and standard deviations.
 SHIFT = 0.1
 ROTATION = 10.0
 CROP = 0.1
