@@ -12,13 +12,14 @@ from sklearn.utils.metaestimators import available_if
 from sklearn.utils.multiclass import check_classification_targets, type_of_target
 from sklearn.utils.validation import column_or_1d
 
+from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.embedding import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
-from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.recipe import StepwiseEstimator
 from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step4_validation.calibration import calibrate
 from sk_dlsteps.stream import learn_chunk

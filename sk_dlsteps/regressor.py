@@ -11,11 +11,12 @@ from numpy.typing import ArrayLike
 from sklearn.base import RegressorMixin
 from sklearn.exceptions import DataConversionWarning
 
+from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inputs.target import RegressionTarget
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
-from sk_dlsteps.recipe import StepwiseEstimator, showing_shared_parameters
+from sk_dlsteps.recipe import StepwiseEstimator
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QuantileLoss
 from sk_dlsteps.step4_validation.intervals import calibrate_intervals

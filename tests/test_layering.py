@@ -24,10 +24,12 @@ MAY_IMPORT = {
     "fine_tuning": BELOW_PREPARATION | {"inheritance", "preparation", "continuation"},
     "together": BELOW_PREPARATION | {"preparation", "fine_tuning"},
     "stream": BELOW_PREPARATION | {"inheritance", "preparation", "continuation"},
-    "recipe": BELOW_PREPARATION | {"inheritance", "preparation", "together", "continuation", "fine_tuning"},
+    "finder": BELOW_PREPARATION | {"preparation", "fine_tuning", "recipe"},
+    "base": BELOW_PREPARATION | {"inheritance"},
+    "recipe": BELOW_PREPARATION | {"base", "inheritance", "preparation", "together", "continuation", "fine_tuning"},
     "embedding": BELOW_PREPARATION,
-    "classifier": BELOW_PREPARATION | {"preparation", "recipe", "stream", "embedding"},
-    "regressor": BELOW_PREPARATION | {"preparation", "recipe", "stream"},
+    "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
+    "regressor": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}

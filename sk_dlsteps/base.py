@@ -1,0 +1,199 @@
+"""The parameters that StepwiseRegressor and StepwiseClassifier share, and how they are got, set, cloned and pickled."""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Self
+
+from sklearn.base import BaseEstimator
+
+from sk_dlsteps.inheritance import fitted_source
+from sk_dlsteps.step2_architecture.custom import PREFIX
+
+
+def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
+    """Put the parameters that both estimators share into the signature of an ``__init__`` that passes them on.
+
+    scikit-learn and `help` read the signature, and so see all parameters. ``**module_parameters`` is not shown:
+    scikit-learn takes whatever stands there for the name of a parameter.
+    """
+    *shared, _ = inspect.signature(Parameters.__init__).parameters.values()
+    own = [p for p in inspect.signature(own_init).parameters.values() if p.kind is p.KEYWORD_ONLY]
+    parameters = [*shared, *own]
+    own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
+    return own_init
+
+
+class Parameters(BaseEstimator):
+    """Parameters of both estimators; see those."""
+
+    def __init__(
+        self,
+        *,
+        loss: Any = "auto",
+        hidden_units: Any = "auto",
+        hidden_size_factor: float = 2.0,
+        n_hidden_layers: int = 1,
+        activation: str = "relu",
+        module: Any = "mlp",
+        input_shape: Any = None,
+        scaler: Any = "standard",
+        input_clip: float | None = 3.0,
+        numeric_encoding: str | None = "auto",
+        optimizer: Any = "adam",
+        learning_rate: Any = "auto",
+        momentum: float = 0.9,
+        lr_schedule: Any = "auto",
+        restart_period: Any = "auto",
+        restart_mult: int = 2,
+        batch_size: Any = "auto",
+        max_epochs: Any = "auto",
+        dropout: Any = 0.0,
+        weight_decay: float = 0.0,
+        batch_norm: bool = False,
+        max_grad_norm: Any = "auto",
+        max_grad_value: float | None = None,
+        augmentation: Any = None,
+        init_from: Any = None,
+        unfreeze: Any = "auto",
+        differential_rates: Any = "auto",
+        early_stopping: bool = True,
+        n_iter_no_change: Any = "auto",
+        validation_fraction: float = 0.15,
+        n_estimators: Any = "auto",
+        categorical_features: Any = "from_dtype",
+        device: str = "auto",
+        mixed_precision: str | None = None,
+        accelerator: Any = None,
+        n_threads: Any = "auto",
+        callbacks: Any = None,
+        warm_start: bool = False,
+        random_state: Any = None,
+        verbose: int = 0,
+        **module_parameters: Any,
+    ) -> None:
+        self.loss = loss
+        self.hidden_units = hidden_units
+        self.hidden_size_factor = hidden_size_factor
+        self.n_hidden_layers = n_hidden_layers
+        self.activation = activation
+        self.module = module
+        self.input_shape = input_shape
+        self.scaler = scaler
+        self.input_clip = input_clip
+        self.numeric_encoding = numeric_encoding
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.momentum = momentum
+        self.lr_schedule = lr_schedule
+        self.restart_period = restart_period
+        self.restart_mult = restart_mult
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.dropout = dropout
+        self.weight_decay = weight_decay
+        self.batch_norm = batch_norm
+        self.max_grad_norm = max_grad_norm
+        self.max_grad_value = max_grad_value
+        self.augmentation = augmentation
+        self.init_from = init_from
+        self.unfreeze = unfreeze
+        self.differential_rates = differential_rates
+        self.early_stopping = early_stopping
+        self.n_iter_no_change = n_iter_no_change
+        self.validation_fraction = validation_fraction
+        self.n_estimators = n_estimators
+        self.categorical_features = categorical_features
+        self.device = device
+        self.mixed_precision = mixed_precision
+        self.accelerator = accelerator
+        self.n_threads = n_threads
+        self.callbacks = callbacks
+        self.warm_start = warm_start
+        self.random_state = random_state
+        self.verbose = verbose
+        for name, value in module_parameters.items():
+            if not name.startswith(PREFIX):
+                raise TypeError(_unexpected(type(self), name))
+            setattr(self, name, value)
+
+    def get_params(self, deep=True):
+        """Get parameters, those that are passed on to `module` included.
+
+        Parameters
+        ----------
+        deep : bool, default=True
+            Whether to add the parameters of objects such as a transformer given as `scaler`.
+
+        Returns
+        -------
+        params : dict
+            Values by name, ``module__*`` too where they were given.
+
+        """
+        of_module = {name: value for name, value in vars(self).items() if name.startswith(PREFIX)}
+        # A source is fitted, and its parameters are no longer anybody's to set.
+        own = {name: value for name, value in super().get_params(deep).items() if not name.startswith("init_from__")}
+        return {**own, **of_module}
+
+    def set_params(self, **params):
+        """Set parameters, also ``module__*``, which are passed on to `module`.
+
+        Parameters
+        ----------
+        **params : dict
+            Values by name.
+
+        Returns
+        -------
+        self : object
+            The estimator.
+
+        Raises
+        ------
+        ValueError
+            If there is no parameter of such a name.
+
+        """
+        for name in params:
+            if name.startswith("init_from__"):
+                raise ValueError(f"`{name}` would change the fitted estimator that `init_from` is; fit it anew instead")
+        of_module = {name: value for name, value in params.items() if name.startswith(PREFIX)}
+        super().set_params(**{name: value for name, value in params.items() if name not in of_module})
+        for name, value in of_module.items():
+            setattr(self, name, value)
+        return self
+
+    def __getstate__(self):
+        """What is pickled: an accelerator belongs to its process and stays there, and a source goes without its own."""
+        state = {**super().__getstate__(), "accelerator": None}
+        return {**state, "init_from": _without_ancestors(state.get("init_from"))}
+
+    def __sklearn_clone__(self) -> Self:
+        """Clone all parameters but the source, which goes on being fitted."""
+        bare = object.__new__(type(self))
+        bare.__dict__ = {**vars(self), "init_from": None}
+        copied = super(Parameters, bare).__sklearn_clone__()
+        copied.init_from = self.init_from
+        return copied
+
+
+def _without_ancestors(init_from: Any) -> Any:
+    """What a fit began from, without what that began from itself, and without the state of its optimizer."""
+    source = fitted_source(init_from)
+    if source is None:
+        return init_from
+    bare = object.__new__(type(source))
+    memory = replace(source._memory, carried=None)
+    bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
+    return bare
+
+
+def _unexpected(kind: type, name: str) -> str:
+    """What is wrong with a parameter that an estimator does not have."""
+    near = difflib.get_close_matches(name, inspect.signature(kind).parameters, n=1)
+    meant = f"; did you mean '{near[0]}'?" if near else ""
+    return f"{kind.__name__}.__init__() got an unexpected keyword argument '{name}'{meant}"
