@@ -353,7 +353,10 @@ def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
                 "both would steer the rate. Drop one of them."
             )
         return None
-    return choose_schedule(p["lr_schedule"], p["restart_period"], p["restart_mult"], max_epochs)
+    whole = p["restart_period"] == "auto" and ModuleChoice.of(p).default("one_cycle")
+    return choose_schedule(
+        p["lr_schedule"], max_epochs if whole else p["restart_period"], p["restart_mult"], max_epochs
+    )
 
 
 def find_rate(prepared: Prepared) -> LRCurve:

@@ -39,6 +39,9 @@ class ResNet:
         Networks of an estimator whose `n_estimators` is "auto".
     n_steps : int
         Optimisation steps in which `max_epochs="auto"` results.
+    one_cycle : bool
+        With `restart_period="auto"` the rate falls once, over all epochs, and no network ends before:
+        a validation set of a few hundred images is soon learnt to the last one, and another cycle helps all the same.
     max_grad_norm : None
         Gradients are not clipped: batch norm keeps them in bounds.
     keeps_gaps : bool
@@ -60,6 +63,7 @@ class ResNet:
     name: str
     n_networks: ClassVar[int] = 1
     n_steps: ClassVar[int] = N_STEPS
+    one_cycle: ClassVar[bool] = True
     max_grad_norm: ClassVar[float | None] = None
     keeps_gaps: ClassVar[bool] = False
 

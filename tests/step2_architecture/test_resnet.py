@@ -14,6 +14,8 @@ from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.step2_architecture.resnet import N_STEPS, RESNETS, SMALL_IMAGE, ResNet
+from sk_dlsteps.step3_training.schedules import CosineRestarts
+from sk_dlsteps.step4_validation.early_stopping import CycleEnds
 
 pytest.importorskip("torchvision")
 RESNET18 = RESNETS["resnet18"]
@@ -199,11 +201,15 @@ def test_an_estimator_trains_a_resnet_by_its_name(file):
     assert network.avgpool[1].p == 0.3
 
 
-def test_steps_of_the_budget_are_those_of_the_architecture():
+def test_the_budget_is_the_architecture_s_and_one_cycle_goes_through_all_of_it():
     X = np.random.default_rng(0).normal(size=(200, 1, 2, 2))
     plan = StepwiseRegressor(module="resnet18")._plan(X, X[:, 0, 0, 0])
     n_batches = -(-plan.n_rows // plan.batch_size)
     assert 0.5 * N_STEPS <= plan.max_epochs * n_batches <= 1.5 * N_STEPS
+    assert plan.lr_schedule == CosineRestarts((plan.max_epochs,))
+    assert plan.stopping == CycleEnds((plan.max_epochs,))
+    cycles = StepwiseRegressor(module="resnet18", restart_period=2, max_epochs=6)._plan(X, X[:, 0, 0, 0])
+    assert cycles.lr_schedule == CosineRestarts((2, 6))
 
 
 # -- what is refused ----------------------------------------------------------------------
