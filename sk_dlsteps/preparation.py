@@ -277,6 +277,11 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows, data.target.n_columns if cost.embeds else 0), n_rows)
     batch_norm = bool(p["batch_norm"]) and not module.is_own
+    if cost.embeds and p["batch_size"] != "auto" and p["batch_size"] < 3:
+        raise ValueError(
+            f"`batch_size={p['batch_size']}` leaves no row to compare with: `loss={cost.name!r}` needs rows of the "
+            "same class and of another one in each minibatch; give at least 3, or 'auto'."
+        )
     if batch_norm:
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)

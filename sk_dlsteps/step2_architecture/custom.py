@@ -225,6 +225,13 @@ class ModuleBuilder:
             **fresh(self.stages),
         )
 
+    @property
+    def _meaning(self) -> str:
+        """What the outputs are, where they are neither targets nor classes."""
+        if not self.stages["cost"].embeds:
+            return ""
+        return f"; {self.n_outputs} is the `embedding_size` of the loss, which it takes as `n_outputs`"
+
     def _module(self) -> nn.Module:
         """One module, checked on two rows of zeros, which also give lazy layers their sizes."""
         dtype = self.stages["input_center"].dtype
@@ -244,7 +251,7 @@ class ModuleBuilder:
             rows = ", ".join(map(str, ("rows", *shape)))
             raise ValueError(
                 f"`module` must map ({rows}) to (rows, {self.n_outputs}), but gave "
-                f"{'shape ' if isinstance(given, tuple) else ''}{given} for 2 rows"
+                f"{'shape ' if isinstance(given, tuple) else ''}{given} for 2 rows{self._meaning}"
             )
         if self.shape is not None:
             module = Shaped(module, self.shape)
