@@ -85,6 +85,8 @@ class Plan:
         Processes that share each minibatch.
     flops_per_row : float or None
         Operations that a module takes for a row; None for the built-in network, whose layers tell.
+    input_shape : tuple of int or None
+        Of a row as a module gets it; None for a row of a table.
     stages : tuple of Stage
         Parts of a training in which layers are frozen or have rates of their own; then the rate and the
         schedule above are those of the last stage. Empty for any other training.
@@ -116,6 +118,7 @@ class Plan:
     mixed_precision: str | None = None
     n_processes: int = 1
     flops_per_row: float | None = None
+    input_shape: tuple[int, ...] | None = None
     stages: tuple[Stage, ...] = ()
 
     @property

@@ -36,7 +36,7 @@ from sk_dlsteps.inputs.data import Data, key_of
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs, prepare_inputs
-from sk_dlsteps.inputs.scaler import units_of_channels
+from sk_dlsteps.inputs.scaler import CheckedTransformer, units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
@@ -64,7 +64,7 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
-from sk_dlsteps.step4_validation.augmentation import choose_augmentation
+from sk_dlsteps.step4_validation.augmentation import choose_augmentation, needs_units
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
@@ -289,6 +289,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
     max_epochs = choose_max_epochs(p["max_epochs"], n_batches, n_rows, module.default("n_steps"))
     max_norm = p["max_grad_norm"]
     schedule = _choose_schedule(p, max_epochs)
+    augmentation = choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape))
+    if isinstance(scaler, CheckedTransformer) and needs_units(augmentation):
+        raise ValueError(
+            f"`augmentation={p['augmentation']!r}` works in the units of your images, into which what "
+            f"`scaler={p['scaler']!r}` made of them cannot be turned back; use scaler='standard', or None for images "
+            "that are scaled already."
+        )
     plan = Plan(
         task=data.target.task,
         loss=cost.name,
@@ -308,12 +315,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape)),
+        augmentation=augmentation,
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
         mixed_precision=p["mixed_precision"] or accelerators_precision(p["accelerator"]),
         n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
+        input_shape=shape,
     )
     return with_threads(plan, p["n_threads"])
 

@@ -71,7 +71,7 @@ class ModuleFleet(Fleet):
     def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         x = x.dense() if isinstance(x, SparseRows) else x
-        return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
+        return torch.stack([_two_dimensional(m(x[k]), x.shape[1]) for k, m in self._trained()])
 
     def gradients(
         self,
@@ -89,7 +89,7 @@ class ModuleFleet(Fleet):
         for k, module in self._trained():
             with torch.enable_grad(), self._own_randomness(k, x.device, 0 if part is None else part.first):
                 with self._autocast(x.device):
-                    raw = _two_dimensional(module(x[k]))
+                    raw = _two_dimensional(module(x[k]), x.shape[1])
                 if self.precision is not None:
                     raw = raw.to(x.dtype)
                 counts = () if weight is None or not self.cost.compares_rows else (weight[k],)
@@ -238,6 +238,6 @@ def _is_in(name: str, path: str) -> bool:
     return not path or name == path or name.startswith(f"{path}.")
 
 
-def _two_dimensional(raw: Tensor) -> Tensor:
-    """Raw outputs of shape (rows, n_outputs), also from a module that gives (rows,)."""
-    return raw.unsqueeze(-1) if raw.dim() == 1 else raw
+def _two_dimensional(raw: Tensor, n_rows: int) -> Tensor:
+    """Raw outputs of shape (rows, n_outputs), also from a module that squeezes what has length 1."""
+    return raw if raw.dim() == 2 else raw.reshape(n_rows, -1)
