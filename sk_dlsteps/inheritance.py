@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import joblib
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -22,6 +21,7 @@ from sk_dlsteps.inputs.features import RAMP_STD
 from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics, check_reach
 from sk_dlsteps.inputs.target import Target
 from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step2_architecture.custom import PREFIX
 
@@ -47,34 +47,6 @@ def fitted_source(init_from: Any) -> Any:
     return source if hasattr(source, "pipeline_") and hasattr(source, "plan_") else None
 
 
-def same_setting(before: Any, now: Any) -> bool:
-    """Whether two values of a parameter mean the same; a clone's objects are copies, told by what they hold."""
-    before, now = _plain(before), _plain(now)
-    if before is now:
-        return True
-    if isinstance(before, nn.Module) and isinstance(now, nn.Module):
-        return str(before) == str(now) and _same_state(before.state_dict(), now.state_dict())
-    if isinstance(before, str | float | int | tuple | None) or isinstance(now, str | float | int | tuple | None):
-        return bool(before == now)
-    try:
-        return joblib.hash(before) == joblib.hash(now)
-    except Exception:  # whatever pickling says of an object that it cannot take
-        return False
-
-
-def _same_state(before: Mapping[str, torch.Tensor], now: Mapping[str, torch.Tensor]) -> bool:
-    """Whether two modules hold the same tensors."""
-    return before.keys() == now.keys() and all(torch.equal(before[name].cpu(), now[name].cpu()) for name in before)
-
-
-def _plain(value: Any) -> Any:
-    """A sequence of numbers as a tuple, a module without what gives it another head, anything else as it is."""
-    if isinstance(value, WithHead):
-        return value.module
-    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
-    return tuple(value) if listed else value
-
-
 def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters of which those that a fitted source decides are the source's; the same without such a source.
 
@@ -87,29 +59,42 @@ def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
     source = fitted_source(parameters.get("init_from"))
     if source is None:
         return _with_module(parameters)
-    theirs = source._memory.settings
+    theirs = _settings(source)
     defaults = inspect.signature(type(source)).parameters
     names = [*INHERITED, *sorted({name for name in (*parameters, *theirs) if name.startswith(PREFIX)})]
     out = dict(parameters)
     for name in names:
         default = defaults[name].default if name in defaults else None
         given, known = parameters.get(name, default), theirs.get(name, default)
-        set_otherwise = not same_setting(given, default) and not same_setting(given, known)
-        if set_otherwise and not (name == "hidden_units" and _plain(given) in _widths(source)):
+        if same_setting(given, default) or same_setting(given, known):
+            chosen = known
+        elif any(same_setting(given, value) for value in _resolved(source, name)):
+            chosen = given if name == "input_shape" else known
+        else:
             raise ValueError(
                 f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {known!r}; leave "
                 "it out, or fit without `init_from`"
             )
         if name in theirs:
             # A ready module has a head for the source's target, which may not be this one.
-            out[name] = WithHead(known) if isinstance(known, nn.Module) else known
+            out[name] = WithHead(chosen) if name == "module" and isinstance(chosen, nn.Module) else chosen
     if out["n_estimators"] == "auto":
         out["n_estimators"] = source.plan_.n_networks
     return out
 
 
-def _widths(source: Any) -> list[Any]:
-    """What `hidden_units` may be to give the widths that a source has."""
+def _settings(source: Any) -> dict[str, Any]:
+    """What a source's networks were made with, a ready module without what gave it another head."""
+    settings = source._memory.settings
+    return {name: value.module if isinstance(value, WithHead) else value for name, value in settings.items()}
+
+
+def _resolved(source: Any, name: str) -> list[Any]:
+    """What a parameter may be to say in so many words what a source's networks are."""
+    if name == "input_shape":
+        return [source.input_shape_]
+    if name != "hidden_units":
+        return []
     widths = source.plan_.hidden_units
     return [widths, *(widths[:1] if len(set(widths)) == 1 else ())]
 
@@ -154,7 +139,9 @@ class WithHead:
         name, last = linear[-1]
         if last.out_features == n_outputs:
             return own
-        head = nn.Linear(last.in_features, n_outputs, last.bias is not None)
+        bias = last.bias is not None
+        lazy = isinstance(last, nn.LazyLinear)
+        head = nn.LazyLinear(n_outputs, bias) if lazy else nn.Linear(last.in_features, n_outputs, bias)
         if not name:
             return head
         parent, _, child = name.rpartition(".")
@@ -352,8 +339,8 @@ class HeirBuilder:
 def check_columns(source: Any, names: Mapping[str, Any]) -> None:
     """Raise if a table has other columns than those that a source's networks know."""
     pairs: dict[str, tuple[Any, Any]] = {
-        "number of columns": (source.n_features_in_, names["n_features_in_"]),
         "shape of rows": (source.input_shape_, names["input_shape_"]),
+        "number of columns": (source.n_features_in_, names["n_features_in_"]),
     }
     if hasattr(source, "feature_names_in_") and "feature_names_in_" in names:
         pairs["names of columns"] = list(source.feature_names_in_), list(names["feature_names_in_"])
@@ -361,5 +348,17 @@ def check_columns(source: Any, names: Mapping[str, Any]) -> None:
         if before != now:
             raise ValueError(
                 f"X must have the columns that the networks of `init_from` were trained on: their {what} was "
-                f"{before!r} and is {now!r} now. Give the same columns in the same order."
+                f"{before!r} and is {now!r} now. {_way_out(before, now)}"
             )
+
+
+def _way_out(before: Any, now: Any) -> str:
+    """What to do about other columns."""
+    if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now) == 2 and before[1] == now[1]:
+        if now[0] < before[0]:
+            return f"Pad the sequences with NaN to {before[0]} steps, as long as theirs."
+        return (
+            "For longer sequences give the weights of a network that reads any length, "
+            "`source.pipeline_[-1].module_.modules_[0].state_dict()`, as `init_from`, and its `module`."
+        )
+    return "Give the same columns in the same order."

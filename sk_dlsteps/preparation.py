@@ -180,6 +180,8 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
     bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
+    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
+
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if not module.is_own:
             layers = (inputs.n_inputs, *widths, n_outputs)
@@ -194,7 +196,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
                 plan.batch_norm,
                 inputs.embeddings,
             )
-        return ModuleBuilder(module, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
+        return ModuleBuilder(trained, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
 
     def build_heir(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         return build(seeds) if heritage is None else HeirBuilder(build(seeds), heritage)
