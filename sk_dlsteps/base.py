@@ -183,7 +183,14 @@ class Parameters(BaseEstimator):
     def __getstate__(self):
         """What is pickled: an accelerator belongs to its process and stays there, and a source goes without its own."""
         state = {**super().__getstate__(), "accelerator": None}
-        return {**state, "init_from": _without_ancestors(state.get("init_from"))}
+        given = state.get("init_from")
+        state["init_from"] = source = _without_ancestors(given)
+        if "_memory" in state:
+            settings = state["_memory"].settings
+            began_from = settings.get("init_from")
+            kept = source if began_from is given else _without_ancestors(began_from)
+            state["_memory"] = replace(state["_memory"], settings={**settings, "init_from": kept})
+        return state
 
     def __sklearn_clone__(self) -> Self:
         """Clone all parameters but the source, which goes on being fitted, and what the two must have in common."""
@@ -216,7 +223,7 @@ def _without_ancestors(init_from: Any) -> Any:
     if source is None:
         return init_from
     bare = object.__new__(type(source))
-    memory = replace(source._memory, carried=None)
+    memory = replace(source._memory, carried=None, settings={**source._memory.settings, "init_from": None})
     bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
     return bare
 

@@ -58,6 +58,10 @@ SETTINGS = (
     "categorical_features",
     "quantiles",
     "mixed_precision",
+    # What was frozen and at which share of the rate the layers trained goes on too.
+    "init_from",
+    "unfreeze",
+    "differential_rates",
 )
 
 
@@ -218,17 +222,21 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         y_valid=data.y_valid,
     )
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
-    plan = replace(prepared.plan, learning_rate=rate_of(estimator))
+    plan = replace(prepared.plan, learning_rate=rate_of(estimator), stages=estimator.plan_.stages)
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
     pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.history_)
+    frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
+    n_further = len(pipeline[-1].history) - estimator.n_iter_
     record = StepRecord(
         3,
         "warm start",
-        f"the networks went on after {estimator.n_iter_} epochs, for {len(pipeline[-1].history) - estimator.n_iter_}",
+        f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
+        + (f"; {', '.join(frozen)} frozen" if frozen else ""),
         "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
         {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
     )
-    prepared = replace(prepared, records=(*prepared.records, record))
+    stages = tuple(own for own in estimator.steps_ if own.title.startswith("stage "))
+    prepared = replace(prepared, records=(*prepared.records, *stages, record))
     memory = replace(memory, carried=carried)
     estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -15,6 +16,7 @@ from torch import nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.layers import calls_noted
 from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.taking_over import Taken, load_state, take_networks
 from sk_dlsteps.inputs.features import RAMP_STD
@@ -127,10 +129,12 @@ class WithHead:
         self.module = module
         self.__name__ = type(module).__name__
 
-    def __call__(self, n_outputs: int) -> nn.Module:
-        """A copy with so many outputs."""
+    def __call__(self, n_outputs: int, input_shape: tuple[int, ...]) -> nn.Module:
+        """A copy with so many outputs; its last linear layer is the one that is called last."""
         own = copy.deepcopy(self.module)
         linear = [(name, part) for name, part in own.named_modules() if isinstance(part, nn.Linear)]
+        ran = _called(own, input_shape)
+        linear.sort(key=lambda pair: ran.index(pair[0]) if pair[0] in ran else -1)
         if not linear:
             raise ValueError(
                 f"`init_from={self.__name__}` has no linear layer to make a new head of; give `module`, a factory of "
@@ -147,6 +151,15 @@ class WithHead:
         parent, _, child = name.rpartition(".")
         setattr(own.get_submodule(parent), child, head)
         return own
+
+
+def _called(module: nn.Module, shape: tuple[int, ...]) -> list[str]:
+    """Paths of a module's parts in the order in which they are called, as far as it comes with rows of that shape."""
+    parts = copy.deepcopy(module).float().eval()
+    # What is wrong with the module says the check of the one that is built.
+    with calls_noted(parts) as called, torch.no_grad(), contextlib.suppress(Exception):
+        parts(torch.zeros(2, *shape, dtype=torch.float32))
+    return called
 
 
 def inherited_inputs(source: Any, X: Any, n_networks: int) -> dict[str, Any]:
@@ -278,11 +291,13 @@ class Heritage:
 def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | None) -> tuple[bool, str]:
     """Whether a source's last layer says what is to be predicted now, and why (not).
 
-    It does for the same task, cost and number of outputs and, in a classification, the same classes. Of a regression
-    nobody tells what the values stand for: they are the same if the source's predictions of them are better than
-    their mean.
+    It does for the same task, cost and number of outputs and, in a classification, the same classes. An embedding is
+    none of any classes. Of a regression nobody tells what the values stand for: they are the same if the source's
+    predictions of each column are better than its mean.
     """
     plan = source.plan_
+    if cost.embeds and plan.loss == cost.name and plan.n_outputs == cost.n_outputs(target.n_columns):
+        return True, "the head is kept as a start, since an embedding of the same size and cost suits other classes too"
     if plan.task != target.task:
         return False, f"the head is new, since the source's task was {plan.task}"
     if plan.n_outputs != cost.n_outputs(target.n_columns):
@@ -293,6 +308,10 @@ def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | 
         return False, "the head is new, since the source had other classes"
     if target.classes is not None:
         return True, "the head is kept as a start, since classes and cost are the source's"
+    # A column that never varied is answered with a constant for ever.
+    stuck = (source.pipeline_[-1].module_.target_scale == 0).any(0).flatten().cpu().numpy()
+    if (stuck & (np.ptp(target.values, axis=0) > 0)).any():
+        return False, "the head is new, since a column of the target did not vary in the source's rows"
     left = unexplained(cost.point(source.pipeline_[-1].predict_proba(Z)), target.values, weight)
     if not left < 1:
         return False, f"the head is new, since the source's predictions leave {left:.2f} of the target's variance"
@@ -303,37 +322,14 @@ def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | 
 
 
 def unexplained(predicted: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
-    """Share of the variance of some values (n_rows, n_columns) that predictions leave, the mean of the columns.
+    """Share of the variance of some values (n_rows, n_columns) that predictions leave, that of the worst column.
 
     Columns without variance do not count.
     """
     left = np.average((predicted - values) ** 2, 0, weight)
     variance = np.average((values - np.average(values, 0, weight)) ** 2, 0, weight)
     varies = variance > 0
-    return float(np.mean(left[varies] / variance[varies])) if varies.any() else np.inf
-
-
-@dataclass(frozen=True)
-class HeirBuilder:
-    """Builds a fleet that begins with weights taken over.
-
-    Attributes
-    ----------
-    fresh : callable
-        Builds the same fleet with weights of its own.
-    heritage : Heritage
-        What it begins with.
-
-    """
-
-    fresh: Callable[[], Fleet]
-    heritage: Heritage
-
-    def __call__(self) -> Fleet:
-        """The fleet."""
-        fleet = self.fresh()
-        self.heritage.fill(fleet)
-        return fleet
+    return float(np.max(left[varies] / variance[varies])) if varies.any() else np.inf
 
 
 def check_columns(source: Any, names: Mapping[str, Any]) -> None:

@@ -21,6 +21,8 @@ class Stage:
         What multiplies the rate of each layer, by its name; empty if nothing does.
     learning_rate : float
         Rate of the last layer before any schedule; NaN until it was found.
+    lr_curve : LRCurve or None
+        What the range test of the stage saw; None if the rate was given.
 
     """
 
@@ -29,6 +31,7 @@ class Stage:
     n_epochs: int
     scales: dict[str, float] = field(default_factory=dict)
     learning_rate: float = float("nan")
+    lr_curve: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,6 @@ from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inheritance import (
-    HeirBuilder,
     Heritage,
     chosen_networks,
     fitted_source,
@@ -89,6 +88,8 @@ class Prepared:
     entropy: Any = None
     """Root of the seeds."""
     processes: Processes | None = None
+    heritage: Heritage | None = None
+    """Weights that the networks begin with instead of those that `build` gives them."""
 
     @property
     def Z(self) -> Any:
@@ -198,9 +199,6 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
             )
         return ModuleBuilder(trained, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
 
-    def build_heir(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
-        return build(seeds) if heritage is None else HeirBuilder(build(seeds), heritage)
-
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
         plan = with_threads(replace(plan, flops_per_row=build(seeds[:1])().flops_per_row), p["n_threads"])
@@ -212,12 +210,13 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs,
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
-        build_heir,
+        build,
         seeds,
         network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2, *_size_record(p, module, plan, data.X.shape[0])),
         root.entropy,
         processes,
+        heritage,
     )
 
 
