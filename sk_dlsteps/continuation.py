@@ -29,7 +29,7 @@ from sk_dlsteps.preparation import (
     make_net,
     make_plan,
     network_seeds,
-    with_threads,
+    told_by,
 )
 from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
@@ -154,7 +154,8 @@ def prepare_again(
     fleet.temperature.fill_(1.0)
     rows = replace(rows, weight=loss_weight(parameters.get("class_weight"), data), weight_valid=data.weight_valid)
     plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs), scaler)
-    plan = with_threads(replace(plan, flops_per_row=old.flops_per_row), parameters["n_threads"])
+    if old.flops_per_row is not None:
+        plan = told_by(fleet, plan, parameters["n_threads"])
     statistics = Statistics(fleet.input_center, fleet.input_factor)
     scaled = ScaledInputs(
         scaler, Z, fleet.input_center.shape[-1], statistics, statistics, False, fleet.input_clip is not None, "scaled"
@@ -181,8 +182,7 @@ def train_further(
 ) -> Pipeline:
     """Train a fleet that nobody else holds, behind its scaler; `history` is gone on with, on a copy."""
     net: FleetNet = make_net(prepared, plan, estimator.callbacks, estimator.verbose)
-    net.initialize()
-    net.module_ = fleet.to(plan.device)
+    net.initialize_on(fleet.to(plan.device))
     if history:
         # Only the last row may still be written into, by a callback.
         net.history_ = type(history)([*list(history)[:-1], copy.deepcopy(list(history)[-1])])

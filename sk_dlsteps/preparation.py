@@ -201,7 +201,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
 
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
-        plan = with_threads(replace(plan, flops_per_row=build(seeds[:1])().flops_per_row), p["n_threads"])
+        plan = told_by(build(seeds[:1])(), plan, p["n_threads"])
     return Prepared(
         data,
         plan,
@@ -332,6 +332,14 @@ def stage_plan(plan: Plan, p: dict[str, Any], n_epochs: int) -> Plan:
     schedule = _choose_schedule(p, n_epochs)
     stopping = choose_stopping(plan.stopping is not None, p["n_iter_no_change"], schedule)
     return replace(plan, max_epochs=n_epochs, lr_schedule=schedule, stopping=stopping)
+
+
+def told_by(fleet: Fleet, plan: Plan, n_threads: Any) -> Plan:
+    """The plan with what only modules themselves tell: operations of a step, and rows that batch norms need."""
+    if plan.n_rows < fleet.least_rows:
+        raise ValueError(f"The module has batch norms, which need at least 2 rows to train on, got {plan.n_rows}.")
+    plan = replace(plan, flops_per_row=fleet.flops_per_row, batch_size=max(plan.batch_size, fleet.least_rows))
+    return with_threads(plan, n_threads)
 
 
 def with_threads(plan: Plan, n_threads: Any) -> Plan:

@@ -373,7 +373,8 @@ class StepwiseEstimator(Parameters):
         known = {name: value for name, value in vars(self).items() if name in _OF_INPUTS}
         for name, value in known.items():
             setattr(door, name, value)
-        least, categorical, weight = 2 if self.batch_norm else 1, None, check_weight(sample_weight, X)
+        least = self.pipeline_[-1].module_.least_rows if known else 2 if self.batch_norm else 1
+        categorical, weight = None, check_weight(sample_weight, X)
         if known:
             X, y = receive_table(
                 door, X, y, raw=self._encodes_columns, ensure_min_samples=least, accept_sparse=self._accept_sparse

@@ -126,6 +126,11 @@ class Fleet(nn.Module):
         return bool((self.temperature != 1).any())
 
     @property
+    def least_rows(self) -> int:
+        """Rows that a minibatch needs: two where batch norms take their variance."""
+        return 1
+
+    @property
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
         n_added = 0 if self.input_encoding is None else self.input_encoding.n_added

@@ -369,6 +369,11 @@ class MLPFleet(Fleet):
         return out
 
     @property
+    def least_rows(self) -> int:
+        """Rows that a minibatch needs: two where batch norms take their variance."""
+        return 2 if self.norms else 1
+
+    @property
     def widths(self) -> list[int]:
         """Numbers a network holds per row, layer by layer."""
         n_vectors = 0 if self.embeddings is None else self.embeddings.n_added - self.embeddings.n_columns

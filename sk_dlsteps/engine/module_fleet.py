@@ -53,6 +53,11 @@ class ModuleFleet(Fleet):
         return self.input_center.dtype
 
     @property
+    def least_rows(self) -> int:
+        """Rows that a minibatch needs: two where batch norms take their variance."""
+        return 2 if any(isinstance(m, nn.modules.batchnorm._BatchNorm) for m in self.modules()) else 1
+
+    @property
     def flops_per_row(self) -> float:
         """Floating-point operations to predict a row by one network, since they compute in turn."""
         if self._flops_per_row is None:

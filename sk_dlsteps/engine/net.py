@@ -108,6 +108,15 @@ class FleetNet(NeuralNet):
         log = [("print_log", EpochLog())] if self.verbose else []
         return [("epoch_timer", EpochTimer()), *log]
 
+    def initialize_on(self, fleet: Fleet) -> FleetNet:
+        """Initialise with a fleet that is there already; none is built."""
+        build: Any = vars(self)["module"]
+        self.module = lambda: fleet
+        try:
+            return self.initialize()
+        finally:
+            self.module = build
+
     def initialize_criterion(self) -> FleetNet:
         """The cost is part of the fleet already."""
         self.criterion_ = self.criterion

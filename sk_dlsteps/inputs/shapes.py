@@ -7,7 +7,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from scipy import sparse
+from torch import Tensor
 
 from sk_dlsteps.inputs.columns import is_frame
 from sk_dlsteps.step2_architecture.architectures import channel_axis
@@ -46,7 +48,7 @@ def as_rows(X: Any, input_shape: Sequence[int] | None) -> tuple[Any, Shape | Non
 
     """
     wanted = None if input_shape is None else tuple(int(n) for n in input_shape)
-    X = _as_array(X)
+    X = _as_array(X, wanted is not None)
     if sparse.issparse(X) and wanted is not None and len(wanted) > 1:
         raise ValueError(f"`input_shape={wanted}` needs dense rows, and X is sparse; give X.toarray().")
     shape: tuple[int, ...] = getattr(X, "shape", ())
@@ -82,17 +84,21 @@ def channels_of(shape: Shape | None) -> np.ndarray | None:
     return np.broadcast_to(numbers, shape).reshape(-1)
 
 
-def _as_array(X: Any) -> Any:
-    """Nested lists of more than two dimensions as an array, hidden numbers of a masked array as NaN."""
+def _as_array(X: Any, has_shape: bool) -> Any:
+    """Tensors and nested lists as arrays, hidden numbers of a masked array as NaN; tables as they are."""
     if isinstance(X, np.ma.MaskedArray):
         floats = np.result_type(X.dtype, np.float32)
         return np.where(np.ma.getmaskarray(X), np.nan, X.data).astype(floats)
+    if isinstance(X, Tensor):
+        X = X.detach().cpu()
+        return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
+    if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
+        X = list(X)
     if hasattr(X, "shape") or is_frame(X) or sparse.issparse(X):
         return X
     first: Any = next(iter(X), None) if isinstance(X, Sequence) and not isinstance(X, str) else None
     try:
-        deep = np.ndim(first) > 1
-        return np.asarray(X) if deep else X
+        return np.asarray(X) if has_shape or np.ndim(first) > 1 else X
     except ValueError as error:
         raise ValueError(
             f"The rows of X are not all of one shape ({error}). Pad sequences of unequal length with NaN to the "

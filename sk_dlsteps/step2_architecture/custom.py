@@ -64,8 +64,8 @@ class ModuleChoice:
 
     @property
     def keeps_gaps(self) -> bool:
-        """Whether the module wants to see what is missing as NaN."""
-        return bool(getattr(self.factory, "keeps_gaps", False))
+        """Whether the module wants to see what is missing as NaN, as far as it tells before it is built."""
+        return wants_gaps(getattr(self.factory, "func", self.factory))
 
     def default(self, name: str) -> Any:
         """What a named architecture wants where a parameter of training is "auto"; None: what others get."""
@@ -115,31 +115,42 @@ class ModuleChoice:
         }
         known = _arguments(self.factory)
         named = {name: value for name, value in sizes.items() if name in known and name not in self.parameters}
-        needed = [
-            name
+        open_ones = {
+            name: p.kind
             for name, p in known.items()
             if p.default is p.empty
-            and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+            and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
             and name not in named
             and name not in self.parameters
-        ]
+        }
         # A factory whose parameters have other names gets both sizes in this order.
-        in_order = (n_inputs, n_outputs) if len(needed) == 2 and not named else ()
-        if needed and not in_order:
+        by_place = len(open_ones) == 2 and not named and inspect.Parameter.KEYWORD_ONLY not in open_ones.values()
+        if open_ones and not by_place:
             raise ValueError(
-                f"`module={self.name}` needs {', '.join(f'`{name}`' for name in needed)}: give "
-                f"{', '.join(PREFIX + name for name in needed)}, or call a size by one of the names "
+                f"`module={self.name}` needs {', '.join(f'`{name}`' for name in open_ones)}: give "
+                f"{', '.join(PREFIX + name for name in open_ones)}, or call a size by one of the names "
                 f"{', '.join(sizes)}."
             )
         # Networks have no weights in common.
         own = {name: copy.deepcopy(v) if isinstance(v, nn.Module) else v for name, v in self.parameters.items()}
-        module = self.factory(*in_order, **named, **own)
+        try:
+            module = self.factory(*((n_inputs, n_outputs) if by_place else ()), **named, **own)
+        except (TypeError, KeyError) as error:
+            passed = (
+                "its two sizes" if by_place else ", ".join([*named, *own]) or "nothing, as it asks for no size by name"
+            )
+            raise ValueError(f"`module={self.name}` could not be made, it was given {passed}: {error!r}") from error
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"`module` must be 'mlp', the name of another architecture, a torch.nn.Module class or instance or a "
                 f"factory (n_inputs, n_outputs) -> module; calling it gave {type(module).__name__}"
             )
         return module
+
+
+def wants_gaps(module: Any) -> bool:
+    """Whether a module, or its class, says that it wants to see what is missing as NaN."""
+    return getattr(module, "keeps_gaps", False) is True
 
 
 def _arguments(factory: Any) -> dict[str, inspect.Parameter]:
@@ -228,7 +239,7 @@ class ModuleBuilder:
             modules,
             states,
             n_codes=len(self.embeddings),
-            keeps_gaps=self.choice.keeps_gaps,
+            keeps_gaps=self.choice.keeps_gaps or any(wants_gaps(part) for part in modules[0].modules()),
             **fresh(self.stages),
         )
 
@@ -253,6 +264,8 @@ class ModuleBuilder:
                 f"`module={self.choice.name}` failed on two rows of zeros of shape {(2, *shape)}: {error}"
             ) from error
         module.train(training)
+        if not any(p.requires_grad for p in module.parameters()):
+            raise ValueError(f"`module={self.choice.name}` has no parameter to train: none requires a gradient")
         given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if given != (2, self.n_outputs) and not (self.n_outputs == 1 and given == (2,)):
             rows = ", ".join(map(str, ("rows", *shape)))

@@ -184,7 +184,13 @@ class ImageTransform:
 
     def _changed(self, image: Tensor) -> Tensor:
         """One image, transformed."""
-        changed = self.transform(image)
+        try:
+            changed = self.transform(image)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"`augmentation={self.transform!r}` failed on an image as a tensor of shape {tuple(image.shape)}: "
+                f"{error}; it must be a transform of one such image"
+            ) from error
         shape = tuple(changed.shape) if isinstance(changed, Tensor) else f"none, of type {type(changed).__name__}"
         if shape != tuple(image.shape):
             raise ValueError(
