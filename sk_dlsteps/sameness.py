@@ -72,6 +72,4 @@ def _same_bytes(before: Any, now: Any) -> bool:
     try:
         return joblib.hash(before) == joblib.hash(now)
     except Exception:  # whatever pickling says of an object that it cannot take
-        return hasattr(before, "get_params") and same_setting(
-            before.get_params(deep=False), now.get_params(deep=False)
-        )
+        return hasattr(before, "get_params") and same_setting(before.get_params(deep=False), now.get_params(deep=False))
