@@ -11,6 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sklearn.base import clone
 from sklearn.datasets import load_iris
+from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
 from skorch.callbacks import EpochTimer
@@ -498,3 +499,17 @@ def test_losses_that_compare_rows_are_fitted_together(float64, fleets, loss):
         assert_equal(one, other, rows)
     # Two classes have fewer centres than three.
     assert sorted(fleets) == [2]
+
+
+def test_candidates_with_and_without_a_source_receive_tables_of_their_own():
+    frame = pd.DataFrame(X, columns=list("abcd")).assign(kind=np.where(Y > 0, "up", "down"))
+    source = StepwiseClassifier(**QUICK).fit(frame, LABELS)
+    narrow = StepwiseClassifier(**QUICK).fit(frame.rename(columns={"a": "z"}), LABELS)
+    together_ = [
+        StepwiseClassifier(**QUICK, init_from=known) for known in (source, None, FrozenEstimator(source), narrow)
+    ]
+    errors = dict(fit_together(together_, [(frame, LABELS)] * 4))
+    assert [errors[i] for i in range(3)] == [None] * 3
+    assert "names of columns" in str(errors[3])
+    for model in together_[:3]:
+        np.testing.assert_allclose(model.predict_proba(frame), clone(model).fit(frame, LABELS).predict_proba(frame))

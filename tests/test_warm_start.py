@@ -1,5 +1,6 @@
 """`warm_start=True`: a further fit goes on from the networks of the last one."""
 
+import copy
 import pickle
 
 import numpy as np
@@ -11,6 +12,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
+from sk_dlsteps.step1_cost.metric import TripletLoss
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(200, 4))
@@ -111,6 +113,21 @@ def test_changed_architecture_is_an_error_that_says_what_to_do(parameters, messa
         model.set_params(**parameters).fit(X, Y)
     np.testing.assert_array_equal(model.predict(X), before)
     assert model.set_params(warm_start=False).fit(X, Y).n_iter_ == 4
+
+
+@pytest.mark.parametrize(
+    ("before", "now"),
+    [
+        (nn.CrossEntropyLoss(), nn.CrossEntropyLoss(label_smoothing=0.4)),
+        (TripletLoss(1.0, 4), TripletLoss(5.0, 4)),
+    ],
+    ids=str,
+)
+def test_another_number_in_a_cost_is_another_cost(before, now):
+    model = StepwiseClassifier(**QUICK, loss=before, warm_start=True).fit(X, LABELS)
+    assert model.set_params(loss=copy.deepcopy(before)).fit(X, LABELS).n_iter_ > 4
+    with pytest.raises(ValueError, match="`loss` was"):
+        model.set_params(loss=now).fit(X, LABELS)
 
 
 def test_units_may_be_given_by_another_kind_of_sequence():
