@@ -10,7 +10,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
-from sk_dlsteps.inheritance import fitted_source
+from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
 
 
@@ -161,24 +161,60 @@ class Parameters(BaseEstimator):
         for name in params:
             if name.startswith("init_from__"):
                 raise ValueError(f"`{name}` would change the fitted estimator that `init_from` is; fit it anew instead")
+        self._check_descent(params.get("init_from"))
         of_module = {name: value for name, value in params.items() if name.startswith(PREFIX)}
         super().set_params(**{name: value for name, value in params.items() if name not in of_module})
         for name, value in of_module.items():
             setattr(self, name, value)
         return self
 
+    def _check_descent(self, init_from: Any) -> None:
+        """Raise if a source is this estimator itself, or began from it."""
+        ancestors: list[Any] = []
+        while (source := fitted_source(init_from)) is not None and source not in ancestors:
+            if source is self:
+                raise ValueError(
+                    "`init_from` is this estimator itself, or was fine-tuned from it; call `fine_tune`, which gives a "
+                    "new estimator, or give a copy.deepcopy of it"
+                )
+            ancestors.append(source)
+            init_from = source.init_from
+
     def __getstate__(self):
         """What is pickled: an accelerator belongs to its process and stays there, and a source goes without its own."""
         state = {**super().__getstate__(), "accelerator": None}
-        return {**state, "init_from": _without_ancestors(state.get("init_from"))}
+        given = state.get("init_from")
+        state["init_from"] = source = _without_ancestors(given)
+        if "_memory" in state:
+            settings = state["_memory"].settings
+            began_from = settings.get("init_from")
+            kept = source if began_from is given else _without_ancestors(began_from)
+            state["_memory"] = replace(state["_memory"], settings={**settings, "init_from": kept})
+        return state
 
     def __sklearn_clone__(self) -> Self:
-        """Clone all parameters but the source, which goes on being fitted."""
+        """Clone all parameters but the source, which goes on being fitted, and what the two must have in common."""
+        return self._copy_with(self.init_from)
+
+    def _copy_with(self, init_from: Any) -> Self:
+        """An unfitted copy with that source.
+
+        What describes a fitted source's networks is the same object in both, since some copies cannot be told from
+        other objects. Only transformers are cloned: a search may set their parameters.
+        """
+        same = {"init_from": init_from}
+        if fitted_source(init_from) is not None:
+            same |= {name: value for name, value in self.get_params(deep=False).items() if _describes(name, value)}
         bare = object.__new__(type(self))
-        bare.__dict__ = {**vars(self), "init_from": None}
+        bare.__dict__ = {**vars(self), **dict.fromkeys(same)}
         copied = super(Parameters, bare).__sklearn_clone__()
-        copied.init_from = self.init_from
+        vars(copied).update(same)
         return copied
+
+
+def _describes(name: str, value: Any) -> bool:
+    """Whether a parameter tells what networks are like, and has no parameters of its own that one could set."""
+    return (name in INHERITED or name.startswith(PREFIX)) and not hasattr(value, "set_params")
 
 
 def _without_ancestors(init_from: Any) -> Any:
@@ -187,7 +223,7 @@ def _without_ancestors(init_from: Any) -> Any:
     if source is None:
         return init_from
     bare = object.__new__(type(source))
-    memory = replace(source._memory, carried=None)
+    memory = replace(source._memory, carried=None, settings={**source._memory.settings, "init_from": None})
     bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
     return bare
 

@@ -14,7 +14,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.inheritance import same_setting, with_inherited
+from sk_dlsteps.inheritance import with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs
@@ -31,6 +31,7 @@ from sk_dlsteps.preparation import (
     network_seeds,
     with_threads,
 )
+from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.budget import choose_n_folds
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
@@ -57,6 +58,10 @@ SETTINGS = (
     "categorical_features",
     "quantiles",
     "mixed_precision",
+    # What was frozen and at which share of the rate the layers trained goes on too.
+    "init_from",
+    "unfreeze",
+    "differential_rates",
 )
 
 
@@ -68,8 +73,10 @@ class Memory:
     ----------
     entropy : int
         Root of all seeds: the same rows have the same folds again, whatever `random_state` is.
+    given : dict
+        Parameters that may not change from then on, as the estimator had them.
     settings : dict
-        Parameters that may not change from then on.
+        The same as they acted, those that a source decided included.
     target : RunningTarget or None
         Statistics of all targets so far; None for classes.
     carried : Carried or None
@@ -82,6 +89,7 @@ class Memory:
     """
 
     entropy: Any
+    given: dict[str, Any]
     settings: dict[str, Any]
     target: RunningTarget | None
     carried: Carried | None = None
@@ -90,9 +98,9 @@ class Memory:
 
     def check_unchanged(self, parameters: dict[str, Any], way_out: str) -> None:
         """Raise if a parameter that the present networks were made with has another value now."""
-        now = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
-        for name in {**self.settings, **now}:
-            before, value = self.settings.get(name), now.get(name)
+        now = _shaping(parameters)
+        for name in {**self.given, **now}:
+            before, value = self.given.get(name), now.get(name)
             if not same_setting(before, value):
                 raise ValueError(
                     f"`{name}` was {before!r} when the networks were made and is {value!r} now; networks "
@@ -106,13 +114,12 @@ def remember(prepared: Prepared, parameters: dict[str, Any], carried: Carried | 
     target = None
     if data.target.classes is None:
         target = RunningTarget.of(data.target.values, data.weight)
-    settings = {name: value for name, value in with_inherited(parameters).items() if _shapes_networks(name)}
-    return Memory(prepared.entropy, settings, target, carried)
+    return Memory(prepared.entropy, _shaping(parameters), _shaping(with_inherited(parameters)), target, carried)
 
 
-def _shapes_networks(name: str) -> bool:
-    """Whether a parameter is one of `SETTINGS`, or passed on to a module."""
-    return name in SETTINGS or name.startswith(PREFIX)
+def _shaping(parameters: dict[str, Any]) -> dict[str, Any]:
+    """The parameters that are in `SETTINGS`, or passed on to a module."""
+    return {name: value for name, value in parameters.items() if name in SETTINGS or name.startswith(PREFIX)}
 
 
 def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
@@ -193,11 +200,11 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     """Train the networks of a fitted estimator for `max_epochs` more epochs (``warm_start=True``)."""
     parameters = estimator.get_params(deep=False)
     check_parameters(parameters)
-    parameters = with_inherited(parameters)
     check_goes_on(parameters, "warm starts")
     memory, fleet = estimator._memory, copy.deepcopy(estimator.pipeline_[-1].module_)
     way_out = "fit with warm_start=False, which begins anew"
     memory.check_unchanged(parameters, way_out)
+    parameters |= memory.settings
     data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val, further=True)
     check_alike(estimator, data, names, way_out)
     data = encoded(estimator, data)
@@ -215,17 +222,21 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         y_valid=data.y_valid,
     )
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
-    plan = replace(prepared.plan, learning_rate=rate_of(estimator))
+    plan = replace(prepared.plan, learning_rate=rate_of(estimator), stages=estimator.plan_.stages)
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
     pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.history_)
+    frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
+    n_further = len(pipeline[-1].history) - estimator.n_iter_
     record = StepRecord(
         3,
         "warm start",
-        f"the networks went on after {estimator.n_iter_} epochs, for {len(pipeline[-1].history) - estimator.n_iter_}",
+        f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
+        + (f"; {', '.join(frozen)} frozen" if frozen else ""),
         "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
         {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
     )
-    prepared = replace(prepared, records=(*prepared.records, record))
+    stages = tuple(own for own in estimator.steps_ if own.title.startswith("stage "))
+    prepared = replace(prepared, records=(*prepared.records, *stages, record))
     memory = replace(memory, carried=carried)
     estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
 

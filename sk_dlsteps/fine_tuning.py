@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
+from skorch.callbacks import Freezer, Unfreezer
 
 from sk_dlsteps.continuation import check_goes_on, remember, train_further
 from sk_dlsteps.engine.carried import Carried
@@ -14,7 +15,6 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.taking_over import mix_hidden_layers
-from sk_dlsteps.inheritance import HeirBuilder
 from sk_dlsteps.plan import Stage, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, stage_plan
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
@@ -47,10 +47,8 @@ def begin_stages(
     """
     check_goes_on(parameters, "fine-tuning")
     builder = prepared.build(prepared.seeds)
-    heritage, records = None, prepared.records
+    heritage, records = prepared.heritage, prepared.records
     new: tuple[str, ...] = ()
-    if isinstance(builder, HeirBuilder):
-        heritage, builder = builder.heritage, builder.fresh
     fleet = builder()
     if heritage is not None:
         taken = heritage.fill(fleet)
@@ -60,14 +58,32 @@ def begin_stages(
             mix_hidden_layers(fleet, cast(MLPFleet, builder()), share)
         records = (*records, heritage.record(taken, fleet.layers, share))
     layers, inherits = fleet.layers, heritage is not None
-    stages = choose_stages(parameters["unfreeze"], layers, new, prepared.plan.max_epochs, inherits)
-    scales = choose_scales(parameters["differential_rates"], layers, inherits)
-    stages = tuple(replace(stage, scales=scales) for stage in stages)
+    # What the user's module keeps fixed is nobody else's to train.
+    fixed = fleet.fixed_layers
+    moving = [layer for layer in layers if layer not in fixed]
+    stages = choose_stages(parameters["unfreeze"], moving, new, prepared.plan.max_epochs, inherits, fleet.depths)
+    scales = choose_scales(parameters["differential_rates"], layers, inherits, fleet.depths)
+    stages = tuple(
+        replace(stage, frozen=tuple(layer for layer in layers if layer not in stage.trained), scales=scales)
+        for stage in stages
+    )
+    _check_callbacks(parameters["callbacks"], stages)
     fleet.rate_scales = scales or None
     fleet.freeze(stages[0].frozen)
     # The net needs no weights but those that it is given.
     prepared = replace(prepared, records=records, build=lambda seeds: builder)
     return prepared, fleet, stages, new
+
+
+def _check_callbacks(callbacks: Any, stages: tuple[Stage, ...]) -> None:
+    """Raise for callbacks that freeze what the next stage would train again."""
+    kinds = [cb[1] if isinstance(cb, tuple) else cb for cb in callbacks or ()]
+    for kind in (cb if isinstance(cb, type) else type(cb) for cb in kinds):
+        if len(stages) > 1 and issubclass(kind, Freezer | Unfreezer):
+            raise ValueError(
+                f"`callbacks` holds {kind.__name__}, and the training goes through {len(stages)} stages, which freeze "
+                "layers themselves; say which layers train by `unfreeze` instead, or give `unfreeze=True`"
+            )
 
 
 def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[str, Any]) -> None:
@@ -91,9 +107,11 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
             carried = Carried(True, generators=carried.generators, noise=carried.noise)
         pipeline = train_further(own, plan, fleet, carried, estimator, history)
         fleet, history = pipeline[-1].module_, pipeline[-1].history
-        done.append(replace(stage, learning_rate=rate))
+        done.append(replace(stage, learning_rate=rate, lr_curve=curve))
         nets.append(pipeline[-1])
         reasons.append(reason)
+        if pipeline[-1].ended_by_callback_:
+            break
     lengths = np.diff([0, *(len(net.history) for net in nets)]).tolist()
     _sum_up(nets, lengths)
     prepared = replace(prepared, records=(*prepared.records, *_records(done, reasons, lengths)))
@@ -123,10 +141,10 @@ def _rate(
     if not curve.reliable and last is not None:
         problem = curve.reason.removesuffix("; the default is used")
         return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
+    warn_if_unreliable(curve, stacklevel=5)
     if taken and isinstance(fleet, MLPFleet):
         words = f"rate: {curve.reason}; {RATE_SHARE:g} of it, for weights that were taken over"
         return RATE_SHARE * curve.learning_rate, words, curve
-    warn_if_unreliable(curve, stacklevel=6)
     return curve.learning_rate, f"rate: {curve.reason}", curve
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import inspect
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-import joblib
 import numpy as np
 import torch
 from sklearn.frozen import FrozenEstimator
@@ -16,12 +16,14 @@ from torch import nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.layers import calls_noted
 from sk_dlsteps.engine.module_fleet import ModuleFleet
 from sk_dlsteps.engine.taking_over import Taken, load_state, take_networks
 from sk_dlsteps.inputs.features import RAMP_STD
 from sk_dlsteps.inputs.scaler import ScaledInputs, Statistics, check_reach
 from sk_dlsteps.inputs.target import Target
 from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step2_architecture.custom import PREFIX
 
@@ -47,34 +49,6 @@ def fitted_source(init_from: Any) -> Any:
     return source if hasattr(source, "pipeline_") and hasattr(source, "plan_") else None
 
 
-def same_setting(before: Any, now: Any) -> bool:
-    """Whether two values of a parameter mean the same; a clone's objects are copies, told by what they hold."""
-    before, now = _plain(before), _plain(now)
-    if before is now:
-        return True
-    if isinstance(before, nn.Module) and isinstance(now, nn.Module):
-        return str(before) == str(now) and _same_state(before.state_dict(), now.state_dict())
-    if isinstance(before, str | float | int | tuple | None) or isinstance(now, str | float | int | tuple | None):
-        return bool(before == now)
-    try:
-        return joblib.hash(before) == joblib.hash(now)
-    except Exception:  # whatever pickling says of an object that it cannot take
-        return False
-
-
-def _same_state(before: Mapping[str, torch.Tensor], now: Mapping[str, torch.Tensor]) -> bool:
-    """Whether two modules hold the same tensors."""
-    return before.keys() == now.keys() and all(torch.equal(before[name].cpu(), now[name].cpu()) for name in before)
-
-
-def _plain(value: Any) -> Any:
-    """A sequence of numbers as a tuple, a module without what gives it another head, anything else as it is."""
-    if isinstance(value, WithHead):
-        return value.module
-    listed = isinstance(value, np.ndarray | Sequence) and not isinstance(value, str)
-    return tuple(value) if listed else value
-
-
 def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters of which those that a fitted source decides are the source's; the same without such a source.
 
@@ -87,29 +61,42 @@ def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
     source = fitted_source(parameters.get("init_from"))
     if source is None:
         return _with_module(parameters)
-    theirs = source._memory.settings
+    theirs = _settings(source)
     defaults = inspect.signature(type(source)).parameters
     names = [*INHERITED, *sorted({name for name in (*parameters, *theirs) if name.startswith(PREFIX)})]
     out = dict(parameters)
     for name in names:
         default = defaults[name].default if name in defaults else None
         given, known = parameters.get(name, default), theirs.get(name, default)
-        set_otherwise = not same_setting(given, default) and not same_setting(given, known)
-        if set_otherwise and not (name == "hidden_units" and _plain(given) in _widths(source)):
+        if same_setting(given, default) or same_setting(given, known):
+            chosen = known
+        elif any(same_setting(given, value) for value in _resolved(source, name)):
+            chosen = given if name == "input_shape" else known
+        else:
             raise ValueError(
                 f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {known!r}; leave "
                 "it out, or fit without `init_from`"
             )
         if name in theirs:
             # A ready module has a head for the source's target, which may not be this one.
-            out[name] = WithHead(known) if isinstance(known, nn.Module) else known
+            out[name] = WithHead(chosen) if name == "module" and isinstance(chosen, nn.Module) else chosen
     if out["n_estimators"] == "auto":
         out["n_estimators"] = source.plan_.n_networks
     return out
 
 
-def _widths(source: Any) -> list[Any]:
-    """What `hidden_units` may be to give the widths that a source has."""
+def _settings(source: Any) -> dict[str, Any]:
+    """What a source's networks were made with, a ready module without what gave it another head."""
+    settings = source._memory.settings
+    return {name: value.module if isinstance(value, WithHead) else value for name, value in settings.items()}
+
+
+def _resolved(source: Any, name: str) -> list[Any]:
+    """What a parameter may be to say in so many words what a source's networks are."""
+    if name == "input_shape":
+        return [source.input_shape_]
+    if name != "hidden_units":
+        return []
     widths = source.plan_.hidden_units
     return [widths, *(widths[:1] if len(set(widths)) == 1 else ())]
 
@@ -142,10 +129,12 @@ class WithHead:
         self.module = module
         self.__name__ = type(module).__name__
 
-    def __call__(self, n_outputs: int) -> nn.Module:
-        """A copy with so many outputs."""
+    def __call__(self, n_outputs: int, input_shape: tuple[int, ...]) -> nn.Module:
+        """A copy with so many outputs; its last linear layer is the one that is called last."""
         own = copy.deepcopy(self.module)
         linear = [(name, part) for name, part in own.named_modules() if isinstance(part, nn.Linear)]
+        ran = _called(own, input_shape)
+        linear.sort(key=lambda pair: ran.index(pair[0]) if pair[0] in ran else -1)
         if not linear:
             raise ValueError(
                 f"`init_from={self.__name__}` has no linear layer to make a new head of; give `module`, a factory of "
@@ -154,12 +143,23 @@ class WithHead:
         name, last = linear[-1]
         if last.out_features == n_outputs:
             return own
-        head = nn.Linear(last.in_features, n_outputs, last.bias is not None)
+        bias = last.bias is not None
+        lazy = isinstance(last, nn.LazyLinear)
+        head = nn.LazyLinear(n_outputs, bias) if lazy else nn.Linear(last.in_features, n_outputs, bias)
         if not name:
             return head
         parent, _, child = name.rpartition(".")
         setattr(own.get_submodule(parent), child, head)
         return own
+
+
+def _called(module: nn.Module, shape: tuple[int, ...]) -> list[str]:
+    """Paths of a module's parts in the order in which they are called, as far as it comes with rows of that shape."""
+    parts = copy.deepcopy(module).float().eval()
+    # What is wrong with the module says the check of the one that is built.
+    with calls_noted(parts) as called, torch.no_grad(), contextlib.suppress(Exception):
+        parts(torch.zeros(2, *shape, dtype=torch.float32))
+    return called
 
 
 def inherited_inputs(source: Any, X: Any, n_networks: int) -> dict[str, Any]:
@@ -291,11 +291,13 @@ class Heritage:
 def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | None) -> tuple[bool, str]:
     """Whether a source's last layer says what is to be predicted now, and why (not).
 
-    It does for the same task, cost and number of outputs and, in a classification, the same classes. Of a regression
-    nobody tells what the values stand for: they are the same if the source's predictions of them are better than
-    their mean.
+    It does for the same task, cost and number of outputs and, in a classification, the same classes. An embedding is
+    none of any classes. Of a regression nobody tells what the values stand for: they are the same if the source's
+    predictions of each column are better than its mean.
     """
     plan = source.plan_
+    if cost.embeds and plan.loss == cost.name and plan.n_outputs == cost.n_outputs(target.n_columns):
+        return True, "the head is kept as a start, since an embedding of the same size and cost suits other classes too"
     if plan.task != target.task:
         return False, f"the head is new, since the source's task was {plan.task}"
     if plan.n_outputs != cost.n_outputs(target.n_columns):
@@ -306,6 +308,10 @@ def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | 
         return False, "the head is new, since the source had other classes"
     if target.classes is not None:
         return True, "the head is kept as a start, since classes and cost are the source's"
+    # A column that never varied is answered with a constant for ever.
+    stuck = (source.pipeline_[-1].module_.target_scale == 0).any(0).flatten().cpu().numpy()
+    if (stuck & (np.ptp(target.values, axis=0) > 0)).any():
+        return False, "the head is new, since a column of the target did not vary in the source's rows"
     left = unexplained(cost.point(source.pipeline_[-1].predict_proba(Z)), target.values, weight)
     if not left < 1:
         return False, f"the head is new, since the source's predictions leave {left:.2f} of the target's variance"
@@ -316,44 +322,21 @@ def _head(source: Any, target: Target, cost: Cost, Z: Any, weight: np.ndarray | 
 
 
 def unexplained(predicted: np.ndarray, values: np.ndarray, weight: np.ndarray | None) -> float:
-    """Share of the variance of some values (n_rows, n_columns) that predictions leave, the mean of the columns.
+    """Share of the variance of some values (n_rows, n_columns) that predictions leave, that of the worst column.
 
     Columns without variance do not count.
     """
     left = np.average((predicted - values) ** 2, 0, weight)
     variance = np.average((values - np.average(values, 0, weight)) ** 2, 0, weight)
     varies = variance > 0
-    return float(np.mean(left[varies] / variance[varies])) if varies.any() else np.inf
-
-
-@dataclass(frozen=True)
-class HeirBuilder:
-    """Builds a fleet that begins with weights taken over.
-
-    Attributes
-    ----------
-    fresh : callable
-        Builds the same fleet with weights of its own.
-    heritage : Heritage
-        What it begins with.
-
-    """
-
-    fresh: Callable[[], Fleet]
-    heritage: Heritage
-
-    def __call__(self) -> Fleet:
-        """The fleet."""
-        fleet = self.fresh()
-        self.heritage.fill(fleet)
-        return fleet
+    return float(np.max(left[varies] / variance[varies])) if varies.any() else np.inf
 
 
 def check_columns(source: Any, names: Mapping[str, Any]) -> None:
     """Raise if a table has other columns than those that a source's networks know."""
     pairs: dict[str, tuple[Any, Any]] = {
-        "number of columns": (source.n_features_in_, names["n_features_in_"]),
         "shape of rows": (source.input_shape_, names["input_shape_"]),
+        "number of columns": (source.n_features_in_, names["n_features_in_"]),
     }
     if hasattr(source, "feature_names_in_") and "feature_names_in_" in names:
         pairs["names of columns"] = list(source.feature_names_in_), list(names["feature_names_in_"])
@@ -361,5 +344,17 @@ def check_columns(source: Any, names: Mapping[str, Any]) -> None:
         if before != now:
             raise ValueError(
                 f"X must have the columns that the networks of `init_from` were trained on: their {what} was "
-                f"{before!r} and is {now!r} now. Give the same columns in the same order."
+                f"{before!r} and is {now!r} now. {_way_out(before, now)}"
             )
+
+
+def _way_out(before: Any, now: Any) -> str:
+    """What to do about other columns."""
+    if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now) == 2 and before[1] == now[1]:
+        if now[0] < before[0]:
+            return f"Pad the sequences with NaN to {before[0]} steps, as long as theirs."
+        return (
+            "For longer sequences give the weights of a network that reads any length, "
+            "`source.pipeline_[-1].module_.modules_[0].state_dict()`, as `init_from`, and its `module`."
+        )
+    return "Give the same columns in the same order."

@@ -21,6 +21,8 @@ class Stage:
         What multiplies the rate of each layer, by its name; empty if nothing does.
     learning_rate : float
         Rate of the last layer before any schedule; NaN until it was found.
+    lr_curve : LRCurve or None
+        What the range test of the stage saw; None if the rate was given.
 
     """
 
@@ -29,6 +31,7 @@ class Stage:
     n_epochs: int
     scales: dict[str, float] = field(default_factory=dict)
     learning_rate: float = float("nan")
+    lr_curve: Any = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,8 @@ class Plan:
         Processes that share each minibatch.
     flops_per_row : float or None
         Operations that a module takes for a row; None for the built-in network, whose layers tell.
+    input_shape : tuple of int or None
+        Of a row as a module gets it; None for a row of a table.
     stages : tuple of Stage
         Parts of a training in which layers are frozen or have rates of their own; then the rate and the
         schedule above are those of the last stage. Empty for any other training.
@@ -116,6 +121,7 @@ class Plan:
     mixed_precision: str | None = None
     n_processes: int = 1
     flops_per_row: float | None = None
+    input_shape: tuple[int, ...] | None = None
     stages: tuple[Stage, ...] = ()
 
     @property

@@ -25,7 +25,6 @@ from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inheritance import (
-    HeirBuilder,
     Heritage,
     chosen_networks,
     fitted_source,
@@ -36,7 +35,7 @@ from sk_dlsteps.inputs.data import Data, key_of
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs, prepare_inputs
-from sk_dlsteps.inputs.scaler import units_of_channels
+from sk_dlsteps.inputs.scaler import CheckedTransformer, units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
@@ -64,7 +63,7 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
-from sk_dlsteps.step4_validation.augmentation import choose_augmentation
+from sk_dlsteps.step4_validation.augmentation import choose_augmentation, needs_units
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
@@ -89,6 +88,8 @@ class Prepared:
     entropy: Any = None
     """Root of the seeds."""
     processes: Processes | None = None
+    heritage: Heritage | None = None
+    """Weights that the networks begin with instead of those that `build` gives them."""
 
     @property
     def Z(self) -> Any:
@@ -180,6 +181,8 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
     bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
 
+    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
+
     def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
         if not module.is_own:
             layers = (inputs.n_inputs, *widths, n_outputs)
@@ -194,10 +197,7 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
                 plan.batch_norm,
                 inputs.embeddings,
             )
-        return ModuleBuilder(module, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
-
-    def build_heir(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
-        return build(seeds) if heritage is None else HeirBuilder(build(seeds), heritage)
+        return ModuleBuilder(trained, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
 
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
@@ -210,12 +210,13 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs,
         p["n_threads"] == "auto",
         OptimizerChoice(p["optimizer"], float(p["momentum"]), float(p["weight_decay"])),
-        build_heir,
+        build,
         seeds,
         network_seeds(finder_seed, n_networks),
         (step1, *inputs.records, step2, *_size_record(p, module, plan, data.X.shape[0])),
         root.entropy,
         processes,
+        heritage,
     )
 
 
@@ -277,6 +278,11 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
     n_networks, n_rows = len(rows.train), min(len(own) for own in rows.train)
     batch_size = min(choose_batch_size(p["batch_size"], n_rows, data.target.n_columns if cost.embeds else 0), n_rows)
     batch_norm = bool(p["batch_norm"]) and not module.is_own
+    if cost.embeds and p["batch_size"] != "auto" and p["batch_size"] < 3:
+        raise ValueError(
+            f"`batch_size={p['batch_size']}` leaves no row to compare with: `loss={cost.name!r}` needs rows of the "
+            "same class and of another one in each minibatch; give at least 3, or 'auto'."
+        )
     if batch_norm:
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)
@@ -284,6 +290,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
     max_epochs = choose_max_epochs(p["max_epochs"], n_batches, n_rows, module.default("n_steps"))
     max_norm = p["max_grad_norm"]
     schedule = _choose_schedule(p, max_epochs)
+    augmentation = choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape))
+    if isinstance(scaler, CheckedTransformer) and needs_units(augmentation):
+        raise ValueError(
+            f"`augmentation={p['augmentation']!r}` works in the units of your images, into which what "
+            f"`scaler={p['scaler']!r}` made of them cannot be turned back; use scaler='standard', or None for images "
+            "that are scaled already."
+        )
     plan = Plan(
         task=data.target.task,
         loss=cost.name,
@@ -303,12 +316,13 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
         batch_norm=batch_norm,
         max_grad_norm=module.default("max_grad_norm") if max_norm == "auto" else max_norm,
         max_grad_value=p["max_grad_value"],
-        augmentation=choose_augmentation(p["augmentation"], n_soft, shape, *units_of_channels(scaler, shape)),
+        augmentation=augmentation,
         stopping=choose_stopping(p["early_stopping"] and rows.valid is not None, p["n_iter_no_change"], schedule),
         device=choose_device(p["device"], p["accelerator"]),
         n_threads=1,
         mixed_precision=p["mixed_precision"] or accelerators_precision(p["accelerator"]),
         n_processes=1 if p["accelerator"] is None else p["accelerator"].num_processes,
+        input_shape=shape,
     )
     return with_threads(plan, p["n_threads"])
 

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 import numpy as np
 from scipy import sparse
-from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
@@ -139,7 +138,7 @@ class StepwiseEstimator(Parameters):
         check_is_fitted(self)
         if "init_from" in parameters:
             raise ValueError("`init_from` is the estimator whose `fine_tune` is called; leave it out")
-        tuned = clone(self).set_params(init_from=self, **parameters)
+        tuned = self._copy_with(self).set_params(**parameters)
         return tuned.fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
     def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
@@ -321,7 +320,9 @@ class StepwiseEstimator(Parameters):
             raise ValueError("`X_val` and `y_val` belong together, got only one of them")
         if sample_weight_val is not None and X_val is None:
             raise ValueError("`sample_weight_val` is given without `X_val` and `y_val`, whose rows it counts")
-        door = type(self)(**with_inherited(self.get_params(deep=False)))
+        self._check_descent(self.init_from)
+        own = self.get_params(deep=False)
+        door = type(self)(**({**own, **self._memory.settings} if further else with_inherited(own)))
         weight = check_weight(sample_weight, X)
         known = self if further else fitted_source(self.init_from)
         if known is not None:

@@ -24,7 +24,6 @@ from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
 from sk_dlsteps.exceptions import StepwiseWarning
-from sk_dlsteps.inheritance import with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.features import middle_and_scale
 from sk_dlsteps.inputs.parameters import check_parameters
@@ -62,9 +61,9 @@ def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None)
             "`init_from`, `unfreeze` and `differential_rates` go through stages, and a stream has no known end; begin "
             "with `fit` or `fine_tune`, whose networks `partial_fit` trains on"
         )
-    parameters = with_inherited(parameters)
     if not first:
         estimator._memory.check_unchanged(parameters, "begin anew with a clone of the estimator")
+        parameters |= estimator._memory.settings
     data, names = estimator._receive_chunk(X, y, sample_weight, classes)
     (begin if first else go_on)(estimator, parameters, data, names)
 

@@ -16,6 +16,7 @@ from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.fine_tuning import fit_in_stages
+from sk_dlsteps.inheritance import fitted_source
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
@@ -103,7 +104,9 @@ def _begin(
     X, y, fit_params = table if len(table) == 3 else (*table, {})
     routed = sorted((name, id(value)) for name, value in fit_params.items())
     of_table = _content(estimator.categorical_features), _content(estimator.input_shape)
-    key: tuple = (type(estimator), id(X), id(y), *of_table, *routed)
+    # A source decides how columns are received, and refuses other ones than its own.
+    source = id(fitted_source(estimator.init_from))
+    key: tuple = (type(estimator), id(X), id(y), source, *of_table, *routed)
     if key not in received:
         received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]

@@ -14,6 +14,7 @@ from sklearn.model_selection import GridSearchCV, cross_val_score, train_test_sp
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import make_pipeline
 from skorch.callbacks import EpochScoring
+from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
 from sk_dlsteps.engine.processes import Processes
@@ -160,6 +161,32 @@ def test_validation_data_decide_on_the_best_epoch():
     X, y = IRIS
     model = classifier().fit(X[::2], y[::2], X_val=X[1::2], y_val=y[1::2])
     assert model.validation_score_ == pytest.approx(model.score(X[1::2], y[1::2]))
+
+
+def test_validation_rows_whose_classes_take_turns_are_compared_with_both():
+    rng = np.random.default_rng(0)
+    y = np.arange(600) % 2
+    X = rng.normal(size=(600, 5)) + 2 * y[:, None]
+    shuffled = rng.permutation(600)
+    losses = []
+    for order in (np.arange(600), shuffled):
+        fitted = classifier(max_epochs=2, learning_rate=0.01).fit(X[:100], y[:100], X_val=X[order], y_val=y[order])
+        losses.append(fitted.history_[-1, "valid_loss"])
+    assert losses[0] == pytest.approx(losses[1], rel=0.2)
+
+
+def test_settings_of_a_metric_loss_are_shown():
+    assert repr(TripletLoss(margin=0.5, embedding_size=4)) == "TripletLoss(margin=0.5, embedding_size=4)"
+
+
+def test_a_module_of_another_size_than_the_embedding_is_told_so():
+    with pytest.raises(ValueError, match="32 is the `embedding_size` of the loss"):
+        classifier(module=lambda n_in, _: nn.Linear(n_in, 3)).fit(*IRIS)
+
+
+def test_minibatches_without_a_row_to_compare_with_are_refused():
+    with pytest.raises(ValueError, match="`batch_size=2` leaves no row to compare with"):
+        classifier(batch_size=2).fit(*IRIS)
 
 
 def test_calibration_makes_probabilities_likelier():

@@ -449,12 +449,14 @@ class ValidationData:
 def _blocks(sizes: Sequence[int]) -> np.ndarray:
     """Which of each network's rows are compared with each other, (n_blocks, K, width): places, -1 where there is none.
 
-    They depend on a network's own number of rows alone, and each has rows from everywhere: a table may be sorted.
+    They depend on a network's own number of rows alone. Each has rows from everywhere, in no order: a table may be
+    sorted, or its classes may take turns.
     """
     n_blocks = [max(1, -(-size // _COMPARED)) for size in sizes]
     blocks = np.full((max(n_blocks), len(sizes), min(_COMPARED, max(sizes))), -1)
     for k, (size, n) in enumerate(zip(sizes, n_blocks, strict=True)):
+        anywhere = np.random.default_rng(size).permutation(size) if n > 1 else np.arange(size)
         for block in range(n):
-            own = np.arange(block, size, n)
+            own = anywhere[block::n]
             blocks[block, k, : len(own)] = own
     return blocks

@@ -290,6 +290,16 @@ class Fleet(nn.Module):
         """Layer of a parameter that `networks` names."""
         raise TypeError(f"{type(self).__name__} defines no networks")
 
+    @property
+    def depths(self) -> dict[str, int]:
+        """How deep each layer lies, counted from 0; layers that belong together lie equally deep."""
+        return {layer: depth for depth, layer in enumerate(self.layers)}
+
+    @property
+    def fixed_layers(self) -> frozenset[str]:
+        """Layers that the user's own module does not let train, whatever `freeze` is told."""
+        return frozenset()
+
     def freeze(self, layers: Collection[str]) -> None:
         """Let exactly these layers stay as they are in training, averages of their batch norms included."""
         raise TypeError(f"{type(self).__name__} defines no networks")

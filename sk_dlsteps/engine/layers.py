@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+
+import torch
 from torch import nn
 
 from sk_dlsteps.engine.embedding import Embedded
@@ -10,16 +14,19 @@ from sk_dlsteps.engine.embedding import Embedded
 EMBEDDINGS = "embeddings"
 
 
-def layers_of(module: nn.Module) -> dict[str, str]:
+def layers_of(module: nn.Module, called: Sequence[str] = ()) -> dict[str, str]:
     """Path of each layer of a module by the layer's name, from the inputs to the outputs.
 
     Layers are the direct children that have parameters; a module with a single one is only a wrapper of it. Parameters
-    beside such children are layers of their own, before them.
+    beside such children are layers of their own, before them. A child that is never called stands behind the one
+    before it.
 
     Parameters
     ----------
     module : Module
         One network.
+    called : sequence of str
+        Paths of its parts in the order in which they are called; empty: the order in which they were made.
 
     Returns
     -------
@@ -48,7 +55,37 @@ def layers_of(module: nn.Module) -> dict[str, str]:
     if not children:
         # A module that is one layer.
         return {**paths, "output": at.removesuffix(".")}
+    children = _in_order(children, at, called)
     return {**paths, **{name: f"{at}{name}" for name in (*own, *children)}}
+
+
+def _in_order(children: Sequence[str], at: str, called: Sequence[str]) -> list[str]:
+    """Children in the order in which they, or anything in them, are first called."""
+    first: dict[str, int] = {}
+    for place, path in enumerate(called):
+        if path.startswith(at):
+            first.setdefault(path.removeprefix(at).partition(".")[0], place)
+    places, last = {}, -1
+    for name in children:
+        last = places[name] = first.get(name, last)
+    return sorted(children, key=places.__getitem__)
+
+
+@contextmanager
+def calls_noted(module: nn.Module) -> Iterator[list[str]]:
+    """Note the paths of a module's parts while it runs inside, in the order in which they are called."""
+    called: list[str] = []
+    with ExitStack() as hooks:
+        for name, part in module.named_modules():
+            # Compiled scripts take no hooks.
+            if name and not isinstance(part, torch.jit.ScriptModule):
+                hooks.enter_context(part.register_forward_pre_hook(_note(called, name)))
+        yield called
+
+
+def _note(called: list[str], name: str) -> Callable[..., None]:
+    """A hook that notes a call."""
+    return lambda *_: called.append(name)
 
 
 def layer_at(name: str, paths: dict[str, str]) -> str:

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from sk_dlsteps.engine.fleet import Fleet
-from sk_dlsteps.engine.layers import layer_at, layers_of
+from sk_dlsteps.engine.layers import calls_noted, layer_at, layers_of
 from sk_dlsteps.engine.precision import loss_scale
 from sk_dlsteps.engine.randomness import borrowed_generators
 from sk_dlsteps.engine.sparse_rows import SparseRows
@@ -45,6 +45,7 @@ class ModuleFleet(Fleet):
         self.random_states = list(random_states)
         self._kept: dict[str, list[dict[str, Tensor]]] = {}
         self._flops_per_row: float | None = None
+        self._layer_paths: dict[str, str] | None = None
 
     @property
     def prediction_dtype(self) -> torch.dtype:
@@ -60,18 +61,31 @@ class ModuleFleet(Fleet):
 
     def _count_flops(self) -> float:
         """Operations for a row: those that torch can count, and at least two for each weight."""
-        module, training = self.modules_[0], self.training
-        counted = FlopCounterMode(display=False)
+        with FlopCounterMode(display=False) as counted:
+            self._run_once()
+        return float(max(counted.get_total_flops(), 2 * sum(p.numel() for p in self.modules_[0].parameters())))
+
+    def _run_once(self) -> None:
+        """Let the first network see a row of zeros, which leaves no trace."""
+        training = self.training
         self.eval()
-        with torch.no_grad(), borrowed_generators(), counted:
-            module(self.input_center.new_zeros(1, self.widths[0]))
+        with torch.no_grad(), borrowed_generators():
+            self.modules_[0](self.input_center.new_zeros(1, self.widths[0]))
         self.train(training)
-        return float(max(counted.get_total_flops(), 2 * sum(p.numel() for p in module.parameters())))
+
+    @property
+    def _paths(self) -> dict[str, str]:
+        """Path of each layer by its name, in the order in which the layers are called."""
+        if self._layer_paths is None:
+            with calls_noted(self.modules_[0]) as called:
+                self._run_once()
+            self._layer_paths = layers_of(self.modules_[0], called)
+        return self._layer_paths
 
     def raw(self, x: Any) -> Tensor:
         """Raw outputs (K, rows, n_outputs) for prepared inputs (K, rows, n_inputs)."""
         x = x.dense() if isinstance(x, SparseRows) else x
-        return torch.stack([_two_dimensional(m(x[k])) for k, m in self._trained()])
+        return torch.stack([_two_dimensional(m(x[k]), x.shape[1]) for k, m in self._trained()])
 
     def gradients(
         self,
@@ -89,7 +103,7 @@ class ModuleFleet(Fleet):
         for k, module in self._trained():
             with torch.enable_grad(), self._own_randomness(k, x.device, 0 if part is None else part.first):
                 with self._autocast(x.device):
-                    raw = _two_dimensional(module(x[k]))
+                    raw = _two_dimensional(module(x[k]), x.shape[1])
                 if self.precision is not None:
                     raw = raw.to(x.dtype)
                 counts = () if weight is None or not self.cost.compares_rows else (weight[k],)
@@ -153,16 +167,33 @@ class ModuleFleet(Fleet):
     @property
     def layers(self) -> list[str]:
         """Names of the layers, from the inputs to the outputs."""
-        return list(layers_of(self.modules_[0]))
+        return list(self._paths)
 
     def layer_of(self, name: str) -> str:
         """Layer of a parameter that `networks` names."""
-        return layer_at(name, layers_of(self.modules_[0]))
+        return layer_at(name, self._paths)
+
+    @property
+    def depths(self) -> dict[str, int]:
+        """How deep each layer lies: one of vectors only, such as a norm, as deep as the layer before it."""
+        matrices = {self.layer_of(name) for name, p in self.modules_[0].named_parameters() if p.dim() > 1}
+        out, depth = {}, -1
+        for layer in self.layers:
+            depth += layer in matrices or layer == self.layers[-1] or depth < 0
+            out[layer] = depth
+        return out
+
+    @property
+    def fixed_layers(self) -> frozenset[str]:
+        """Layers none of whose parameters may train, by the user's own `requires_grad`; none if that were all."""
+        parameters = list(self.modules_[0].named_parameters())
+        moving = {self.layer_of(name) for name, p in parameters if p.requires_grad or name in self._held}
+        return frozenset({*self.layers} - moving) if moving else frozenset()
 
     def freeze(self, layers: Collection[str]) -> None:
         """Let exactly these layers stay as they are in training; what the user has frozen stays so as well."""
+        paths, held = self._paths, set()
         self.frozen = frozenset(layers)
-        paths, held = layers_of(self.modules_[0]), set()
         for module in self.modules_:
             for name, parameter in module.named_parameters():
                 if parameter.requires_grad or name in self._held:
@@ -174,7 +205,7 @@ class ModuleFleet(Fleet):
         """Let the modules train, but for those in frozen layers: dropout and the averages of batch norms rest."""
         super().train(mode)
         if mode and self.frozen:
-            paths = layers_of(self.modules_[0])
+            paths = self._paths
             for module in self.modules_:
                 for name, part in module.named_modules():
                     if name and any(_is_in(name, paths[layer]) for layer in self.frozen):
@@ -238,6 +269,6 @@ def _is_in(name: str, path: str) -> bool:
     return not path or name == path or name.startswith(f"{path}.")
 
 
-def _two_dimensional(raw: Tensor) -> Tensor:
-    """Raw outputs of shape (rows, n_outputs), also from a module that gives (rows,)."""
-    return raw.unsqueeze(-1) if raw.dim() == 1 else raw
+def _two_dimensional(raw: Tensor, n_rows: int) -> Tensor:
+    """Raw outputs of shape (rows, n_outputs), also from a module that squeezes what has length 1."""
+    return raw if raw.dim() == 2 else raw.reshape(n_rows, -1)

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
@@ -85,9 +86,15 @@ def load_state(fleet: ModuleFleet, state: Mapping[str, Tensor]) -> Taken:
     """
     prefixes = _prefixes(fleet.modules_[0])
     known = fleet.modules_[0].state_dict()
-    prefix = max(prefixes, key=lambda prefix: len(_fitting(known, _named(state, prefix))))
-    taken = [_fill(module, _named(state, prefix)) for module in fleet.modules_]
+    named = [_named(own, prefix) for own in _unwrapped(state) for prefix in prefixes]
+    best = max(named, key=lambda own: len(_fitting(known, own)))
+    taken = [_fill(module, best) for module in fleet.modules_]
     if not taken[0]:
+        if any(map(is_lazy, state.values())):
+            raise ValueError(
+                "`init_from` has lazy layers, which have no weights before the first rows, and nothing else that the "
+                "networks have; give it as `module`, or a module that has seen rows"
+            )
         own = [name.removeprefix(prefixes[-1]) for name in known]
         raise ValueError(
             f"`init_from` holds no tensor that the networks have, by name and shape: it has {_some(list(state))}, the "
@@ -107,12 +114,21 @@ def _fill(module: nn.Module, state: Mapping[str, Tensor]) -> tuple[str, ...]:
 
 def _fitting(own: Mapping[str, Tensor], state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors that two states have in one shape."""
-    return [name for name, tensor in own.items() if name in state and state[name].shape == tensor.shape]
+    known = {name: state[name] for name in own if name in state and not is_lazy(state[name])}
+    return [name for name, tensor in known.items() if own[name].shape == tensor.shape]
 
 
 def _named(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
     """A state with something before each name."""
     return {f"{prefix}{name}": tensor for name, tensor in state.items()}
+
+
+def _unwrapped(state: Mapping[str, Tensor]) -> list[Mapping[str, Tensor]]:
+    """A state as it is, and without what stands before all names: DataParallel and compiled modules put it there."""
+    states = [state]
+    while all("." in name for name in states[-1]) and len({name.split(".")[0] for name in states[-1]}) == 1:
+        states.append({name.partition(".")[2]: tensor for name, tensor in states[-1].items()})
+    return states
 
 
 def _taken(fleet: ModuleFleet, names: tuple[str, ...]) -> Taken:

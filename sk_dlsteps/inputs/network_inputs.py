@@ -12,7 +12,7 @@ from scipy import sparse
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.precision import accelerators_precision
 from sk_dlsteps.inputs.data import Data, key_of
-from sk_dlsteps.inputs.door import check_for_sparse
+from sk_dlsteps.inputs.door import check_for_gaps, check_for_sparse
 from sk_dlsteps.inputs.encoder import (
     TableEncoder,
     columns_record,
@@ -75,14 +75,26 @@ def prepare_inputs(
     # A callback may save the net or ask it for predictions while its statistics are not the final ones, and after a
     # stage they are.
     direct = not p["callbacks"] and not is_staged(p)
-    key = key_of(("scaled", id(rows), direct, shape), p, "scaler", "random_state")
+    keeps_gaps = shape is not None and ModuleChoice.of(p).keeps_gaps
+    key = key_of(("scaled", id(rows), direct, shape, keeps_gaps), p, "scaler", "random_state")
     n_plain = X.shape[1] if encoder is None else encoder.n_plain_
 
     def scale() -> ScaledInputs:
         with naming_encoded(encoder):
             weight, once = data.weight, data.once
             return scale_inputs(
-                p["scaler"], X, n_plain, data.target, rows.train, weight, seed, dtype, once, direct=direct, shape=shape
+                p["scaler"],
+                X,
+                n_plain,
+                data.target,
+                rows.train,
+                weight,
+                seed,
+                dtype,
+                once,
+                direct=direct,
+                shape=shape,
+                keeps_gaps=keeps_gaps,
             )
 
     scaled = data.once(key, scale)
@@ -106,6 +118,8 @@ def prepare_inputs(
         "input_encoding": encoding,
         "fills_gaps": (encoder is not None or data.shape is not None) and bool(np.isnan(scaled.Z.min(initial=0.0))),
     }
+    if keeps_gaps and stages["fills_gaps"]:
+        check_for_gaps(p)
     n_columns = scaled.n_plain
     embeddings = () if encoder is None else tuple((n, embedding_size(n)) for n in encoder.n_levels_)
     n_vectors = sum(size for _, size in embeddings)

@@ -112,6 +112,7 @@ def scale_inputs(
     once: Callable[[Hashable, Callable[[], Any]], Any] = lambda key, make: make(),
     direct: bool = False,
     shape: Shape | None = None,
+    keeps_gaps: bool = False,
 ) -> ScaledInputs:
     """Fit the scaler to the rows that train any network, and scale the table.
 
@@ -139,6 +140,8 @@ def scale_inputs(
         Whether a table whose numbers are already the networks' may be trained on without a scaled copy.
     shape : tuple of int or None
         Of one row as the networks see it, whose channels "standard" and "robust" scale as a whole; None for a table.
+    keeps_gaps : bool
+        Whether the networks want to see what is missing as NaN.
 
     """
     used = used_rows(rows, X.shape[0])
@@ -152,14 +155,15 @@ def scale_inputs(
             raise ValueError("`scaler='robust'` subtracts medians, which sparse X cannot bear; use scaler='standard'.")
         return _by_statistics(parameter, X, plain, rows, used, weight, dtype, once, direct, channels_of(shape))
     if parameter is None:
-        # Of a table nothing is missing here, but something may be later; of a sequence its end may be.
+        # Of a table nothing is missing here, but something may be later.
         gaps = SimpleImputer(keep_empty_features=True).set_output(transform="default")
-        as_it_is = sparse.issparse(X) or shape is not None
+        as_it_is = sparse.issparse(X) or keeps_gaps
         scaler: Any = _passing_on(X) if as_it_is else gaps.fit(X if used is None else X[used])
-        Z, kind, decision = X, "unscaled", "the inputs go to the networks as they are"
+        Z = X if as_it_is or not np.isnan(X.min(initial=0.0)) else scaler.transform(X)
+        kind, decision = "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
-        inner = CheckedTransformer(_seeded(parameter, seed))
+        inner = CheckedTransformer(_seeded(parameter, seed), fills_gaps=not keeps_gaps)
         Z = _fit_transform(inner, plain, _as_given(target), used)
         if shape is not None and Z.shape[1] != n_plain:
             raise ValueError(
@@ -323,18 +327,21 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
     ----------
     transformer : scikit-learn transformer
         Stays as it is: a clone is fitted.
+    fills_gaps : bool, default=True
+        Whether it gets column means for missing values, and not NaN.
 
     Attributes
     ----------
     transformer_ : scikit-learn transformer
         The fitted clone.
     means_ : ndarray of shape (n_features,) or None
-        What missing values are filled with; None if the table was sparse.
+        What missing values are filled with; None if the table was sparse, or gaps are not filled.
 
     """
 
-    def __init__(self, transformer: Any) -> None:
+    def __init__(self, transformer: Any, fills_gaps: bool = True) -> None:
         self.transformer = transformer
+        self.fills_gaps = fills_gaps
 
     def fit(self, X, y=None):
         """Fit a clone."""
@@ -347,29 +354,40 @@ class CheckedTransformer(TransformerMixin, BaseEstimator):
             inner = clone(self.transformer)
             if hasattr(inner, "set_output"):
                 inner.set_output(transform="default")
-            # A transformer may work in place, and the table is the user's and that of other fits.
-            own = X.copy()
+            self.means_ = None if sparse.issparse(X) or not self.fills_gaps else _means(X)
+            own = self._filled(X)
             out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)
             out = _as_table(out, X.shape[0])
         self.transformer_ = inner
-        self.means_ = None if sparse.issparse(X) else X.mean(0)
         return out
 
     def partial_fit(self, X, y=None):
         """Let the fitted clone, which must have a `partial_fit`, see more rows."""
         with _naming_scaler(self.transformer):
-            self.transformer_.partial_fit(X.copy())
+            self.transformer_.partial_fit(self._filled(X))
         return self
 
     def transform(self, X):
         """Its output, checked."""
         check_is_fitted(self)
         with _naming_scaler(self.transformer):
-            own = X.copy()
-            if self.means_ is not None:
-                # What no row lacked in training.
-                np.copyto(own, self.means_, where=np.isnan(own))
-            return _as_table(self.transformer_.transform(own), X.shape[0])
+            return _as_table(self.transformer_.transform(self._filled(X)), X.shape[0])
+
+    def _filled(self, X: Any) -> Any:
+        """A copy, as a transformer may work in place, and the table is the user's and that of other fits."""
+        own = X.copy()
+        if self.means_ is not None:
+            np.copyto(own, self.means_, where=np.isnan(own))
+        return own
+
+
+def _means(X: np.ndarray) -> np.ndarray:
+    """Mean of each column's values that are there; 0 where there are none."""
+    if not np.isnan(X.min(initial=0.0)):
+        return X.mean(0)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
+        return np.nan_to_num(np.nanmean(X, 0))
 
 
 @contextmanager

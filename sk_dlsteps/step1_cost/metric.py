@@ -57,6 +57,10 @@ class MetricCost(Cost):
         """The numbers of an embedding, however many classes there are."""
         return self.embedding_size
 
+    def extra_repr(self) -> str:
+        """Settings in the printed cost."""
+        return f"margin={self.margin:g}, embedding_size={self.embedding_size}"
+
     def embed(self, raw: Tensor) -> Tensor:
         """Embeddings for raw outputs: those themselves."""
         return raw

@@ -6,7 +6,7 @@ import copy
 import difflib
 import inspect
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -95,6 +95,11 @@ class ModuleChoice:
                 meant = f"; did you mean `{PREFIX}{near[0]}`?" if near else f"; it takes {', '.join(known)}"
                 raise ValueError(f"`{PREFIX}{name}` is no parameter of {self.name}{meant}")
 
+    def of_trained(self, network: nn.Module) -> ModuleChoice:
+        """The choice for networks that get a trained one's weights: those that it began with are not read again."""
+        parameters_of = self.default("parameters_of")
+        return self if parameters_of is None else replace(self, parameters=parameters_of(network, self.parameters))
+
     def build(self, n_inputs: int, n_outputs: int, shape: tuple[int, ...]) -> nn.Module:
         """A module for inputs of that shape; sizes are passed by name where it takes them."""
         if isinstance(self.module, nn.Module):
@@ -126,7 +131,9 @@ class ModuleChoice:
                 f"{', '.join(PREFIX + name for name in needed)}, or call a size by one of the names "
                 f"{', '.join(sizes)}."
             )
-        module = self.factory(*in_order, **named, **self.parameters)
+        # Networks have no weights in common.
+        own = {name: copy.deepcopy(v) if isinstance(v, nn.Module) else v for name, v in self.parameters.items()}
+        module = self.factory(*in_order, **named, **own)
         if not isinstance(module, nn.Module):
             raise TypeError(
                 f"`module` must be 'mlp', the name of another architecture, a torch.nn.Module class or instance or a "
@@ -225,6 +232,13 @@ class ModuleBuilder:
             **fresh(self.stages),
         )
 
+    @property
+    def _meaning(self) -> str:
+        """What the outputs are, where they are neither targets nor classes."""
+        if not self.stages["cost"].embeds:
+            return ""
+        return f"; {self.n_outputs} is the `embedding_size` of the loss, which it takes as `n_outputs`"
+
     def _module(self) -> nn.Module:
         """One module, checked on two rows of zeros, which also give lazy layers their sizes."""
         dtype = self.stages["input_center"].dtype
@@ -244,7 +258,7 @@ class ModuleBuilder:
             rows = ", ".join(map(str, ("rows", *shape)))
             raise ValueError(
                 f"`module` must map ({rows}) to (rows, {self.n_outputs}), but gave "
-                f"{'shape ' if isinstance(given, tuple) else ''}{given} for 2 rows"
+                f"{'shape ' if isinstance(given, tuple) else ''}{given} for 2 rows{self._meaning}"
             )
         if self.shape is not None:
             module = Shaped(module, self.shape)

@@ -127,6 +127,13 @@ class ResNet:
             _load(module, state, f"{self.name} from `weights={str(weights)!r}`")
         return module
 
+    @staticmethod
+    def parameters_of(network: nn.Module, parameters: dict[str, Any]) -> dict[str, Any]:
+        """Parameters that give a network of the shape of a trained one, without reading the weights it began with."""
+        first = next(layer for layer in network.modules() if isinstance(layer, nn.Conv2d))
+        kept = {name: value for name, value in parameters.items() if name != "weights"}
+        return {**kept, "stem": "small" if first.kernel_size[0] == 3 else "standard"}
+
     def _checked_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """The shape of an image, channels first."""
         way_out = ""

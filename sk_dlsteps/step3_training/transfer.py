@@ -29,7 +29,12 @@ def is_staged(parameters: Mapping[str, Any]) -> bool:
 
 
 def choose_stages(
-    unfreeze: Any, layers: Sequence[str], new: Collection[str], n_epochs: int, inherits: bool
+    unfreeze: Any,
+    layers: Sequence[str],
+    new: Collection[str],
+    n_epochs: int,
+    inherits: bool,
+    depths: Mapping[str, int] | None = None,
 ) -> tuple[Stage, ...]:
     """Resolve which layers train in which epochs.
 
@@ -45,6 +50,8 @@ def choose_stages(
         Epochs of all stages together.
     inherits : bool
         Whether the other layers hold anything worth keeping: without it "auto" trains all from the start.
+    depths : dict, optional
+        How deep each layer lies; what lies equally deep belongs together. None: each layer by itself.
 
     Returns
     -------
@@ -66,7 +73,7 @@ def choose_stages(
     """
     from_the_start = {*new, layers[-1]}
     body = [layer for layer in layers if layer not in from_the_start]
-    joins = {**dict.fromkeys(layers, 0), **_joins(unfreeze, layers, new, body, n_epochs, inherits)}
+    joins = {**dict.fromkeys(layers, 0), **_joins(unfreeze, layers, new, body, n_epochs, inherits, depths)}
     joins |= dict.fromkeys(from_the_start, 0)
     starts = sorted({epoch for epoch in joins.values() if epoch is not None})
     if starts[-1] >= n_epochs:
@@ -82,7 +89,13 @@ def choose_stages(
 
 
 def _joins(
-    unfreeze: Any, layers: Sequence[str], new: Collection[str], body: Sequence[str], n_epochs: int, inherits: bool
+    unfreeze: Any,
+    layers: Sequence[str],
+    new: Collection[str],
+    body: Sequence[str],
+    n_epochs: int,
+    inherits: bool,
+    depths: Mapping[str, int] | None,
 ) -> dict[str, int | None]:
     """Epoch after which each layer of the body joins, None for never; those left out train from the start."""
     if isinstance(unfreeze, Mapping):
@@ -90,24 +103,32 @@ def _joins(
         return {layer: min(found[layer]) if layer in found else None for layer in body}
     if isinstance(unfreeze, str):
         # A last layer that was taken over has nothing to catch up with.
-        return _gradually(body, n_epochs) if inherits and layers[-1] in new else {}
+        return _gradually(body, n_epochs, depths or _one_by_one(layers)) if inherits and layers[-1] in new else {}
     if unfreeze is True or unfreeze is False:
         return {} if unfreeze else dict.fromkeys(body)
     return dict.fromkeys(body, int(unfreeze))
 
 
-def _gradually(body: Sequence[str], n_epochs: int) -> dict[str, int | None]:
+def _one_by_one(layers: Sequence[str]) -> dict[str, int]:
+    """Each layer deeper than the one before it."""
+    return {layer: depth for depth, layer in enumerate(layers)}
+
+
+def _gradually(body: Sequence[str], n_epochs: int, depths: Mapping[str, int]) -> dict[str, int | None]:
     """The new layers alone, then the upper half of the others with them, then all; in few epochs fewer stages."""
     head, upper = max(1, round(HEAD_SHARE * n_epochs)), max(1, round(UPPER_SHARE * n_epochs))
     if not body or n_epochs < 2:
         return {}
-    half = len(body) - len(body) // 2
-    if len(body) == 1 or head + upper >= n_epochs:
+    levels = sorted({depths[layer] for layer in body})
+    if len(levels) == 1 or head + upper >= n_epochs:
         return dict.fromkeys(body, head)
-    return {**dict.fromkeys(body[:half], head + upper), **dict.fromkeys(body[half:], head)}
+    first_upper = levels[len(levels) - len(levels) // 2]
+    return {layer: head if depths[layer] >= first_upper else head + upper for layer in body}
 
 
-def choose_scales(differential_rates: Any, layers: Sequence[str], inherits: bool) -> dict[str, float]:
+def choose_scales(
+    differential_rates: Any, layers: Sequence[str], inherits: bool, depths: Mapping[str, int] | None = None
+) -> dict[str, float]:
     """What multiplies the rate of each layer; empty if nothing does.
 
     Parameters
@@ -118,6 +139,8 @@ def choose_scales(differential_rates: Any, layers: Sequence[str], inherits: bool
         Names of the layers, from the inputs to the outputs.
     inherits : bool
         Whether the layers hold anything worth keeping: without it "auto" gives all one rate.
+    depths : dict, optional
+        How deep each layer lies, as in `choose_stages`.
 
     Returns
     -------
@@ -138,14 +161,16 @@ def choose_scales(differential_rates: Any, layers: Sequence[str], inherits: bool
     if isinstance(differential_rates, Mapping):
         found = matching("differential_rates", differential_rates, layers)
         return {layer: float(found[layer][0]) if layer in found else 1.0 for layer in layers}
+    depths = depths or _one_by_one(layers)
+    last = depths[layers[-1]]
     if isinstance(differential_rates, str):
         # From the first layer to the last one, however many there are between them.
-        ratio = RATE_RATIO ** (1 / max(1, len(layers) - 1)) if inherits else 1.0
+        ratio = RATE_RATIO ** (1 / max(1, last)) if inherits else 1.0
     else:
         ratio = float(differential_rates)
     if ratio == 1:
         return {}
-    return {layer: ratio ** (len(layers) - 1 - i) for i, layer in enumerate(layers)}
+    return {layer: ratio ** (last - depths[layer]) for layer in layers}
 
 
 def mixes(unfreeze: Any, layers: Sequence[str], new: Collection[str]) -> bool:

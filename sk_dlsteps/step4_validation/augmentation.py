@@ -202,6 +202,13 @@ AUGMENTATIONS: dict[str, Augmentation] = {
 # Those that only images can have.
 IMAGE_AUGMENTATIONS: dict[str, Augmentation] = {"image": ImageAugmentation()}
 NAMED = {**AUGMENTATIONS, **IMAGE_AUGMENTATIONS}
+# Those that put together numbers of different rows, and so need all numbers to be there.
+MIX_ROWS = {"mixup", "swap_noise"}
+
+
+def mixes_rows(augmentation: Any) -> bool:
+    """Whether an augmentation is one of those that need rows without gaps."""
+    return isinstance(augmentation, Mixup | SwapNoise) or (isinstance(augmentation, str) and augmentation in MIX_ROWS)
 
 
 @dataclass(frozen=True)
@@ -295,6 +302,11 @@ def choose_augmentation(
     if isinstance(chosen, ImageTransform) and center is not None and scale is not None:
         chosen = replace(chosen, center=tuple(map(float, center)), scale=tuple(map(float, scale)))
     return chosen if shape is None else InShape(chosen, tuple(shape))
+
+
+def needs_units(augmentation: Augmentation | None) -> bool:
+    """Whether a chosen augmentation has to turn standardised images back into the user's units."""
+    return isinstance(augmentation, InShape) and isinstance(augmentation.inner, ImageTransform)
 
 
 def _check_for_images(augmentation: Any, shape: tuple[int, ...] | None) -> None:

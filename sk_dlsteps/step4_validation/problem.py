@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.pipeline import Pipeline
 from sklearn.utils import _safe_indexing
 
+from sk_dlsteps.step2_architecture.custom import PREFIX, ModuleChoice
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
 from sk_dlsteps.step4_validation.techniques import Situation
 
@@ -94,19 +95,19 @@ class Problem:
     def parameters(self) -> dict[str, Any]:
         """Our own parameters, names without the prefix."""
         own = self._own(self.estimator.get_params())
-        return {name: value for name, value in own.items() if "__" not in name}
+        return {name: value for name, value in own.items() if "__" not in name or name.startswith(PREFIX)}
 
     def situation(self, params: Mapping[str, Any]) -> Situation:
         """The problem seen from parameters that were kept."""
-        return Situation({**self.parameters, **self._own(params)}, *self.sizes)
+        return Situation({**self.parameters, **self._own(params)}, **self.start)
 
     def _own(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Parameters of ours, names without the prefix."""
         return {name.removeprefix(self.prefix): v for name, v in params.items() if name.startswith(self.prefix)}
 
     @cached_property
-    def sizes(self) -> tuple[int, int, int, bool]:
-        """Rows, inputs and outputs of one network at the start, and whether the rows that reach it are sparse.
+    def start(self) -> dict[str, Any]:
+        """Rows, inputs and outputs of one network at the start, and of what kind the rows are that reach it.
 
         They are those of the estimator's own plan on a fold, since neither the columns that leave a
         pipeline, nor the ramps of step 2, nor the rows that are held out are seen in the table.
@@ -116,14 +117,12 @@ class Problem:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
                 try:
-                    plan, is_sparse = _plan(
-                        clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train)
-                    )
+                    return _start(clone(self.estimator), _safe_indexing(self.X, train), _safe_indexing(self.y, train))
                 except Exception:  # a fold that cannot be fitted, which its scores have told already
                     continue
-            return plan.n_rows, plan.n_inputs, plan.n_outputs, is_sparse
         shape = np.shape(self.X)
-        return min(len(train) for train, _ in self.splits), shape[1] if len(shape) > 1 else 1, 1, False
+        n_rows, n_inputs = min(len(train) for train, _ in self.splits), shape[1] if len(shape) > 1 else 1
+        return {"n_rows": n_rows, "n_inputs": n_inputs, "n_outputs": 1}
 
     def in_place(self, model: Any) -> Any:
         """Another model where ours stands: behind the same transformers, if there are any."""
@@ -146,13 +145,22 @@ class Problem:
         return FoldScores(test, train)
 
 
-def _plan(estimator: Any, X: Any, y: Any) -> tuple[Any, bool]:
-    """The plan of our estimator for the rows that reach it, and whether those are sparse."""
+def _start(estimator: Any, X: Any, y: Any) -> dict[str, Any]:
+    """What our estimator plans for the rows that reach it, and of what kind those are: fields of a `Situation`."""
     while isinstance(estimator, Pipeline):
         if len(estimator) > 1:
             X = estimator[:-1].fit_transform(X, y)
         estimator = estimator.steps[-1][1]
-    return estimator._plan(X, y), issparse(X)
+    plan = estimator._plan(X, y)
+    keeps_gaps = ModuleChoice.of(estimator.get_params(deep=False)).keeps_gaps
+    return {
+        "n_rows": plan.n_rows,
+        "n_inputs": plan.n_inputs,
+        "n_outputs": plan.n_outputs,
+        "is_sparse": issparse(X),
+        "is_image": plan.input_shape is not None and len(plan.input_shape) == 3,
+        "has_gaps": keeps_gaps and bool(np.isnan(np.ma.filled(X, np.nan)).any()),
+    }
 
 
 def perfect_score(scorer: Any, name: str) -> float:

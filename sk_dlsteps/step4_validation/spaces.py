@@ -12,6 +12,7 @@ import numpy as np
 from sklearn.model_selection import ParameterSampler
 
 from sk_dlsteps.plan import Plan
+from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step2_architecture.hidden_units import CEILING, FLOOR
 from sk_dlsteps.step3_training.budget import leaves_enough_batches
 from sk_dlsteps.step3_training.lr_finder import sweep_of
@@ -175,7 +176,9 @@ def check_distributions(param_distributions: Any, names: Iterable[str]) -> None:
         )
     known = list(names)
     for name, values in param_distributions.items():
-        if name not in known:
+        # As skorch's, these are parameters of the module, which says itself whether it knows them.
+        of_module = f"__{PREFIX}" in f"__{name}"
+        if name not in known and not of_module:
             close = difflib.get_close_matches(name, known, 1) or [own for own in known if own.endswith(f"__{name}")]
             hint = f"did you mean {close[0]!r}?" if close else "`estimator.get_params()` has those that there are"
             raise ValueError(f"`param_distributions` names {name!r}, which is no parameter of the estimator; {hint}")

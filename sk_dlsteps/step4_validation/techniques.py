@@ -14,6 +14,7 @@ from sk_dlsteps.step1_cost.choice import learns_embeddings
 from sk_dlsteps.step2_architecture.hidden_units import choose_hidden_units
 from sk_dlsteps.step3_training.budget import choose_batch_size, leaves_enough_batches
 from sk_dlsteps.step3_training.lr_finder import sweep_of
+from sk_dlsteps.step4_validation.augmentation import AUGMENTATIONS, IMAGE_AUGMENTATIONS, MIX_ROWS
 from sk_dlsteps.step4_validation.effects import OF_THE_MLP, parameters_without_effect
 
 # Candidates of a rung at the most; values drawn from a user's distributions.
@@ -25,7 +26,6 @@ RATE_FACTORS = (1 / 3, 3.0)
 DROPOUT = (0.25, 0.5, 0.375)
 # lambda of L2 beside the gradient of a mean loss; and decoupled, which shrinks weights by the rate times it.
 WEIGHT_DECAY, DECOUPLED_DECAY = (1e-3, 1e-2), (0.02, 0.1)
-AUGMENTATIONS = ("gaussian_noise", "mixup", "swap_noise")
 # Minibatches in the article's powers of two.
 BATCH_SIZES = (32, 64, 128, 256, 512)
 MAX_LAYERS, MIN_UNITS, MAX_UNITS = 3, 8, 1024
@@ -45,6 +45,10 @@ class Situation:
         Columns that enter a network, ramps included, and outputs that leave it.
     is_sparse : bool
         Whether the rows are those of a sparse matrix.
+    is_image : bool
+        Whether a module gets each row as an image.
+    has_gaps : bool
+        Whether rows hold NaN that a module wants to see.
 
     """
 
@@ -53,6 +57,8 @@ class Situation:
     n_inputs: int
     n_outputs: int
     is_sparse: bool = False
+    is_image: bool = False
+    has_gaps: bool = False
 
     @property
     def widths(self) -> tuple[int, ...]:
@@ -244,8 +250,15 @@ def _batch_norm(situation: Situation) -> list[Change]:
 
 
 def _augmentation(situation: Situation) -> list[Change]:
-    """The built-in ways to change a minibatch, which needs to be dense; classes that are compared cannot be mixed."""
-    names = [n for n in AUGMENTATIONS if n != "mixup" or not learns_embeddings(situation.parameters.get("loss"))]
+    """The built-in ways to change a minibatch, which needs to be dense.
+
+    Classes that are compared cannot be mixed, and rows with gaps neither mixed nor swapped.
+    """
+    without = {"mixup"} if learns_embeddings(situation.parameters.get("loss")) else set()
+    if situation.has_gaps:
+        without |= MIX_ROWS
+    known = {**(IMAGE_AUGMENTATIONS if situation.is_image else {}), **AUGMENTATIONS}
+    names = [name for name in known if name not in without]
     return [] if situation.is_sparse else _others("augmentation", names, situation)
 
 
@@ -266,7 +279,7 @@ def _other_layers(situation: Situation) -> list[Change]:
 
 def _others(name: str, values: Sequence[Any], situation: Situation) -> list[Change]:
     """A change for each value that the parameter does not have already."""
-    return [{name: value} for value in values if repr(value) != repr(situation.parameters[name])]
+    return [{name: value} for value in values if repr(value) != repr(situation.parameters.get(name))]
 
 
 def _scaled_widths(situation: Situation, factors: list[tuple[float, ...]]) -> list[Change]:
