@@ -306,7 +306,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             The rows, as for `fit`.
         y : array-like of shape (n_samples,)
             Labels, some of which may be missing in this chunk.
@@ -348,7 +348,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             Columns as in `fit`; values may be missing.
 
         Returns
@@ -366,7 +366,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             Columns as in `fit`; values may be missing.
 
         Returns
@@ -384,7 +384,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             Columns as in `fit`; values may be missing.
 
         Returns

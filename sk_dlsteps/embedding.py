@@ -43,7 +43,7 @@ class Embedding:
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             Columns as in `fit`; values may be missing.
 
         Returns

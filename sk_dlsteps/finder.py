@@ -22,7 +22,7 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     ----------
     estimator : StepwiseRegressor or StepwiseClassifier
         Whose networks, optimizer and minibatches to use; its `learning_rate` is ignored.
-    X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+    X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
         The rows, as for `fit`.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         The target.

@@ -63,7 +63,7 @@ from sk_dlsteps.step3_training.lr_finder import (
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
-from sk_dlsteps.step4_validation.augmentation import choose_augmentation, needs_units
+from sk_dlsteps.step4_validation.augmentation import check_for_gaps, choose_augmentation, needs_units
 from sk_dlsteps.step4_validation.early_stopping import choose_stopping
 from sk_dlsteps.step4_validation.regularisation import choose_dropout
 
@@ -160,6 +160,8 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
         if sparse.issparse(inputs.scaled.Z):
             check_for_sparse(p, p["mixed_precision"])
+    if module.keeps_gaps and inputs.stages["fills_gaps"]:
+        check_for_gaps(p["augmentation"])
     if rows.X_valid is not None:
         encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
         rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))

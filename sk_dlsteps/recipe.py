@@ -46,9 +46,10 @@ class StepwiseEstimator(Parameters):
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             The table: numbers and categories, see `categorical_features`; values may be
-            missing, but not infinite.
+            missing, but not infinite. Images, sequences and other rows of more than one dimension
+            hold numbers only.
         y : array-like of shape (n_samples,)
             The target; a regressor also takes (n_samples, n_outputs), a classifier
             zeros and ones of shape (n_samples, n_labels).
@@ -104,7 +105,7 @@ class StepwiseEstimator(Parameters):
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             The new rows.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Their target.

@@ -280,7 +280,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             The rows, as for `fit`.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             The target.
@@ -324,7 +324,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
 
         Parameters
         ----------
-        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features)
+        X : DataFrame, array-like or sparse matrix of shape (n_samples, n_features) or (n_samples, ...)
             Columns as in `fit`; values may be missing.
         return_std : bool, default=False
             Also give the standard deviation between the networks, in the units of `y`: what

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.datasets import load_digits
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV, cross_val_score
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, StandardScaler
+from sklearn.preprocessing import FunctionTransformer, MinMaxScaler, StandardScaler
 from skorch.callbacks import Callback
 from torch import nn
 
@@ -298,3 +298,120 @@ def test_sizes_decide_how_many_threads_pay(digits):
     small = StepwiseClassifier(module=Conv, **QUICK).fit(*digits).plan_
     assert small.flops_per_row == 2 * 64 * (4 * 9 + 4 * 10)
     assert small.flops == 3 * small.batch_size * small.flops_per_row
+
+
+class Squeezed(nn.Module):
+    """Drops every axis of length 1, that of a single row too."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.linear = nn.Linear(n_inputs, n_outputs)
+
+    def forward(self, x):
+        return self.linear(x).squeeze()
+
+
+@pytest.mark.parametrize("kind", ["multiclass", "binary", "regression"])
+def test_one_row_is_predicted_as_among_others(kind):
+    X = np.random.default_rng(0).normal(size=(80, 4))
+    y = np.arange(80) % (3 if kind == "multiclass" else 2)
+    estimator = StepwiseRegressor if kind == "regression" else StepwiseClassifier
+    model = estimator(module=Squeezed, **QUICK).fit(X, y)
+    np.testing.assert_allclose(model.predict(X[:1]), model.predict(X[:2])[:1], rtol=1e-5)
+
+
+def test_the_ladder_climbs_to_parameters_of_the_module(digits):
+    X, y = digits
+    pipeline = make_pipeline(StandardScaler(), StepwiseClassifier(module=Conv, input_shape=(1, 8, 8), **QUICK))
+    space = {"stepwiseclassifier__module__width": [2, 6]}
+    ladder = StepwiseSearchCV(pipeline, space, cv=2, random_state=0, error_score="raise").fit(X.reshape(len(X), -1), y)
+    tried = {params.get("stepwiseclassifier__module__width") for params in ladder.cv_results_["params"]}
+    assert tried == {None, 2, 6}
+    with pytest.raises(ValueError, match="names 'modul__width', which is no parameter of the estimator"):
+        StepwiseSearchCV(pipeline[-1], {"modul__width": [2]}, cv=2).fit(X, y)
+
+
+def test_augmentations_that_mix_rows_are_not_for_rows_with_gaps(sequences):
+    X, y = sequences
+    for augmentation in ("mixup", "swap_noise"):
+        with pytest.raises(
+            ValueError, match=f"`augmentation='{augmentation}'` puts numbers of different rows together"
+        ):
+            StepwiseRegressor(module=Summed, augmentation=augmentation, **QUICK).fit(X, y)
+    noisy = StepwiseRegressor(module=Summed, augmentation="gaussian_noise", **QUICK).fit(X, y)
+    assert np.isfinite(noisy.predict(X)).all()
+
+
+def test_a_module_made_by_a_factory_says_itself_that_it_wants_gaps(sequences):
+    X, y = sequences
+    direct, wrapped, partial = (
+        StepwiseRegressor(module=module, **QUICK).fit(X, y).predict(X)
+        for module in (Summed, lambda input_shape, n_outputs: Summed(input_shape, n_outputs), functools.partial(Summed))
+    )
+    np.testing.assert_array_equal(wrapped, direct)
+    np.testing.assert_array_equal(partial, direct)
+
+
+@pytest.mark.parametrize("scaler", [None, MinMaxScaler()], ids=["none", "a transformer"])
+def test_what_is_missing_becomes_a_columns_mean_without_a_scaler_of_ours(scaler, sequences):
+    X, y = sequences
+    filled = np.where(np.isnan(X), np.nanmean(X, 0), X)
+    models = [StepwiseRegressor(scaler=scaler, early_stopping=False, **QUICK).fit(rows, y) for rows in (X, filled)]
+    np.testing.assert_allclose(models[0].predict(X), models[1].predict(filled), rtol=1e-4)
+
+
+def test_a_transformer_does_not_fill_what_the_module_wants_to_see(sequences):
+    X, y = sequences
+    complete = np.nan_to_num(X)
+    model = StepwiseRegressor(module=Summed, scaler=MinMaxScaler(), **QUICK).fit(complete, y)
+    with pytest.raises(ValueError, match="contains NaN"):
+        model.predict(X)
+
+
+class Normed(nn.Module):
+    """Has batch norms, which take the variance of a minibatch."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.net = nn.Sequential(nn.Linear(n_inputs, 4), nn.BatchNorm1d(4), nn.ReLU(), nn.Linear(4, n_outputs))
+
+    def forward(self, x):
+        return self.net(x)
+
+
+def test_batch_norms_of_a_module_never_see_a_single_row(iris):
+    X_train, _, y_train, _ = iris
+    model = StepwiseClassifier(module=Normed, batch_size=1, **QUICK).fit(X_train, y_train)
+    assert model.plan_.batch_size == 2
+    with pytest.raises(ValueError, match="minimum of 2 is required"):
+        model.partial_fit(X_train[:1], y_train[:1])
+    with pytest.raises(ValueError, match="batch norms, which need at least 2 rows to train on, got 1"):
+        StepwiseClassifier(module=Normed).partial_fit(X_train[:1], y_train[:1], classes=[0, 1, 2])
+
+
+def test_going_on_builds_no_module_anew(digits):
+    X, y = digits
+    built = []
+
+    def factory(n_inputs, n_outputs):
+        built.append(n_inputs)
+        return nn.Sequential(nn.Flatten(), nn.Linear(n_inputs, n_outputs))
+
+    model = StepwiseClassifier(module=factory, warm_start=True, **QUICK).fit(X, y)
+    n_built = len(built)
+    model.fit(X, y).partial_fit(X, y)
+    assert len(built) == n_built
+
+
+@pytest.mark.parametrize(
+    ("module", "message"),
+    [
+        (nn.Sequential(nn.Flatten(), nn.Linear(64, 10)).requires_grad_(False), "has no parameter to train"),
+        (lambda **sizes: nn.Linear(sizes["n_inputs"], 2), "could not be made, it was given nothing"),
+        (lambda *, n_inputs, depth: None, "needs `depth`: give module__depth"),
+    ],
+    ids=["frozen", "sizes by any name", "a keyword"],
+)
+def test_modules_that_cannot_be_made_or_trained_are_told(module, message, digits):
+    with pytest.raises(ValueError, match=message):
+        StepwiseClassifier(module=module, **QUICK).fit(*digits)

@@ -12,7 +12,6 @@ from sklearn.utils.validation import _check_y, check_consistent_length, validate
 from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
-from sk_dlsteps.step4_validation.augmentation import mixes_rows
 
 _FLOATS = (np.float64, np.float32)
 # C order, so that sums, and with them the whole fit, do not depend on the layout.
@@ -117,12 +116,3 @@ def check_for_sparse(parameters: dict[str, Any], mixed_precision: str | None) ->
         raise ValueError(f"`numeric_encoding='piecewise_linear'` {way_out}")
     if mixed_precision is not None and parameters["module"] == "mlp":
         raise ValueError(f"`mixed_precision={mixed_precision!r}` {way_out}")
-
-
-def check_for_gaps(parameters: dict[str, Any]) -> None:
-    """Raise for what rows with NaN that a module wants to see cannot go through."""
-    if mixes_rows(parameters["augmentation"]):
-        raise ValueError(
-            f"`augmentation={parameters['augmentation']!r}` puts numbers of different rows together, and X has gaps "
-            "(NaN); use 'gaussian_noise', or sequences of one length."
-        )

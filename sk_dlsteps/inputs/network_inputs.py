@@ -12,7 +12,7 @@ from scipy import sparse
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.precision import accelerators_precision
 from sk_dlsteps.inputs.data import Data, key_of
-from sk_dlsteps.inputs.door import check_for_gaps, check_for_sparse
+from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.encoder import (
     TableEncoder,
     columns_record,
@@ -118,8 +118,6 @@ def prepare_inputs(
         "input_encoding": encoding,
         "fills_gaps": (encoder is not None or data.shape is not None) and bool(np.isnan(scaled.Z.min(initial=0.0))),
     }
-    if keeps_gaps and stages["fills_gaps"]:
-        check_for_gaps(p)
     n_columns = scaled.n_plain
     embeddings = () if encoder is None else tuple((n, embedding_size(n)) for n in encoder.n_levels_)
     n_vectors = sum(size for _, size in embeddings)

@@ -264,8 +264,6 @@ class ModuleBuilder:
                 f"`module={self.choice.name}` failed on two rows of zeros of shape {(2, *shape)}: {error}"
             ) from error
         module.train(training)
-        if not any(p.requires_grad for p in module.parameters()):
-            raise ValueError(f"`module={self.choice.name}` has no parameter to train: none requires a gradient")
         given = tuple(output.shape) if isinstance(output, Tensor) else type(output).__name__
         if given != (2, self.n_outputs) and not (self.n_outputs == 1 and given == (2,)):
             rows = ", ".join(map(str, ("rows", *shape)))
@@ -273,6 +271,8 @@ class ModuleBuilder:
                 f"`module` must map ({rows}) to (rows, {self.n_outputs}), but gave "
                 f"{'shape ' if isinstance(given, tuple) else ''}{given} for 2 rows{self._meaning}"
             )
+        if not any(p.requires_grad for p in module.parameters()):
+            raise ValueError(f"`module={self.choice.name}` has no parameter to train: none requires a gradient")
         if self.shape is not None:
             module = Shaped(module, self.shape)
         return Embedded(module, self.embeddings).to(dtype) if self.embeddings else module

@@ -206,9 +206,14 @@ NAMED = {**AUGMENTATIONS, **IMAGE_AUGMENTATIONS}
 MIX_ROWS = {"mixup", "swap_noise"}
 
 
-def mixes_rows(augmentation: Any) -> bool:
-    """Whether an augmentation is one of those that need rows without gaps."""
-    return isinstance(augmentation, Mixup | SwapNoise) or (isinstance(augmentation, str) and augmentation in MIX_ROWS)
+def check_for_gaps(augmentation: Any) -> None:
+    """Raise for what rows with NaN that a module wants to see cannot go through."""
+    named = isinstance(augmentation, str) and augmentation in MIX_ROWS
+    if named or isinstance(augmentation, Mixup | SwapNoise):
+        raise ValueError(
+            f"`augmentation={augmentation!r}` puts numbers of different rows together, and X has gaps (NaN); use "
+            "'gaussian_noise', or sequences of one length."
+        )
 
 
 @dataclass(frozen=True)

@@ -113,3 +113,16 @@ def test_a_channel_of_one_value_is_constant_and_a_pixel_of_one_value_is_not():
     scaler = fit_scaler(X.reshape(20, -1), None, None, channels_of((2, 3)))
     assert (scaler.scale_[channels_of((2, 3)) == 1] == 1).all()
     assert (scaler.scale_[channels_of((2, 3)) == 0] == np.sqrt(scaler.var_[0])).all()
+
+
+def test_tensors_of_any_kind_and_arrays_of_arrays_are_rows():
+    X = torch.arange(8.0, requires_grad=True).reshape(2, 2, 2)
+    of_objects = np.empty(2, dtype=object)
+    of_objects[:] = list(X.detach().numpy())
+    for rows in (X, X.to(torch.bfloat16), of_objects):
+        np.testing.assert_array_equal(as_rows(rows, None)[0], np.arange(8).reshape(2, 4))
+
+
+def test_a_list_of_rows_is_compared_with_the_shape_too():
+    with pytest.raises(ValueError, match="takes 6 columns, and X has 4"):
+        as_rows([[1, 2, 3, 4]], (2, 3))
