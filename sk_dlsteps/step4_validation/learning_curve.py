@@ -95,7 +95,7 @@ def learning_curve(
     estimator : estimator object
         Any with `fit` and a score. A StepwiseRegressor or StepwiseClassifier, also as the last step of
         a Pipeline, trains its subsets as fleets; others are fitted one by one. It stays unfitted.
-    X : array-like of shape (n_samples, n_features)
+    X : array-like of shape (n_samples, n_features) or (n_samples, ...)
         Inputs.
     y : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Targets.
