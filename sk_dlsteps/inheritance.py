@@ -350,6 +350,8 @@ def check_columns(source: Any, names: Mapping[str, Any]) -> None:
 
 def _way_out(before: Any, now: Any) -> str:
     """What to do about other columns."""
+    if isinstance(before, tuple) and now is None:
+        return f"Give rows of that shape, or flat ones and `input_shape={before}`."
     if isinstance(before, tuple) and isinstance(now, tuple) and len(before) == len(now) == 2 and before[1] == now[1]:
         if now[0] < before[0]:
             return f"Pad the sequences with NaN to {before[0]} steps, as long as theirs."

@@ -164,6 +164,7 @@ def test_flat_rows_may_be_the_source_s_images():
     flat = model.fine_tune(X, LABELS, input_shape=(1, 2, 2))
     np.testing.assert_array_equal(flat.predict_proba(X), model.fine_tune(images, LABELS).predict_proba(images))
     assert flat.fine_tune(X, OTHER).set_params(warm_start=True).fit(X, OTHER).input_shape_ == (1, 2, 2)
+    assert "or flat ones and `input_shape=(1, 2, 2)`" in error_of(clone(flat).set_params(input_shape=None), X, OTHER)
     with pytest.raises(ValueError, match=r"`input_shape=\(2, 2\)` is not what the networks"):
         model.fine_tune(X, LABELS, input_shape=(2, 2))
 
