@@ -33,7 +33,7 @@ def transfer_of(model):
 
 @pytest.mark.parametrize(
     ("second", "because"),
-    [(np.full(300, 5.0), "did not vary in the source's rows"), (100 * X[:, 0], "leave")],
+    [(np.full(300, 5.0), "did not vary in the source's rows"), (5 + 2.2 * X[:, 0], "leave")],
     ids=["constant", "other unit"],
 )
 def test_every_column_has_to_be_the_source_s_for_a_head_that_is_kept(second, because):
