@@ -12,9 +12,10 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, Freezer
 from torch import nn
 
-from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, find_learning_rate
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, StepwiseWarning, find_learning_rate
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 4))
@@ -121,13 +122,13 @@ def test_the_head_is_new_where_it_would_stand_for_something_else(classifier, tar
 @pytest.mark.parametrize("module", ["mlp", Net])
 def test_a_regression_of_the_same_values_begins_with_the_source_s_predictions(module):
     source = StepwiseRegressor(**QUICK, module=module).fit(X, 1000 + 50 * Y)
-    still = {**QUICK, "learning_rate": 1e-12, "early_stopping": False, "unfreeze": True}
+    # Averages of a batch norm that trains would move.
+    still = {**QUICK, "learning_rate": 1e-12, "early_stopping": False, "unfreeze": False}
     begun = StepwiseRegressor(**still, init_from=source).fit(X[:60], 1010 + 50 * Y[:60])
-    if module == "mlp":
-        np.testing.assert_allclose(begun.predict(X), source.predict(X), rtol=1e-6)
+    np.testing.assert_allclose(begun.predict(X), source.predict(X), rtol=1e-6)
     assert record(begun, "transfer").evidence["new layers"] == ()
     other = StepwiseRegressor(**still, init_from=source).fit(X[:60], Y[:60])
-    assert "leave" in record(other, "transfer").because
+    assert record(other, "transfer").because.startswith("the head is new, since the source's predictions leave")
     assert record(other, "transfer").evidence["new layers"] == (fleet_of(other).layers[-1],)
 
 
@@ -153,6 +154,58 @@ def test_each_stage_has_a_range_test_of_its_own():
     assert tuned.lr_curve_ is not None
     curve = find_learning_rate(StepwiseClassifier(**settings, init_from=source, unfreeze=20), X[:150], OTHER[:150])
     assert curve.learning_rate == pytest.approx(rates[0])
+
+
+def test_each_stage_keeps_its_curve(classifier):
+    tuned = classifier.fine_tune(X[:150], OTHER[:150], learning_rate="auto", batch_size=16, max_epochs=40, unfreeze=20)
+    curves = [stage.lr_curve for stage in tuned.plan_.stages]
+    assert curves[-1] is tuned.lr_curve_ is not curves[0]
+    assert all(curve.losses.size for curve in curves)
+
+
+class Ends(Callback):
+    """Ends the training in its third epoch."""
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == 3:
+            raise KeyboardInterrupt
+
+
+def test_a_callback_that_ends_training_ends_all_stages(classifier):
+    tuned = classifier.fine_tune(X[:80], OTHER[:80], max_epochs=10, unfreeze=4, callbacks=[Ends()])
+    assert tuned.n_iter_ == 3
+    assert [stage.trained for stage in tuned.plan_.stages] == [("output",)]
+    assert record(tuned, "stage 1 of 1").evidence["epochs"] == 3
+
+
+def test_a_callback_that_freezes_is_for_a_single_stage():
+    source = StepwiseClassifier(**QUICK, module=Net).fit(X, LABELS)
+    freezer = Freezer("modules_.*.body.*")
+    with pytest.raises(ValueError, match=r"`callbacks` holds Freezer.* 2 stages.*`unfreeze`"):
+        source.fine_tune(X[:80], OTHER[:80], unfreeze=2, callbacks=[("mine", freezer)])
+    tuned = source.fine_tune(X[:80], OTHER[:80], unfreeze=True, callbacks=[freezer])
+    assert torch.equal(fleet_of(tuned).modules_[0].body[0].weight, fleet_of(source).modules_[0].body[0].weight)
+
+
+def test_what_a_module_keeps_fixed_is_recorded_as_frozen():
+    def partly_fixed(n_inputs, n_outputs):
+        module = Net(n_inputs, n_outputs)
+        module.body.requires_grad_(False)
+        return module
+
+    source = StepwiseClassifier(**QUICK, module=partly_fixed).fit(X, LABELS)
+    tuned = source.fine_tune(X[:80], OTHER[:80], unfreeze=True)
+    assert record(tuned, "stage 1 of 1").evidence["frozen"] == ("body",)
+    for name, tensor in body_of(source).items():
+        assert torch.equal(body_of(tuned)[name], tensor)
+
+
+def test_a_default_rate_is_warned_of_where_the_fit_was_called(classifier):
+    few = {**QUICK, "learning_rate": "auto", "max_epochs": 1}
+    for target in (OTHER, LABELS):
+        with pytest.warns(StepwiseWarning, match="No learning rate could be found") as caught:
+            StepwiseClassifier(**few, init_from=classifier).fit(X[:20], target[:20])
+        assert {warning.filename for warning in caught} == {__file__}
 
 
 def test_the_best_state_so_far_stays_in_the_running(regressor):

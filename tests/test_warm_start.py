@@ -130,6 +130,30 @@ def test_another_number_in_a_cost_is_another_cost(before, now):
         model.set_params(loss=now).fit(X, LABELS)
 
 
+@pytest.mark.parametrize("parameters", [{"unfreeze": False}, {"differential_rates": 0.5}, {"init_from": None}], ids=str)
+def test_what_is_frozen_or_taken_over_is_decided_by_the_first_fit(parameters):
+    source = StepwiseRegressor(**QUICK).fit(X, Y)
+    model = StepwiseRegressor(**QUICK, init_from=source, warm_start=True).fit(X, Y)
+    for own in (model, pickle.loads(pickle.dumps(model))):
+        assert own.fit(X, Y).n_iter_ <= 8
+        name = next(iter(parameters))
+        with pytest.raises(ValueError, match=f"(?s)`{name}` was .* when the networks were made"):
+            own.set_params(**parameters).fit(X, Y)
+
+
+def test_a_warm_start_goes_on_with_the_last_stage_and_says_what_is_frozen():
+    source = StepwiseRegressor(**QUICK).fit(X, Y)
+    model = source.fine_tune(X, Y**2, unfreeze=False, warm_start=True)
+    stages, hidden = model.plan_.stages, model.pipeline_[-1].module_.weights[0].clone()
+    model.fit(X, Y**2)
+    assert model.plan_.stages == stages
+    titles = [record.title for record in model.steps_]
+    assert titles.index("stage 1 of 1") < titles.index("warm start")
+    record = next(record for record in model.steps_ if record.title == "warm start")
+    assert record.decision.endswith("; hidden_1 frozen")
+    assert torch.equal(model.pipeline_[-1].module_.weights[0], hidden)
+
+
 def test_units_may_be_given_by_another_kind_of_sequence():
     model = StepwiseRegressor(**QUICK, hidden_units=[6, 5], warm_start=True).fit(X, Y)
     assert model.set_params(hidden_units=np.array([6, 5])).fit(X, Y).n_iter_ == 8

@@ -190,6 +190,29 @@ def test_frozen_layers_do_not_count_in_a_norm_and_have_no_signal(small_fleets, k
     assert int(norms.isnan().any(1).sum()) == len(frozen)
 
 
+class Crossed(nn.Module):
+    """Parts that are made in another order than they are called in, one inside of a list, one never."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.head = nn.Linear(5, n_outputs)
+        self.unused = nn.Linear(2, 2)
+        self.norm = nn.BatchNorm1d(6)
+        self.blocks = nn.ModuleList([nn.Linear(6, 5)])
+        self.first = nn.Linear(n_inputs, 6)
+
+    def forward(self, x):
+        return self.head(self.blocks[0](self.norm(self.first(x))))
+
+
+def test_layers_are_in_the_order_in_which_they_are_called(small_fleets):
+    fleet = small_fleets().net(build={"module": Crossed}).initialize().module_
+    before = {name: tensor.clone() for name, tensor in fleet.state_dict().items()}
+    assert fleet.layers == ["first", "norm", "blocks", "head", "unused"]
+    assert all(torch.equal(tensor, before[name]) for name, tensor in fleet.state_dict().items())
+    assert fleet.depths == {"first": 0, "norm": 0, "blocks": 1, "head": 2, "unused": 3}
+
+
 def test_layers_are_named_as_the_module_names_them():
     assert list(layers_of(Deep(3, 2))) == ["body", "middle", "head"]
     assert layers_of(nn.Sequential(Deep(3, 2)))["middle"] == "0.middle"

@@ -97,6 +97,16 @@ def test_rates_fall_by_one_factor_from_layer_to_layer():
     assert choose_scales("auto", LAYERS, False) == choose_scales(1.0, LAYERS, True) == {}
 
 
+def test_what_lies_equally_deep_has_one_rate_and_joins_together():
+    depths = {"conv1": 0, "bn1": 0, "layer1": 1, "layer2": 2, "fc": 3}
+    found = choose_scales(0.5, LAYERS, True, depths)
+    assert found == {"conv1": 1 / 8, "bn1": 1 / 8, "layer1": 1 / 4, "layer2": 1 / 2, "fc": 1.0}
+    assert choose_scales("auto", LAYERS, True, depths)["bn1"] == pytest.approx(RATE_RATIO)
+    depths = {"conv1": 0, "bn1": 1, "layer1": 1, "layer2": 1, "fc": 2}
+    found = choose_stages("auto", LAYERS, ("fc",), 100, True, depths)
+    assert [stage.trained for stage in found[:2]] == [("fc",), ("bn1", "layer1", "layer2", "fc")]
+
+
 def test_patterns_give_layers_rates_of_their_own_the_first_that_fits_counting():
     found = choose_scales({"layer2": 0.5, "layer*": 0.1}, LAYERS, True)
     assert found == {"conv1": 1.0, "bn1": 1.0, "layer1": 0.1, "layer2": 0.5, "fc": 1.0}
