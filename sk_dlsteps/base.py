@@ -186,10 +186,9 @@ class Parameters(BaseEstimator):
         given = state.get("init_from")
         state["init_from"] = source = _without_ancestors(given)
         if "_memory" in state:
-            settings = state["_memory"].settings
-            began_from = settings.get("init_from")
+            began_from = state["_memory"].given.get("init_from")
             kept = source if began_from is given else _without_ancestors(began_from)
-            state["_memory"] = replace(state["_memory"], settings={**settings, "init_from": kept})
+            state["_memory"] = state["_memory"].begun_from(kept)
         return state
 
     def __sklearn_clone__(self) -> Self:
@@ -223,7 +222,7 @@ def _without_ancestors(init_from: Any) -> Any:
     if source is None:
         return init_from
     bare = object.__new__(type(source))
-    memory = replace(source._memory, carried=None, settings={**source._memory.settings, "init_from": None})
+    memory = replace(source._memory, carried=None).begun_from(None)
     bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
     return bare
 

@@ -96,6 +96,11 @@ class Memory:
     n_calls: int = 0
     n_rows: int = 0
 
+    def begun_from(self, source: Any) -> Memory:
+        """The same with another object as the source."""
+        own = {"init_from": source}
+        return replace(self, given={**self.given, **own}, settings={**self.settings, **own})
+
     def check_unchanged(self, parameters: dict[str, Any], way_out: str) -> None:
         """Raise if a parameter that the present networks were made with has another value now."""
         now = _shaping(parameters)

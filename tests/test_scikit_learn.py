@@ -45,9 +45,11 @@ SPACE = {
     "n_iter_no_change": randint(2, 20),
     "validation_fraction": uniform(0.1, 0.2),
     "n_estimators": randint(1, 5),
+    "unfreeze": ["auto", True, 5],
+    "differential_rates": ["auto", 0.5, {"output": 2.0}],
 }
 RUN = {"quantiles", "module", "device", "mixed_precision", "accelerator", "n_threads", "callbacks", "warm_start"}
-RUN |= {"random_state", "verbose", "categorical_features"}
+RUN |= {"random_state", "verbose", "categorical_features", "input_shape", "init_from"}
 
 
 def regressor(**parameters):
