@@ -79,7 +79,7 @@ def source():
         {"module": nn.Sequential(nn.LazyLinear(8), nn.ReLU(), nn.LazyLinear(3))},
         {"scaler": FunctionTransformer(lambda v: v / 2)},
     ],
-    ids=str,
+    ids=["module", "function", "tensor", "array", "arrays", "unpicklable", "partial", "lazy", "scaler"],
 )
 def test_what_nobody_changed_is_what_the_networks_were_made_with(parameters):
     model = StepwiseClassifier(**QUICK, **parameters).fit(X, LABELS)
