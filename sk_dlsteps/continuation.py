@@ -14,7 +14,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.inheritance import with_inherited
+from sk_dlsteps.inheritance import INHERITED, with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs
@@ -42,20 +42,10 @@ if TYPE_CHECKING:
 
 # What the networks' shape and inputs depend on: it stays as it was while they are trained further.
 SETTINGS = (
+    *INHERITED,
     "loss",
-    "hidden_units",
-    "hidden_size_factor",
-    "n_hidden_layers",
-    "activation",
-    "module",
-    "input_shape",
-    "scaler",
-    "input_clip",
-    "numeric_encoding",
     "dropout",
-    "batch_norm",
     "n_estimators",
-    "categorical_features",
     "quantiles",
     "mixed_precision",
     # What was frozen and at which share of the rate the layers trained goes on too.

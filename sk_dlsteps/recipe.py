@@ -334,20 +334,10 @@ class StepwiseEstimator(Parameters):
             raw, accepted = categorical is not None, "csr" if sparse.issparse(X) else False
         counted = CountedRows(X, y, weight)
         target = self._counted_target(counted, y)
-        names = {name: value for name, value in vars(door).items() if name.endswith("_")}
-        if target.classes is not None:
-            names["classes_"] = target.labels
-        names["_trained_on_sparse"] = sparse.issparse(X) if known is None else known._trained_on_sparse
+        on_sparse = sparse.issparse(X) if known is None else known._trained_on_sparse
+        data, names = _admitted(door, X, counted, target, categorical, on_sparse)
         if known is not None and not further:
             check_columns(known, names)
-        data = Data(
-            counted.of(X),
-            target,
-            weight=counted.weight,
-            counted=counted,
-            categorical=categorical,
-            shape=door.input_shape_,
-        )
         if X_val is None:
             return data, names
         try:
@@ -385,19 +375,8 @@ class StepwiseEstimator(Parameters):
         counted = CountedRows(X, y, weight)
         several_labels = y.ndim == 2 and y.shape[1] > 1
         target = self._counted_target(counted, y, None if several_labels else self._stream_classes(classes))
-        names = {name: value for name, value in vars(door).items() if name.endswith("_")}
-        if target.classes is not None:
-            names["classes_"] = target.labels
-        names["_trained_on_sparse"] = self._trained_on_sparse if known else sparse.issparse(X)
-        data = Data(
-            counted.of(X),
-            target,
-            weight=counted.weight,
-            counted=counted,
-            categorical=categorical,
-            shape=door.input_shape_,
-        )
-        return data, names
+        on_sparse = self._trained_on_sparse if known else sparse.issparse(X)
+        return _admitted(door, X, counted, target, categorical, on_sparse)
 
     @property
     def _accept_sparse(self) -> str | bool:
@@ -432,3 +411,15 @@ class StepwiseEstimator(Parameters):
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
         return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
+
+
+def _admitted(
+    door: Any, X: Any, counted: CountedRows, target: Any, categorical: np.ndarray | None, on_sparse: bool
+) -> tuple[Data, dict[str, Any]]:
+    """The table of the rows that count, and the attributes that the door and the target leave."""
+    names = {name: value for name, value in vars(door).items() if name.endswith("_")}
+    if target.classes is not None:
+        names["classes_"] = target.labels
+    names["_trained_on_sparse"] = on_sparse
+    data = Data(counted.of(X), target, weight=counted.weight, counted=counted, categorical=categorical)
+    return replace(data, shape=door.input_shape_), names
