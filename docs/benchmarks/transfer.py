@@ -4,8 +4,9 @@ BENCH is the folder of the accuracy benchmark, for the pairs of tables; without 
 target are parts of one set: by class for the digits, by a column for the tables. All of the source's rows (at most
 4,000) train the source; few rows of the target train the target; the error is that on the target's other rows (at most
 5,000). Printed are the mean error over the seeds, the mean difference from scratch with its standard error, and on how
-many seeds fine-tuning was better. ``--tuning`` takes the other pairs and seeds, by which the defaults were chosen. ``--module`` is another network for the
-digits: "conv", a small one with batch norms in fleets of four, whose source has 30 epochs, or a name that `module` takes.
+many seeds fine-tuning was better. ``--tuning`` takes the other pairs and seeds, by which the defaults were chosen.
+``--module`` is another network for the digits: "conv", a small one with batch norms in fleets of four, whose source has
+30 epochs, or a name that `module` takes.
 """
 
 import argparse
