@@ -149,6 +149,7 @@ def prepare_again(
     fleet.temperature.fill_(1.0)
     rows = replace(rows, weight=loss_weight(parameters.get("class_weight"), data), weight_valid=data.weight_valid)
     plan = make_plan(parameters, data, rows, fleet.cost, (old.n_inputs, *old.hidden_units, old.n_outputs), scaler)
+    plan = replace(plan, stages=old.stages)
     if old.flops_per_row is not None:
         plan = told_by(fleet, plan, parameters["n_threads"])
     statistics = Statistics(fleet.input_center, fleet.input_factor)
@@ -167,7 +168,7 @@ def prepare_again(
         lambda seeds: estimator.pipeline_[-1].module,
         network_seeds(network_seed, old.n_networks),
         (),
-        tuple(record for record in estimator.steps_ if record.number < 3),
+        tuple(record for record in estimator.steps_ if record.number < 3 or record.title.startswith("stage ")),
         memory.entropy,
     )
 
@@ -217,7 +218,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         y_valid=data.y_valid,
     )
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
-    plan = replace(prepared.plan, learning_rate=rate_of(estimator), stages=estimator.plan_.stages)
+    plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
     pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.history_)
     frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
@@ -230,8 +231,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
         {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
     )
-    stages = tuple(own for own in estimator.steps_ if own.title.startswith("stage "))
-    prepared = replace(prepared, records=(*prepared.records, *stages, record))
+    prepared = replace(prepared, records=(*prepared.records, record))
     memory = replace(memory, carried=carried)
     estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
 

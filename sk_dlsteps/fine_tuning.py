@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -141,11 +142,19 @@ def _rate(
     if not curve.reliable and last is not None:
         problem = curve.reason.removesuffix("; the default is used")
         return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
-    warn_if_unreliable(curve, stacklevel=5)
+    warn_if_unreliable(curve, stacklevel=_level_of_the_caller())
     if taken and isinstance(fleet, MLPFleet):
         words = f"rate: {curve.reason}; {RATE_SHARE:g} of it, for weights that were taken over"
         return RATE_SHARE * curve.learning_rate, words, curve
     return curve.learning_rate, f"rate: {curve.reason}", curve
+
+
+def _level_of_the_caller() -> int:
+    """How far up the caller of `fit` or `fine_tune` is, for a warning: the first one outside of this package."""
+    package, level, frame = __name__.partition(".")[0], 1, inspect.currentframe()
+    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
+        level, frame = level + 1, frame.f_back
+    return level
 
 
 def _sum_up(nets: list[FleetNet], lengths: list[int]) -> None:

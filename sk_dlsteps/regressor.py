@@ -198,7 +198,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     learning_rate_ : float
         The rate found or given.
     lr_curve_ : LRCurve or None
-        What the range test saw; None if the rate was given.
+        What the range test saw, of several stages that of the last one (the others have theirs in
+        ``plan_.stages``); None if the rate was given.
     history_ : skorch.history.History
         One row per epoch or call of `partial_fit`: losses, rate, duration.
     n_iter_ : int

@@ -125,9 +125,7 @@ def go_on(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
         n_rows=old.n_rows,
         batch_size=old.batch_size if parameters["batch_size"] == "auto" else int(parameters["batch_size"]),
     )
-    records = tuple(record for record in estimator.steps_ if record.number < 3)
     memory = replace(memory, target=target, carried=memory.carried or Carried())
-    prepared = replace(prepared, records=records)
     _learn(estimator, prepared, plan, n_calls, fleet, memory, estimator.lr_curve_, names)
 
 

@@ -201,11 +201,12 @@ def test_what_a_module_keeps_fixed_is_recorded_as_frozen():
 
 
 def test_a_default_rate_is_warned_of_where_the_fit_was_called(classifier):
-    few = {**QUICK, "learning_rate": "auto", "max_epochs": 1}
-    for target in (OTHER, LABELS):
-        with pytest.warns(StepwiseWarning, match="No learning rate could be found") as caught:
-            StepwiseClassifier(**few, init_from=classifier).fit(X[:20], target[:20])
-        assert {warning.filename for warning in caught} == {__file__}
+    few = {"learning_rate": "auto", "max_epochs": 1}
+    with pytest.warns(StepwiseWarning, match="No learning rate could be found") as of_a_new_head:
+        StepwiseClassifier(**{**QUICK, **few}, init_from=classifier).fit(X[:20], OTHER[:20])
+    with pytest.warns(StepwiseWarning, match="No learning rate could be found") as of_a_kept_head:
+        classifier.fine_tune(X[:20], LABELS[:20], **few)
+    assert {warning.filename for warning in (*of_a_new_head, *of_a_kept_head)} == {__file__}
 
 
 def test_the_best_state_so_far_stays_in_the_running(regressor):

@@ -152,6 +152,9 @@ def test_a_warm_start_goes_on_with_the_last_stage_and_says_what_is_frozen():
     record = next(record for record in model.steps_ if record.title == "warm start")
     assert record.decision.endswith("; hidden_1 frozen")
     assert torch.equal(model.pipeline_[-1].module_.weights[0], hidden)
+    model.partial_fit(X, Y**2)
+    assert model.plan_.stages == stages
+    assert "stage 1 of 1" in [record.title for record in model.steps_]
 
 
 def test_units_may_be_given_by_another_kind_of_sequence():

@@ -50,7 +50,7 @@ def training_record(
         f"epoch{'s' if plan.max_epochs > 1 else ''}"
     )
     if len(plan.stages) > 1:
-        decision += f"; rate and schedule are those of the last of {len(plan.stages)} stages"
+        decision += f"; each of the {len(plan.stages)} stages had a rate and a schedule of its own"
     evidence = {
         "learning_rate": plan.learning_rate,
         "alternatives": {} if curve is None else curve.alternatives,
