@@ -147,8 +147,8 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         epochs, others never. Each of these stages has a range test, a schedule and early stopping of its own.
     differential_rates : "auto", float or dict, default="auto"
         What multiplies the rate from each layer to the one before it, at most 1; or a dict
-        ``{pattern: factor}`` of the layers' rates. "auto" gives the first layer 1 / 2.6 of the last one's
-        rate with `init_from`, and all layers one rate without.
+        ``{pattern: factor}`` of the layers' rates. "auto" gives the first layer of the
+        built-in network 1 / 2.6 of the last one's rate with `init_from`, and all layers one rate otherwise.
     early_stopping : bool, default=True
         Whether networks hold out rows, keep their best epoch and may stop early (step 4).
         False trains every network on all rows to the end; with `X_val` the best epoch is

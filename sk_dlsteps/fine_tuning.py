@@ -63,7 +63,9 @@ def begin_stages(
     fixed = fleet.fixed_layers
     moving = [layer for layer in layers if layer not in fixed]
     stages = choose_stages(parameters["unfreeze"], moving, new, prepared.plan.max_epochs, inherits, fleet.depths)
-    scales = choose_scales(parameters["differential_rates"], layers, inherits, fleet.depths)
+    # By measurement, a module's layers are better off with one rate (docs/transfer.md, "Choosing the defaults").
+    falls = inherits and isinstance(fleet, MLPFleet)
+    scales = choose_scales(parameters["differential_rates"], layers, falls, fleet.depths)
     stages = tuple(
         replace(stage, frozen=tuple(layer for layer in layers if layer not in stage.trained), scales=scales)
         for stage in stages

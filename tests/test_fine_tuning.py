@@ -187,6 +187,14 @@ def test_a_callback_that_freezes_is_for_a_single_stage():
     assert torch.equal(fleet_of(tuned).modules_[0].body[0].weight, fleet_of(source).modules_[0].body[0].weight)
 
 
+def test_rates_fall_by_themselves_in_the_built_in_network_only(classifier):
+    of_module = StepwiseClassifier(**QUICK, module=Net).fit(X, LABELS).fine_tune(X[:80], OTHER[:80])
+    assert of_module.plan_.stages[-1].scales == {}
+    assert classifier.fine_tune(X[:80], OTHER[:80]).plan_.stages[-1].scales["hidden_1"] < 1
+    half = of_module.fine_tune(X[:80], OTHER[:80], differential_rates=0.5)
+    assert half.plan_.stages[-1].scales == {"body": 0.5, "head": 1.0}
+
+
 def test_what_a_module_keeps_fixed_is_recorded_as_frozen():
     def partly_fixed(n_inputs, n_outputs):
         module = Net(n_inputs, n_outputs)

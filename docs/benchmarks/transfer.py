@@ -27,6 +27,7 @@ VARIANTS = {
     "everything from the start": {"unfreeze": True},
     "body frozen": {"unfreeze": False},
     "one rate": {"differential_rates": 1.0},
+    "rates that fall": {"differential_rates": 2.6 ** (-1 / 3)},
 }
 
 

@@ -138,7 +138,7 @@ def choose_scales(
     layers : sequence of str
         Names of the layers, from the inputs to the outputs.
     inherits : bool
-        Whether the layers hold anything worth keeping: without it "auto" gives all one rate.
+        Whether the layers hold what "auto" moves more slowly: without it that gives all one rate.
     depths : dict, optional
         How deep each layer lies, as in `choose_stages`.
 
