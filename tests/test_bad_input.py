@@ -38,7 +38,6 @@ BAD_TABLES = {
     "dates": (FRAME.assign(d=pd.Timestamp("2026-01-01")), ValueError, "Column 'd' of X holds dates .*TableVectorizer"),
     "infinity in a frame": (FRAME.assign(d=np.inf), ValueError, "First seen: Column 'd'"),
     "one dimension": (X[:, 0], ValueError, "(?s)Expected 2D array, got 1D array.*reshape"),
-    "three dimensions": (X[:, :, None], ValueError, "dim 3, while dim <= 2 is required"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
     "too large": (put(X, (0, 2), 1e300), ValueError, "Column 2 of X has values too large .*rescale it"),
 }

@@ -273,8 +273,7 @@ def _checked(
     try:
         x, y = result
         shapes = tuple(x.shape), tuple(y.shape)
-        finite = bool((torch.isfinite(x) | inputs.isnan()).all() and torch.isfinite(y).all())
-    except (TypeError, ValueError, AttributeError, RuntimeError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         kinds = [type(part).__name__ for part in (result if isinstance(result, tuple) else (result,))]
         raise ValueError(f"`augmentation` must return two tensors (X, y), got {' and '.join(kinds)}") from error
     soft = labels or (n_classes is not None and y.is_floating_point())
@@ -285,7 +284,8 @@ def _checked(
             f"`augmentation` must keep the shape of X, {tuple(inputs.shape)}, and {what}; it returned shapes "
             f"{shapes[0]} and {shapes[1]}"
         )
-    if not finite:
+    # What was missing before may be missing still.
+    if not bool((torch.isfinite(x) | inputs.isnan()).all() and torch.isfinite(y).all()):
         raise ValueError("`augmentation` returned numbers that are not finite")
     highest = 1 if soft else n_classes and n_classes - 1
     # A mixture may miss its bounds by rounding.
