@@ -73,8 +73,9 @@ def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
         elif any(same_setting(given, value) for value in _resolved(source, name)):
             chosen = given if name == "input_shape" else known
         else:
+            theirs_was = repr(known) if name in theirs else "the module's own default"
             raise ValueError(
-                f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {known!r}; leave "
+                f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {theirs_was}; leave "
                 "it out, or fit without `init_from`"
             )
         if name in theirs:
