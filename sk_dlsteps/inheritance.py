@@ -73,10 +73,10 @@ def with_inherited(parameters: dict[str, Any]) -> dict[str, Any]:
         elif any(same_setting(given, value) for value in _resolved(source, name)):
             chosen = given if name == "input_shape" else known
         else:
-            theirs_was = repr(known) if name in theirs else "the module's own default"
+            was = repr(known) if name in theirs else "the module's own default"
             raise ValueError(
-                f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {theirs_was}; leave "
-                "it out, or fit without `init_from`"
+                f"`{name}={given!r}` is not what the networks of `init_from` were made with, which is {was}; leave it "
+                "out, or fit without `init_from`"
             )
         if name in theirs:
             # A ready module has a head for the source's target, which may not be this one.
