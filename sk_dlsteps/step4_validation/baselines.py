@@ -20,6 +20,7 @@ from sk_dlsteps.inputs.columns import find_categorical
 from sk_dlsteps.inputs.encoder import TableEncoder
 from sk_dlsteps.inputs.folds import MIN_FOLD_ROWS, assign_folds
 from sk_dlsteps.inputs.levels import MAX_LEVELS
+from sk_dlsteps.inputs.shapes import as_rows
 from sk_dlsteps.plan import StepRecord
 
 SCORES = {"regression": ("R2", r2_score), "classification": ("accuracy", accuracy_score)}
@@ -49,7 +50,7 @@ class Baseline:
 
 
 class Standardised(TransformerMixin, BaseEstimator):
-    """Any table that our estimators take, as standardised numbers for a linear model.
+    """Any table, images and sequences too, that our estimators take, as standardised numbers for a linear model.
 
     Attributes
     ----------
@@ -63,6 +64,7 @@ class Standardised(TransformerMixin, BaseEstimator):
     def fit(self, X, y=None):
         """Learn levels, means and standard deviations."""
         self.encoder_ = None
+        X, _ = as_rows(X, None)
         if not sparse.issparse(X):
             encoder = TableEncoder(find_categorical(X), impute=True, one_hot_levels=MAX_LEVELS)
             self.encoder_ = encoder.set_output(transform="default").fit(X)
@@ -72,7 +74,7 @@ class Standardised(TransformerMixin, BaseEstimator):
 
     def transform(self, X):
         """Encode and standardise rows."""
-        return self.scaler_.transform(self._encoded(X))
+        return self.scaler_.transform(self._encoded(as_rows(X, None)[0]))
 
     def _encoded(self, X: Any) -> Any:
         """The table as numbers."""

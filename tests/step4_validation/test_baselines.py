@@ -15,6 +15,15 @@ def test_a_linear_target_is_found_by_the_linear_model_only():
     assert dummy.validation_score < 0
 
 
+def test_rows_of_any_shape_are_flat_for_the_linear_model():
+    X = np.random.default_rng(0).normal(size=(60, 3, 2))
+    X[0, 2] = np.nan
+    linear, flat = (
+        fit_baselines("regression", rows, np.nansum(X, (1, 2)), n_folds=3, seed=0)[0] for rows in (X, X.reshape(60, -1))
+    )
+    assert linear.validation_score == flat.validation_score > 0.9
+
+
 def test_scores_are_those_of_the_fitted_models():
     X, y = load_diabetes(return_X_y=True)
     for baseline in fit_baselines("regression", X, y, n_folds=4, seed=0):
