@@ -16,6 +16,7 @@ from skorch.callbacks import Callback
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, find_learning_rate, learning_curve
+from sk_dlsteps.step4_validation.problem import Problem
 
 QUICK = {"n_estimators": 2, "max_epochs": 6, "learning_rate": 0.02, "random_state": 0}
 
@@ -211,6 +212,26 @@ def test_a_scaler_that_changes_the_number_of_columns_is_refused(digits):
     half = FunctionTransformer(lambda X: X[:, :32])
     with pytest.raises(ValueError, match=r"makes 32 columns of 64, which are no rows of shape \(1, 8, 8\) any more"):
         StepwiseClassifier(module=Conv, scaler=half, **QUICK).fit(*digits)
+
+
+def test_the_ladder_knows_what_kind_of_rows_reach_the_network(digits, sequences):
+    images = make_pipeline(StandardScaler(), StepwiseClassifier(module=Conv, input_shape=(1, 8, 8), **QUICK))
+    for estimator, (X, y), expected in (
+        (StepwiseClassifier(module=Conv, **QUICK), digits, (True, False)),
+        (images, (digits[0].reshape(len(digits[1]), -1), digits[1]), (True, False)),
+        (StepwiseRegressor(module=Summed, **QUICK), sequences, (False, True)),
+        (StepwiseRegressor(**QUICK), sequences, (False, False)),
+    ):
+        halves = [(np.arange(len(X) // 2), np.arange(len(X) // 2, len(X)))]
+        start = Problem(estimator, X, y, halves, None, "regression").start
+        assert (start["is_image"], start["has_gaps"]) == expected
+
+
+def test_a_transform_of_images_needs_a_scaling_that_can_be_turned_back(digits):
+    for scaler in (None, "standard", "robust"):
+        StepwiseClassifier(module=Conv, scaler=scaler, augmentation=nn.Identity(), **QUICK).fit(*digits)
+    with pytest.raises(ValueError, match="cannot be turned back; use scaler='standard'"):
+        StepwiseClassifier(module=Conv, scaler=StandardScaler(), augmentation=nn.Identity(), **QUICK).fit(*digits)
 
 
 def test_rows_of_another_shape_are_refused(digits):

@@ -166,6 +166,15 @@ def test_rungs_that_would_do_nothing_have_no_candidates():
         assert proposals(name, lr_schedule="constant", callbacks=None) != []
 
 
+def test_images_have_an_augmentation_of_their_own_and_gaps_leave_only_noise():
+    parameters = StepwiseRegressor(module="lstm").get_params()
+    rungs = [
+        [change["augmentation"] for change in BY_NAME["augmentation"].candidates(seen, "", 0)]
+        for seen in (Situation(parameters, 600, 10, 1, is_image=True), Situation(parameters, 600, 10, 1, has_gaps=True))
+    ]
+    assert rungs == [["image", "gaussian_noise", "mixup", "swap_noise"], ["gaussian_noise"]]
+
+
 def test_rows_whose_classes_are_compared_are_not_mixed():
     assert {"augmentation": "mixup"} in proposals("augmentation")
     assert [change["augmentation"] for change in proposals("augmentation", loss="triplet")] == [
