@@ -16,7 +16,6 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.inheritance import INHERITED, with_inherited
 from sk_dlsteps.inputs.data import Data
-from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.running import RunningTarget
@@ -29,11 +28,11 @@ from sk_dlsteps.preparation import (
     make_net,
     make_plan,
     network_seeds,
+    rows_of_networks,
     told_by,
 )
 from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
-from sk_dlsteps.step3_training.budget import choose_n_folds
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import steers_the_rate
 
@@ -206,17 +205,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     data = encoded(estimator, data)
 
     fold_seed = np.random.SeedSequence(memory.entropy).spawn(4)[0]
-    rows = choose_rows(
-        estimator.plan_.n_networks,
-        data.X.shape[0],
-        data.target.classes,
-        np.random.default_rng(fold_seed),
-        hold_rows_out=parameters["early_stopping"],
-        validation_fraction=parameters["validation_fraction"],
-        n_folds=choose_n_folds(parameters["n_estimators"], estimator.plan_.n_networks),
-        X_valid=data.X_valid,
-        y_valid=data.y_valid,
-    )
+    rows = rows_of_networks(parameters, data, estimator.plan_.n_networks, fold_seed)
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
     plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)

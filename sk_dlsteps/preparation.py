@@ -138,28 +138,13 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     shape = data.shape if module.is_own else None
     rows = data.once(
         key_of(("rows", n_networks), p, "n_estimators", "early_stopping", "validation_fraction", "random_state"),
-        lambda: choose_rows(
-            n_networks,
-            data.X.shape[0],
-            target.classes,
-            np.random.default_rng(fold_seed),
-            hold_rows_out=p["early_stopping"],
-            validation_fraction=p["validation_fraction"],
-            n_folds=choose_n_folds(p["n_estimators"], n_networks),
-            X_valid=data.X_valid,
-            y_valid=data.y_valid,
-        ),
+        lambda: rows_of_networks(p, data, n_networks, fold_seed),
     )
 
     cost, step1 = choose_cost(p["loss"], target.task, p.get("quantiles", QUANTILES))
     target.check(cost)
     source = fitted_source(p["init_from"])
-    if source is None:
-        inputs = prepare_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], shape, _DTYPE)
-    else:
-        inputs = Inputs(**inherited_inputs(source, data.X, n_networks))
-        if sparse.issparse(inputs.scaled.Z):
-            check_for_sparse(p, p["mixed_precision"])
+    inputs = _choose_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], source)
     if module.keeps_gaps and inputs.stages["fills_gaps"]:
         check_for_gaps(p["augmentation"])
     if rows.X_valid is not None:
@@ -220,6 +205,32 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         processes,
         heritage,
     )
+
+
+def rows_of_networks(p: dict[str, Any], data: Data, n_networks: int, fold_seed: np.random.SeedSequence) -> Rows:
+    """Which rows train and which validate each network: the same again for the same seed."""
+    return choose_rows(
+        n_networks,
+        data.X.shape[0],
+        data.target.classes,
+        np.random.default_rng(fold_seed),
+        hold_rows_out=p["early_stopping"],
+        validation_fraction=p["validation_fraction"],
+        n_folds=choose_n_folds(p["n_estimators"], n_networks),
+        X_valid=data.X_valid,
+        y_valid=data.y_valid,
+    )
+
+
+def _choose_inputs(p: dict[str, Any], data: Data, rows: Rows, seed: int, source: Any) -> Inputs:
+    """What enters the networks: encoded and scaled by the rows that train them, or as a source's networks get it."""
+    if source is None:
+        shape = data.shape if ModuleChoice.of(p).is_own else None
+        return prepare_inputs(p, data, rows, seed, shape, _DTYPE)
+    inputs = Inputs(**inherited_inputs(source, data.X, len(rows.train)))
+    if sparse.issparse(inputs.scaled.Z):
+        check_for_sparse(p, p["mixed_precision"])
+    return inputs
 
 
 def _size_record(p: dict[str, Any], module: ModuleChoice, plan: Plan, n_rows: int) -> tuple[StepRecord, ...]:
