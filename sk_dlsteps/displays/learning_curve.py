@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sk_dlsteps.displays.axes import MAIN, MARK, OTHER, axes_to_draw_on
 from sk_dlsteps.step4_validation.learning_curve import TRAIN_SIZES, LearningCurve, learning_curve
 from sk_dlsteps.step4_validation.more_rows import LEVEL
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
-_TRAINING, _VALIDATION, _EXPECTED = "#6b7280", "#1f5a94", "#d1495b"
 _BAND = 0.15
 # Part of the height that is left free above and below the curves.
 _MARGIN = 0.12
@@ -142,17 +142,12 @@ class LearningCurveDisplay:
             If matplotlib is missing.
 
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError('The plot needs matplotlib: pip install "sk_dlsteps[plot]"') from error
-            _, ax = plt.subplots(figsize=(7, 4.3), layout="constrained")
+        ax = axes_to_draw_on(ax)
         self.ax_, self.figure_ = ax, ax.figure
         curve = self.curve
         self.lines_ = [
-            self._draw(curve.train_scores, _TRAINING, "training"),
-            self._draw(curve.test_scores, _VALIDATION, "validation"),
+            self._draw(curve.train_scores, OTHER, "training"),
+            self._draw(curve.test_scores, MAIN, "validation"),
         ]
         self._draw_expected()
         self._scale()
@@ -180,9 +175,9 @@ class LearningCurveDisplay:
         low, high = curve.expected_interval
         label = f"expected, {100 * LEVEL:g} % interval"
         ends = [last, curve.expected_score]
-        ax.plot([n, 2 * n], ends, "--", color=_EXPECTED, linewidth=1.8, zorder=2, label=label)
-        ax.plot([2 * n, 2 * n], [low, high], color=_EXPECTED, linewidth=1.8, solid_capstyle="butt", label="_interval")
-        ax.plot(2 * n, curve.expected_score, "o", color=_EXPECTED, markersize=7, markeredgecolor="white", zorder=4)
+        ax.plot([n, 2 * n], ends, "--", color=MARK, linewidth=1.8, zorder=2, label=label)
+        ax.plot([2 * n, 2 * n], [low, high], color=MARK, linewidth=1.8, solid_capstyle="butt", label="_interval")
+        ax.plot(2 * n, curve.expected_score, "o", color=MARK, markersize=7, markeredgecolor="white", zorder=4)
 
     def _head(self) -> None:
         """The verdict as the title, and below it in the scorer's units."""

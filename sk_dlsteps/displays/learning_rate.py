@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.pipeline import Pipeline
 from sklearn.utils.validation import check_is_fitted
 
+from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 
 if TYPE_CHECKING:
@@ -15,14 +16,12 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure, SubFigure
     from matplotlib.lines import Line2D
 
-_CURVE, _REPLICA, _PICK, _OTHER = "#1f5a94", "#9db8d2", "#d1495b", "#6b7280"
 # Parts of the fall of the loss that the picture leaves free above and below the curve.
 _HEADROOM, _FOOTROOM = 0.35, 0.3
 # Labels of alternatives closer than this share of the axis stand in one line.
 _NEAR = 0.035
-# Width of the legend as a share of the axis, and the white behind a label.
+# Width of the legend as a share of the axis.
 _LEGEND = 0.42
-_PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 
 
 class LearningRateDisplay:
@@ -127,12 +126,7 @@ class LearningRateDisplay:
             If matplotlib is missing.
 
         """
-        if ax is None:
-            try:
-                import matplotlib.pyplot as plt
-            except ImportError as error:
-                raise ImportError('The plot needs matplotlib: pip install "sk_dlsteps[plot]"') from error
-            _, ax = plt.subplots(figsize=(7, 4.3), layout="constrained")
+        ax = axes_to_draw_on(ax)
         self.ax_, self.figure_ = ax, ax.figure
         self._draw_curve(name)
         self._limit()
@@ -152,9 +146,9 @@ class LearningRateDisplay:
         losses = np.where(np.isfinite(curve.losses), curve.losses, np.nan)
         for k in range(n_replicas):
             label = "the single networks" if k == 0 and n_replicas > 1 else None
-            ax.plot(curve.rates, losses[:, k], color=_REPLICA, linewidth=0.8, alpha=0.55, zorder=1, label=label)
+            ax.plot(curve.rates, losses[:, k], color=FAINT, linewidth=0.8, alpha=0.55, zorder=1, label=label)
         label = name or (f"median of {n_replicas} networks, smoothed" if n_replicas > 1 else "loss, smoothed")
-        (self.line_,) = ax.plot(curve.rates, curve.smoothed, color=_CURVE, linewidth=2.4, zorder=3, label=label)
+        (self.line_,) = ax.plot(curve.rates, curve.smoothed, color=MAIN, linewidth=2.4, zorder=3, label=label)
 
     def _limit(self) -> None:
         """Show the sweep's rates, and the losses up to a little above the curve: not the blow-up."""
@@ -171,11 +165,11 @@ class LearningRateDisplay:
         curve, ax = self.lr_curve, self.ax_
         pick = curve.learning_rate
         label = f"chosen: {pick:.2g}" if curve.reliable else f"default: {pick:.2g}"
-        ax.axvline(pick, color=_PICK, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
+        ax.axvline(pick, color=MARK, linewidth=1, linestyle=(0, (4, 3)), zorder=2)
         known = np.isfinite(curve.smoothed)
         if known.any():
             height = np.interp(np.log(pick), np.log(curve.rates[known]), curve.smoothed[known])
-            ax.plot(pick, height, "o", color=_PICK, markersize=8, markeredgecolor="white", zorder=4)
+            ax.plot(pick, height, "o", color=MARK, markersize=8, markeredgecolor="white", zorder=4)
         right, beside_legend = _position(ax, pick) > 0.75, _position(ax, pick) < _LEGEND
         ax.annotate(
             label,
@@ -185,9 +179,9 @@ class LearningRateDisplay:
             textcoords="offset points",
             ha="right" if right else "left",
             va="top",
-            color=_PICK,
+            color=MARK,
             fontweight="bold",
-            bbox=_PLATE,
+            bbox=PLATE,
         )
 
     def _mark_alternatives(self) -> None:
@@ -200,7 +194,7 @@ class LearningRateDisplay:
             else:
                 groups.append((rate, [label]))
         for rate, labels in groups:
-            ax.axvline(rate, ymax=0.035, color=_OTHER, linewidth=1.2)
+            ax.axvline(rate, ymax=0.035, color=OTHER, linewidth=1.2)
             ax.annotate(
                 ", ".join(labels),
                 (rate, 0.045),
@@ -208,9 +202,9 @@ class LearningRateDisplay:
                 ha="center",
                 va="bottom",
                 rotation=90,
-                color=_OTHER,
+                color=OTHER,
                 fontsize="x-small",
-                bbox=_PLATE,
+                bbox=PLATE,
             )
 
 

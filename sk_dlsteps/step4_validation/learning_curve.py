@@ -71,6 +71,10 @@ class LearningCurve:
         lines = [f"{name:<{indent}}" + "".join(f"  {v:>{width}}" for v in line) for name, line in table.items()]
         return "\n".join(["LearningCurve", *lines, *textwrap.wrap(f"{self.record.decision}: {self.because}", _WIDTH)])
 
+    def records(self) -> tuple[StepRecord, ...]:
+        """The verdict as records for a report."""
+        return (self.record,)
+
 
 def learning_curve(
     estimator: Any,
