@@ -6,12 +6,14 @@ from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
+from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
 
 __all__ = [
     "LearningCurveDisplay",
     "LearningRateDisplay",
+    "Report",
     "StepwiseClassifier",
     "StepwiseRegressor",
     "StepwiseSearchCV",

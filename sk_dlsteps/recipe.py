@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 from scipy import sparse
@@ -31,6 +31,9 @@ from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.together import fit_together
+
+if TYPE_CHECKING:
+    from sk_dlsteps.report.report import Report
 
 # What the door notes of a table.
 _OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
@@ -237,6 +240,31 @@ class StepwiseEstimator(Parameters):
             warn_if_unreliable(curve, stacklevel=3)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
+
+    def report(self) -> Report:
+        """Tell what was decided at each step, why, with which figures, and what was not done.
+
+        Returns
+        -------
+        report : Report
+            Prints as text, shows itself in a notebook, and has `to_markdown`, `to_html` and `add`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the estimator is not fitted.
+
+        Examples
+        --------
+        >>> from sklearn.datasets import load_iris
+        >>> from sk_dlsteps import StepwiseClassifier
+        >>> model = StepwiseClassifier(max_epochs=5, random_state=0).fit(*load_iris(return_X_y=True))
+        >>> page = model.report().to_html()
+
+        """
+        from sk_dlsteps.report.report import Report
+
+        return Report.of(self)
 
     _fit_together = staticmethod(fit_together)
 

@@ -1,56 +1,135 @@
-"""The records of the six steps as text or Markdown."""
+"""What was decided in each step, why, with which figures, and what was not done."""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import groupby
-from numbers import Integral, Real
-from typing import Any
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Self
 
+from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.plan import StepRecord
-
-STEPS = {
-    1: "the cost function",
-    2: "the architecture",
-    3: "fit the training set",
-    4: "fit the validation set",
-    5: "verify on a test set",
-    6: "verify in the real world",
-}
-_WIDTH = 100
+from sk_dlsteps.report.checklist import checklist
+from sk_dlsteps.report.html import as_fragment, as_page
+from sk_dlsteps.report.markdown import as_markdown
+from sk_dlsteps.report.outline import Outline, outline
+from sk_dlsteps.report.pictures import pictures_of
+from sk_dlsteps.report.text import as_text
+from sk_dlsteps.step4_validation.search_record import search_records
 
 
 class Report:
-    """What was decided in each step, why, and with which figures.
+    """The article's steps with what was decided in each, why, the evidence, and what was not done.
 
-    It only renders: whatever it shows stands in the records. A figure may be a
-    number, a text, a sequence, a dict, or a small table (a sequence of dicts with
-    the same keys).
+    Get it from ``model.report()`` or ``search.report()``, or by `of` from a pipeline or one of scikit-learn's
+    searches, and `add` what later steps say. It prints as text and shows itself in a notebook.
+    It only renders: whatever it shows stands in the records of its parts.
 
     Parameters
     ----------
-    records : iterable of StepRecord
-        Several of a step keep their order.
+    records : iterable of StepRecord, default=()
+        Several of a step keep their order. A figure of a record may be a number, a text, a sequence,
+        a dict, or a small table (a sequence of dicts with the same keys).
     title : str, default=None
         A heading above the steps.
 
     Examples
     --------
-    >>> from sk_dlsteps.plan import StepRecord
-    >>> record = StepRecord(1, "cost function", "MSE", "the target is a number", {"loss": "squared_error"})
-    >>> print(Report([record]).to_text())
+    >>> from sklearn.datasets import load_diabetes
+    >>> from sk_dlsteps import StepwiseRegressor
+    >>> model = StepwiseRegressor(max_epochs=5, random_state=0).fit(*load_diabetes(return_X_y=True))
+    >>> report = model.report()
+    >>> print(report.to_text().splitlines()[5])
     Step 1: the cost function
-      Cost function: MSE
-        because the target is a number
-        loss squared_error
-    <BLANKLINE>
+    >>> report.to_html().startswith("<!doctype html>")
+    True
 
     """
 
-    def __init__(self, records: Iterable[StepRecord], *, title: str | None = None) -> None:
-        self.records = sorted(records, key=lambda record: record.number)
+    def __init__(self, records: Iterable[StepRecord] = (), *, title: str | None = None) -> None:
         self.title = title
+        self._fitted: Fitted | None = None
+        self._parts: list[Any] = list(records)
+
+    @classmethod
+    def of(cls, model_or_search: Any, *, title: str | None = None) -> Self:
+        """Report on a fitted model and the search that chose it.
+
+        Parameters
+        ----------
+        model_or_search : estimator object
+            A fitted StepwiseRegressor or StepwiseClassifier, a pipeline that ends with one, or a search over either.
+        title : str, default=None
+            A heading above the steps; the model's class and number of rows by default.
+
+        Returns
+        -------
+        report : Report
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+        ValueError
+            If the model is not one of ours.
+
+        """
+        fitted = Fitted.of(model_or_search)
+        if not fitted.is_ours:
+            raise ValueError(
+                f"a report needs a StepwiseRegressor or StepwiseClassifier, whose steps it tells, got "
+                f"{type(fitted.model).__name__}"
+            )
+        found = "" if fitted.search is None else f", found by {type(fitted.search).__name__}"
+        report = cls(title=title or f"{type(fitted.model).__name__}{found}")
+        report._fitted = fitted
+        report._parts += [*fitted.model.steps_, *search_records(fitted.search)]
+        return report
+
+    def add(self, *parts: Any) -> Self:
+        """Add what later steps say.
+
+        Parameters
+        ----------
+        *parts : object
+            What `verify_test_set`, `DriftDetector.check`, `diagnose` or `learning_curve` returned, anything else
+            with a method ``records()``, or a StepRecord.
+
+        Returns
+        -------
+        self : Report
+
+        Raises
+        ------
+        TypeError
+            If a part is none of these; then nothing is added.
+
+        Examples
+        --------
+        >>> from sk_dlsteps.plan import StepRecord
+        >>> report = Report().add(StepRecord(6, "in the real world", "works", "the cat was found in 9 of 10 photos"))
+        >>> print(report)
+        Step 6: verify in the real world
+          In the real world: works
+            because the cat was found in 9 of 10 photos
+        <BLANKLINE>
+
+        """
+        for part in parts:
+            if not isinstance(part, StepRecord) and not callable(getattr(part, "records", None)):
+                raise TypeError(
+                    "a report takes what has a method `records()`, such as the result of verify_test_set, "
+                    f"DriftDetector.check, diagnose or learning_curve, or a StepRecord; got {type(part).__name__}"
+                )
+        self._parts += parts
+        return self
+
+    @property
+    def records(self) -> list[StepRecord]:
+        """All records in the order of the steps."""
+        records: list[StepRecord] = []
+        for part in self._parts:
+            records += [part] if isinstance(part, StepRecord) else part.records()
+        return sorted(records, key=lambda record: record.number)
 
     def to_text(self) -> str:
         """Render for a terminal, about 100 characters wide.
@@ -61,21 +140,10 @@ class Report:
             Ends with a newline.
 
         """
-        lines = [self.title, "=" * len(self.title), ""] if self.title else []
-        for number, records in groupby(self.records, key=lambda record: record.number):
-            lines.append(_heading(number))
-            for record in records:
-                lines += _wrapped(f"{_capital(record.title)}: {record.decision}", 2)
-                lines += _wrapped(f"because {record.because}", 4)
-                figures, tables = _split(record.evidence)
-                lines += _wrapped("; ".join(f"{name} {_show(value)}" for name, value in figures.items()), 4)
-                for table in tables.values():
-                    lines += ["", *("    " + line for line in _aligned(_cells(table)))]
-            lines.append("")
-        return "\n".join(lines)
+        return as_text(self._outline())
 
     def to_markdown(self) -> str:
-        """Render as Markdown: a heading per step, lists of figures, tables.
+        """Render as Markdown: a heading per step, lists of figures, tables, a task list.
 
         Returns
         -------
@@ -83,83 +151,43 @@ class Report:
             Ends with a newline.
 
         """
-        blocks = [f"# {self.title}"] if self.title else []
-        for number, records in groupby(self.records, key=lambda record: record.number):
-            blocks.append(f"## {_heading(number)}")
-            for record in records:
-                blocks.append(f"**{_capital(record.title)}: {record.decision}**  \nbecause {record.because}")
-                figures, tables = _split(record.evidence)
-                if figures:
-                    blocks.append("\n".join(f"- {name}: {_show(value)}" for name, value in figures.items()))
-                blocks += [f"{_capital(name)}:\n\n{_piped(_cells(table))}" for name, table in tables.items()]
-        return "\n\n".join(blocks) + "\n"
+        return as_markdown(self._outline())
 
+    def to_html(self, path: str | Path | None = None) -> str:
+        """Render as one HTML page that needs nothing from outside.
 
-def _heading(number: int) -> str:
-    """The heading of a step."""
-    return f"Step {number}: {STEPS[number]}"
+        Parameters
+        ----------
+        path : str or Path, default=None
+            Where to write it, too; nothing is written by default.
 
+        Returns
+        -------
+        html : str
+            The page: pictures are part of it (they are left out if matplotlib is missing), there are no
+            scripts, and what is yours in it, such as names of columns, is escaped.
 
-def _capital(title: str) -> str:
-    """A title with a capital letter."""
-    return title[:1].upper() + title[1:]
+        Raises
+        ------
+        OSError
+            If the file cannot be written.
 
+        """
+        page = as_page(self._outline(pictures=True))
+        if path is not None:
+            Path(path).write_text(page, encoding="utf-8")
+        return page
 
-def _wrapped(text: str, indent: int) -> list[str]:
-    """A paragraph in lines, the later ones indented further; nothing for no text."""
-    return textwrap.wrap(text, _WIDTH, initial_indent=" " * indent, subsequent_indent=" " * (indent + 2))
+    def __repr__(self) -> str:
+        return self.to_text()
 
+    def _repr_html_(self) -> str:
+        return as_fragment(self._outline(pictures=True))
 
-def _split(evidence: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Figures that fit a line, and tables."""
-    tables = {name: value for name, value in evidence.items() if _is_table(value)}
-    return {name: value for name, value in evidence.items() if name not in tables}, tables
-
-
-def _is_table(value: Any) -> bool:
-    """Whether a figure is a sequence of dicts."""
-    return (
-        isinstance(value, Sequence)
-        and not isinstance(value, str)
-        and len(value) > 0
-        and all(isinstance(row, Mapping) for row in value)
-    )
-
-
-def _show(value: Any) -> str:
-    """A figure as text, numbers with four digits."""
-    if value is None:
-        return "none"
-    if isinstance(value, bool | Integral):
-        return str(value)
-    if isinstance(value, Real):
-        return f"{float(value):.4g}"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {_show(inner)}" for name, inner in value.items()) or "none"
-    if isinstance(value, Iterable) and not isinstance(value, str):
-        return ", ".join(_show(inner) for inner in value) or "none"
-    return str(value)
-
-
-def _cells(table: Sequence[Mapping[str, Any]]) -> list[list[str]]:
-    """The header and the rows of a table as text."""
-    header = list(table[0])
-    return [header, *([_show(row.get(name)) for name in header] for row in table)]
-
-
-def _aligned(cells: list[list[str]]) -> list[str]:
-    """Columns one below the other: the first to the left, figures to the right."""
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
-        for row in cells
-    ]
-
-
-def _piped(cells: list[list[str]]) -> str:
-    """A Markdown table."""
-    header, *rows = [[cell.replace("|", "\\|") for cell in row] for row in cells]
-    rule = ["---", *["---:"] * (len(header) - 1)]
-    return "\n".join("| " + " | ".join(row) + " |" for row in [header, rule, *rows])
+    def _outline(self, pictures: bool = False) -> Outline:
+        """What the report says."""
+        records = self.records
+        items = () if self._fitted is None else checklist(self._fitted, records)
+        parts = [*([] if self._fitted is None else [self._fitted]), *self._parts]
+        drawn = [picture for part in parts for picture in pictures_of(part)] if pictures else []
+        return outline(self.title or "", records, items, drawn)

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from numbers import Integral, Real
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
@@ -27,6 +27,9 @@ from sk_dlsteps.step4_validation.ladder import climb
 from sk_dlsteps.step4_validation.problem import Problem
 from sk_dlsteps.step4_validation.tried import Tried
 from sk_dlsteps.step4_validation.workers import evaluate_on_workers, has_workers
+
+if TYPE_CHECKING:
+    from sk_dlsteps.report.report import Report
 
 
 class StepwiseSearchCV(BaseSearchCV):
@@ -232,6 +235,26 @@ class StepwiseSearchCV(BaseSearchCV):
             tried.end()
         self._publish(fitted)
         return self
+
+    def report(self) -> Report:
+        """Tell what was decided at each step, what the search tried, and what was not done.
+
+        Returns
+        -------
+        report : Report
+            Prints as text, shows itself in a notebook, and has `to_markdown`, `to_html` and `add`.
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If the search is not fitted.
+        ValueError
+            If there is no `best_estimator_`, or if it is not one of ours.
+
+        """
+        from sk_dlsteps.report.report import Report
+
+        return Report.of(self)
 
     def __sklearn_is_fitted__(self) -> bool:
         """Whether there is something to predict with, if there should be; after an interruption there is not."""

@@ -1,0 +1,105 @@
+"""Which pictures belong to what a report holds, and a picture as SVG within a page."""
+
+from __future__ import annotations
+
+import io
+import re
+from functools import singledispatch
+from html import escape
+from typing import Any
+
+from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
+from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.fitted import Fitted
+from sk_dlsteps.report.outline import Picture
+from sk_dlsteps.step4_validation.learning_curve import LearningCurve
+
+
+@singledispatch
+def pictures_of(part: Any) -> list[Picture]:
+    """Pictures of a part of a report.
+
+    Parameters
+    ----------
+    part : object
+        Something with records, or a `Fitted` model.
+
+    Returns
+    -------
+    pictures : list of Picture
+        None for most parts.
+
+    """
+    return []
+
+
+@pictures_of.register
+def _(fitted: Fitted) -> list[Picture]:
+    model = fitted.model
+    pictures = []
+    if model.lr_curve_ is not None:
+        curve = model.lr_curve_
+        pictures.append(
+            Picture(
+                3,
+                "The learning-rate finder",
+                "Minibatch loss against learning rate, of fresh networks that took one step at each of a series of "
+                f"rising rates; {curve.learning_rate:.2g} was chosen.",
+                LearningRateDisplay(curve).plot,
+            )
+        )
+    return pictures
+
+
+@pictures_of.register
+def _(curve: LearningCurve) -> list[Picture]:
+    alt = (
+        f"Training and validation {curve.score_name} at {curve.train_sizes[0]} to {curve.train_sizes[-1]} training "
+        f"rows: {curve.record.decision}."
+    )
+    return [Picture(4, "The learning curve", alt, LearningCurveDisplay(curve).plot)]
+
+
+def as_svg(picture: Picture, prefix: str) -> str | None:
+    """Draw a picture as an SVG element in the colours of the page around it.
+
+    Parameters
+    ----------
+    picture : Picture
+        What to draw.
+    prefix : str
+        Begins the ids in it, which must be others than those of other pictures.
+
+    Returns
+    -------
+    svg : str or None
+        None if matplotlib is missing.
+
+    """
+    try:
+        import matplotlib.style
+        from matplotlib.figure import Figure
+    except ImportError:
+        return None
+    # Text stays text; the same picture gives the same file.
+    own = {"svg.fonttype": "none", "svg.hashsalt": "sk_dlsteps", "font.family": "sans-serif"}
+    with matplotlib.style.context(["default", own]):
+        figure = Figure(figsize=(7, picture.height), layout="constrained")
+        picture.draw(figure.subplots())
+        file = io.StringIO()
+        figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
+    return _embedded(file.getvalue(), picture.alt, prefix)
+
+
+def _embedded(svg: str, alt: str, prefix: str) -> str:
+    """The element alone, with a text for those who do not see it, in the colours of its page."""
+    svg = svg[svg.index("<svg") :]
+    svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
+    svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
+    used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
+    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", svg)
+    svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}", svg)
+    # Black and white are the ink and the paper of the page; every other colour shows on both.
+    svg = re.sub(r"#000000\b", "currentColor", svg)
+    svg = re.sub(r"#ffffff\b", "var(--paper)", svg)
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1).strip()
