@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-# Readable on white and on black, and told apart by those who see few colours: what it is about, what it is
-# compared with, what is marked, and what stands behind.
-MAIN, OTHER, MARK, FAINT = "#2f7fc1", "#7a8290", "#d1495b", "#8fb3d1"
+# What a picture is about, what it is compared with, what is marked, and what stands behind: told apart by those who
+# see few colours, and to be seen on white and on black.
+COLOURS = {"main": "#2f7fc1", "other": "#7a8290", "mark": "#d1495b", "faint": "#8fb3d1"}
+MAIN, OTHER, MARK, FAINT = COLOURS.values()
 # Behind a label that stands on lines.
 PLATE = {"facecolor": "white", "edgecolor": "none", "alpha": 0.8, "pad": 1.0}
 

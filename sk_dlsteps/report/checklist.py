@@ -125,7 +125,7 @@ class _Checklist:
         name = "differential learning rates"
         if self.parameters["init_from"] is None and not self.plan.stages:
             return ChecklistItem(3, name, NOT_APPLICABLE, "no transfer learning")
-        differ = any(stage.scales for stage in self.plan.stages)
+        differ = any(len({*stage.scales.values()}) > 1 for stage in self.plan.stages)
         return self._item(3, name, differ, "", "differential_rates")
 
     def _validation(self) -> Iterator[ChecklistItem]:

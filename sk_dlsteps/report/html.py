@@ -38,7 +38,8 @@ _STYLE = """
   text-align: right; overflow-wrap: normal; }
 .sk-dlsteps th:first-child, .sk-dlsteps td:first-child { text-align: left; }
 .sk-dlsteps figure { margin: 1rem 0; } .sk-dlsteps figcaption { font-size: .9rem; opacity: .85; }
-.sk-dlsteps svg { display: block; width: 100%; height: auto; max-width: 44rem; color: inherit; }
+.sk-dlsteps svg { display: block; width: 100%; min-width: 27rem; max-width: 40rem; height: auto;
+  color: inherit; }
 .sk-dlsteps svg text:not([style*="fill"]) { fill: currentColor; }
 .sk-dlsteps .checklist { list-style: none; padding: 0; margin: .3rem 0; columns: 20rem; }
 .sk-dlsteps .checklist li { break-inside: avoid; padding-left: 1.5rem; text-indent: -1.5rem; }
@@ -50,8 +51,11 @@ _STYLE = """
 _PAGE_STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; padding: 1.2rem; background: #fff; color: #1b1f24; }
-.sk-dlsteps { --paper: #fff; margin: 0 auto; }
-@media (prefers-color-scheme: dark) { body { background: #14171b; color: #e4e7eb; } .sk-dlsteps { --paper: #14171b; } }
+.sk-dlsteps { margin: 0 auto; --paper: #fff; --main: #1f6bb0; --other: #636b77; --mark: #bf3347; --faint: #8fb3d1; }
+@media (prefers-color-scheme: dark) {
+  body { background: #14171b; color: #e4e7eb; }
+  .sk-dlsteps { --paper: #14171b; --main: #6aaee6; --other: #a3abb8; --mark: #f0808d; --faint: #46637c; }
+}
 @media print { .sk-dlsteps nav { display: none; } .sk-dlsteps figure, .sk-dlsteps table { break-inside: avoid; } }
 """.strip()
 _MARKS = {"done": "✓", "open": "○", "not applicable": "·"}
@@ -169,7 +173,9 @@ def _figure(picture: Picture, prefix: str) -> str:
     svg = as_svg(picture, prefix)
     if svg is None:
         return ""
-    return f"<figure>\n{svg}\n<figcaption>{escape(picture.caption)}</figcaption>\n</figure>"
+    caption = escape(picture.caption, quote=True)
+    scrolled = f'<div class="scroll" role="region" aria-label="{caption}" tabindex="0">\n{svg}\n</div>'
+    return f"<figure>\n{scrolled}\n<figcaption>{caption}</figcaption>\n</figure>"
 
 
 def _item(item: ChecklistItem) -> str:

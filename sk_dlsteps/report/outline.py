@@ -20,6 +20,8 @@ STEPS = {
     5: "verify on a test set",
     6: "verify in the real world",
 }
+# Inches: as narrow as labels allow, so that they are large enough on a phone.
+PICTURE_WIDTH = 6.4
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,7 @@ class Picture:
     draw : callable
         Draws it on matplotlib Axes.
     height : float
-        Of the picture in inches, whose width is 7.
+        Of the picture in inches, whose width is `PICTURE_WIDTH`.
 
     """
 
@@ -45,7 +47,7 @@ class Picture:
     caption: str
     alt: str
     draw: Callable[[Axes], Any]
-    height: float = 4.3
+    height: float = 4.0
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from functools import singledispatch
 from html import escape
 from typing import Any
 
+from sk_dlsteps.displays.axes import COLOURS
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.report.outline import Picture
+from sk_dlsteps.report.outline import PICTURE_WIDTH, Picture
 from sk_dlsteps.step4_validation.learning_curve import LearningCurve
 
 
@@ -84,7 +85,7 @@ def as_svg(picture: Picture, prefix: str) -> str | None:
     # Text stays text; the same picture gives the same file.
     own = {"svg.fonttype": "none", "svg.hashsalt": "sk_dlsteps", "font.family": "sans-serif"}
     with matplotlib.style.context(["default", own]):
-        figure = Figure(figsize=(7, picture.height), layout="constrained")
+        figure = Figure(figsize=(PICTURE_WIDTH, picture.height), layout="constrained")
         picture.draw(figure.subplots())
         file = io.StringIO()
         figure.savefig(file, format="svg", transparent=True, metadata={"Date": None})
@@ -99,7 +100,9 @@ def _embedded(svg: str, alt: str, prefix: str) -> str:
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
     svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", svg)
     svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}", svg)
-    # Black and white are the ink and the paper of the page; every other colour shows on both.
+    # Black and white are the ink and the paper of the page, which may have shades of the other colours, too.
     svg = re.sub(r"#000000\b", "currentColor", svg)
     svg = re.sub(r"#ffffff\b", "var(--paper)", svg)
+    for name, colour in COLOURS.items():
+        svg = svg.replace(colour, f"var(--{name}, {colour})")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1).strip()

@@ -38,7 +38,7 @@ class Report:
     >>> from sk_dlsteps import StepwiseRegressor
     >>> model = StepwiseRegressor(max_epochs=5, random_state=0).fit(*load_diabetes(return_X_y=True))
     >>> report = model.report()
-    >>> print(report.to_text().splitlines()[5])
+    >>> print(report.to_text().splitlines()[6])
     Step 1: the cost function
     >>> report.to_html().startswith("<!doctype html>")
     True

@@ -1,8 +1,16 @@
+import re
+
 import numpy as np
 import pytest
+from sklearn.datasets import load_diabetes
+from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
+from sk_dlsteps import Report, StepwiseRegressor, learning_curve
 from sk_dlsteps.plan import StepRecord
-from sk_dlsteps.report.report import STEPS, Report
+from sk_dlsteps.report.outline import STEPS
 
 
 @pytest.fixture
@@ -82,3 +90,47 @@ def test_long_texts_are_wrapped_and_nothing_is_lost():
 
 def test_nothing_decided_is_an_empty_text():
     assert Report([]).to_text() == ""
+
+
+def test_parts_are_added_in_the_order_of_the_steps_and_returned_for_more():
+    late, early = StepRecord(6, "late", "a", "b"), StepRecord(1, "early", "a", "b")
+    report = Report()
+    assert report.add(late).add(early) is report
+    assert report.records == [early, late]
+    assert repr(report) == report.to_text()
+
+
+def test_what_has_no_records_is_refused_and_nothing_is_added():
+    report = Report()
+    with pytest.raises(TypeError, match=r"got float"):
+        report.add(StepRecord(1, "a", "b", "c"), 0.5)
+    assert report.records == []
+
+
+def test_a_learning_curve_can_be_added():
+    X, y = load_diabetes(return_X_y=True)
+    curve = learning_curve(Ridge(), X, y, random_state=0)
+    assert Report().add(curve).records == [curve.record]
+
+
+def test_another_estimator_has_no_steps_to_report():
+    X, y = load_diabetes(return_X_y=True)
+    with pytest.raises(ValueError, match="got Ridge"):
+        Report.of(make_pipeline(Ridge()).fit(X, y))
+    with pytest.raises(NotFittedError):
+        StepwiseRegressor().report()
+
+
+def test_a_model_behind_transformers_is_reported_with_its_title():
+    X, y = load_diabetes(return_X_y=True)
+    model = StepwiseRegressor(max_epochs=2, n_estimators=2, learning_rate=0.01, random_state=0)
+    report = Report.of(make_pipeline(StandardScaler(), model).fit(X, y), title="trees")
+    assert report.to_text().startswith("trees\n=====\n\n4 of 6 steps were taken.")
+    assert report.records == list(model.steps_)
+
+
+def test_nothing_of_the_users_is_markup():
+    bad = "a*b_c_ [x](http://y) <script>`|~~\nnew # line"
+    record = StepRecord(2, bad, bad, bad, {bad: bad, "t": [{bad: bad}]})
+    markdown = Report([record], title=bad).to_markdown()
+    assert re.findall(r"(?<!\\)[*`<>|~\[\]]", markdown) == list("****" + "||" * 3)
