@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -122,11 +122,99 @@ def read_table(path: str | Path, target: str | None, task: str | None = None) ->
         raise TableError(f"{path} has {len(frame)} rows; at least {MIN_ROWS} are needed")
     if len(frame.columns) < 2:
         raise TableError(f"{path} has no column besides the target {target!r}; add columns to predict it from")
-    _check_values(frame, target, path)
+    n_missing = int(frame[target].isna().sum())
+    if n_missing:
+        raise TableError(f"{path} has {n_missing} rows without the target {target!r}; drop them")
+    _check_values(frame, path)
     y, task, because = _read_target(frame[target], task)
     X = frame.drop(columns=target)
     _check_inputs(X, path)
     return Table(path.stem, X, y, tuple(X.columns), target, task, because, note)
+
+
+@dataclass(frozen=True)
+class NewRows:
+    """Rows of a later file, for a model that was fitted on a table.
+
+    Attributes
+    ----------
+    X : DataFrame of shape (n_rows, n_columns)
+        The table's columns, in its order.
+    y : ndarray of shape (n_rows,) or None
+        The target; None if the file does not have it for all rows.
+    note : str
+        What was left out, if anything.
+
+    """
+
+    X: Any
+    y: np.ndarray | None
+    note: str = ""
+
+
+def read_new_rows(path: str | Path, table: Table) -> NewRows:
+    """Read further rows of a table from a CSV file, with or without their target.
+
+    Parameters
+    ----------
+    path : str or Path
+        The file, as for `read_table`.
+    table : Table
+        That the model knows; its columns must all be there.
+
+    Returns
+    -------
+    rows : NewRows
+        Numbers in a column of text are read as text.
+
+    Raises
+    ------
+    TableError
+        If the file or its columns cannot be used.
+    ImportError
+        If pandas is missing.
+
+    """
+    path = Path(path)
+    kinds = {name: getattr(kind, "kind", "O") for name, kind in table.X.dtypes.items()}
+    text = [name for name, kind in kinds.items() if kind not in "biuf" and not _holds_flags(table.X[name])]
+    frame, note = _without_row_numbers(_read_frame(path, text))
+    missing = [name for name in table.columns if name not in frame.columns]
+    if missing:
+        near = difflib.get_close_matches(missing[0], frame.columns, n=3, cutoff=0.5)
+        hint = f"; is it {_listed(near, ' or ')}?" if near else f"; its columns are: {_listed(frame.columns)}"
+        raise TableError(f"{path} lacks columns that the model was fitted on: {_listed(missing)}{hint}")
+    notes = [note] if note else []
+    surplus = [name for name in frame.columns if name not in (*table.columns, table.target)]
+    if surplus:
+        notes.append(f"columns that the model does not know were left out: {_listed(surplus)}")
+    X = frame[[*table.columns]]
+    numbers = [name for name, kind in kinds.items() if kind in "iuf" and X[name].dtype.kind not in "biuf"]
+    if numbers:
+        raise TableError(f"{path} has text in columns that held numbers: {_listed(numbers)}; write numbers there")
+    _check_values(X, path)
+    if table.target not in frame.columns:
+        return NewRows(X, None, "; ".join(notes))
+    n_missing = int(frame[table.target].isna().sum())
+    if n_missing:
+        notes.append(f"{n_missing} rows lack the target {table.target!r}, so that the score is not checked")
+        return NewRows(X, None, "; ".join(notes))
+    return NewRows(X, _new_target(frame[table.target], table, path), "; ".join(notes))
+
+
+def _holds_flags(column: Any) -> bool:
+    """Whether a column holds truth values, of which some are missing."""
+    return bool(column.dropna().isin([True, False]).all())
+
+
+def _new_target(column: Any, table: Table, path: Path) -> np.ndarray:
+    """The target of further rows, of the type that the table's has."""
+    try:
+        return column.to_numpy().astype(table.y.dtype if table.y.dtype.kind in "biuf" else str)
+    except ValueError:
+        raise TableError(
+            f"{path} has values of the target {table.target!r} that are no numbers, e.g. {str(column.iloc[0])!r}"
+        ) from None
 
 
 def guess_task(values: np.ndarray) -> tuple[str, str]:
@@ -164,8 +252,8 @@ def guess_task(values: np.ndarray) -> tuple[str, str]:
     return "regression", f"{rule}, more than {MAX_CLASSES}"
 
 
-def _read_frame(path: Path) -> Any:
-    """The file as a DataFrame, or an error that says what is wrong with it."""
+def _read_frame(path: Path, text: Sequence[str] = ()) -> Any:
+    """The file as a DataFrame, some columns as text, or an error that says what is wrong with it."""
     try:
         import pandas as pd
     except ImportError as error:
@@ -180,7 +268,7 @@ def _read_frame(path: Path) -> Any:
         with warnings.catch_warnings():
             warnings.simplefilter("error", pd.errors.ParserWarning)
             # Without index_col=False surplus first columns would become names of the rows.
-            frame = pd.read_csv(path, sep=separator, index_col=False, low_memory=False)
+            frame = pd.read_csv(path, sep=separator, index_col=False, low_memory=False, dtype=dict.fromkeys(text, str))
     except pd.errors.ParserWarning:
         raise TableError(f"{path} has rows with more columns than its first line has names; name them all") from None
     except pd.errors.EmptyDataError:
@@ -208,11 +296,8 @@ def _without_row_numbers(frame: Any) -> tuple[Any, str]:
     return frame.iloc[:, 1:], "a first column without a name, which only counts the rows, was left out"
 
 
-def _check_values(frame: Any, target: str, path: Path) -> None:
-    """Raise if a target is missing or any value infinite."""
-    n_missing = int(frame[target].isna().sum())
-    if n_missing:
-        raise TableError(f"{path} has {n_missing} rows without the target {target!r}; drop them")
+def _check_values(frame: Any, path: Path) -> None:
+    """Raise if a value is infinite."""
     numbers = frame.select_dtypes("number")
     infinite = [name for name in numbers if np.isinf(numbers[name].to_numpy(dtype=float)).any()]
     if infinite:

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from sk_dlsteps.inputs.table import MIN_ROWS, Table, TableError, guess_task, read_table
+from sk_dlsteps.inputs.table import MIN_ROWS, Table, TableError, guess_task, read_new_rows, read_table
 
 N = 40
 
@@ -214,3 +214,53 @@ def test_without_pandas_the_error_names_the_extra(tmp_path):
 def test_decimal_commas_are_named_as_such(frame, write):
     message = error_of(write(frame[["age", "height", "income"]], sep=";", decimal=","), "age")
     assert "numbers with a decimal comma in: 'height', 'income'; write them with a point" in message
+
+
+@pytest.fixture
+def table(write, frame):
+    return read_table(write(frame), "income")
+
+
+def test_new_rows_have_the_columns_of_the_table_in_its_order(write, frame, table):
+    shuffled = frame.iloc[:7, ::-1].assign(surplus=1)
+    rows = read_new_rows(write(shuffled, "later.csv"), table)
+    assert list(rows.X.columns) == list(table.columns)
+    np.testing.assert_allclose(rows.y, frame["income"].iloc[:7])
+    assert rows.note == "columns that the model does not know were left out: 'surplus'"
+
+
+def test_new_rows_may_come_without_their_target(write, frame, table):
+    rows = read_new_rows(write(frame.drop(columns="income"), "later.csv"), table)
+    assert rows.y is None
+    assert rows.note == ""
+    partly = frame.assign(income=frame["income"].where(frame.index > 1))
+    rows = read_new_rows(write(partly, "later.csv"), table)
+    assert rows.y is None
+    assert rows.note == "2 rows lack the target 'income', so that the score is not checked"
+
+
+def test_numbers_in_a_column_of_text_are_text(write, frame, table):
+    later = frame.assign(kind=[None, *range(len(frame) - 1)])
+    rows = read_new_rows(write(later, "later.csv"), table)
+    assert rows.X["kind"].isna().tolist() == [True] + [False] * (len(frame) - 1)
+    assert all(isinstance(level, str) for level in rows.X["kind"].iloc[1:])
+
+
+def test_a_missing_column_is_named_with_what_it_may_be_called_now(write, frame, table):
+    with pytest.raises(TableError, match=r"later\.csv lacks columns .*: 'age'; is it 'aged'\?"):
+        read_new_rows(write(frame.rename(columns={"age": "aged"}), "later.csv"), table)
+
+
+def test_text_where_numbers_were_is_refused(write, frame, table):
+    with pytest.raises(TableError, match="text in columns that held numbers: 'age'"):
+        read_new_rows(write(frame.assign(age="old"), "later.csv"), table)
+    with pytest.raises(TableError, match="values of the target 'income' that are no numbers"):
+        read_new_rows(write(frame.assign(income="much"), "later.csv"), table)
+
+
+def test_truth_values_stay_what_they_are_whether_some_are_missing_or_not(write, frame):
+    gaps = frame.assign(smokes=frame["smokes"].where(frame.index > 3))
+    for first, later in ((frame, gaps), (gaps, frame), (gaps, gaps)):
+        rows = read_new_rows(write(later, "later.csv"), read_table(write(first), "income"))
+        assert set(rows.X["smokes"].dropna()) == {True, False}
+        assert rows.X["smokes"].isna().tolist() == later["smokes"].isna().tolist()
