@@ -1,0 +1,90 @@
+"""The losses of every network in every epoch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class LossCurves:
+    """What each network's losses were, epoch by epoch; the history has their means.
+
+    Attributes
+    ----------
+    train : float32 ndarray of shape (n_epochs, K)
+        Training losses, a row for each of the history; NaN where a network did not train.
+    valid : float32 ndarray of shape (n_epochs, K) or None
+        Validation losses; None without validation rows.
+    best_epochs : int ndarray of shape (K,)
+        The epoch that each network was kept from, the first being 1; 0 for one that stayed as it began.
+
+    """
+
+    train: np.ndarray
+    valid: np.ndarray | None
+    best_epochs: np.ndarray
+
+
+class LossRecord:
+    """Losses of the epochs of one training, as they come.
+
+    Parameters
+    ----------
+    n_networks : int
+        Networks of the training.
+
+    """
+
+    def __init__(self, n_networks: int) -> None:
+        self.n_networks = n_networks
+        self.train: list[np.ndarray] = []
+        self.valid: list[np.ndarray] = []
+
+    def note(self, active: np.ndarray, train: np.ndarray, valid: np.ndarray | None) -> None:
+        """Keep an epoch's losses (K,) of the networks that are active."""
+        for rows, losses in ((self.train, train), (self.valid, valid)):
+            if losses is not None:
+                row = np.full(self.n_networks, np.nan, dtype=np.float32)
+                row[active] = losses[active]
+                rows.append(row)
+
+    def curves(
+        self, own: slice, best_epochs: np.ndarray, n_epochs: int, n_before: int, earlier: LossCurves | None
+    ) -> LossCurves:
+        """Curves of some of the networks, behind those of earlier trainings.
+
+        Parameters
+        ----------
+        own : slice
+            Their numbers.
+        best_epochs : int ndarray of shape (K,)
+            Their best epochs of this training; 0 for one whose state before was better.
+        n_epochs, n_before : int
+            Epochs of their history in all, and before this training.
+        earlier : LossCurves or None
+            Of those before.
+
+        """
+        before = None if earlier is None or not n_before else earlier
+        shape = n_epochs, own.stop - own.start
+        train = _joined(shape, before and before.train, n_before, self.train, own)
+        valid = before and before.valid
+        if self.valid or valid is not None:
+            valid = _joined(shape, valid, n_before, self.valid, own)
+        kept = np.zeros_like(best_epochs) if before is None else before.best_epochs
+        return LossCurves(train, valid, np.where(best_epochs > 0, n_before + best_epochs, kept))
+
+
+def _joined(
+    shape: tuple[int, int], earlier: np.ndarray | None, n_before: int, rows: list[np.ndarray], own: slice
+) -> np.ndarray:
+    """One array of earlier and new rows, NaN where there are none, as in an epoch that was interrupted."""
+    curve = np.full(shape, np.nan, dtype=np.float32)
+    if earlier is not None:
+        known = earlier[:n_before]
+        curve[: len(known)] = known
+    for target, row in zip(curve[n_before:], rows, strict=False):
+        target[:] = row[own]
+    return curve
