@@ -67,14 +67,14 @@ class LossRecord:
             Of those before.
 
         """
-        before = None if earlier is None or not n_before else earlier
+        nothing = LossCurves(np.empty((0, 0)), None, np.zeros_like(best_epochs))
+        before = nothing if earlier is None or not n_before else earlier
         shape = n_epochs, own.stop - own.start
-        train = _joined(shape, before and before.train, n_before, self.train, own)
-        valid = before and before.valid
+        train = _joined(shape, before.train, n_before, self.train, own)
+        valid = before.valid
         if self.valid or valid is not None:
             valid = _joined(shape, valid, n_before, self.valid, own)
-        kept = np.zeros_like(best_epochs) if before is None else before.best_epochs
-        return LossCurves(train, valid, np.where(best_epochs > 0, n_before + best_epochs, kept))
+        return LossCurves(train, valid, np.where(best_epochs > 0, n_before + best_epochs, before.best_epochs))
 
 
 def _joined(
@@ -82,7 +82,7 @@ def _joined(
 ) -> np.ndarray:
     """One array of earlier and new rows, NaN where there are none, as in an epoch that was interrupted."""
     curve = np.full(shape, np.nan, dtype=np.float32)
-    if earlier is not None:
+    if earlier is not None and earlier.size:
         known = earlier[:n_before]
         curve[: len(known)] = known
     for target, row in zip(curve[n_before:], rows, strict=False):

@@ -4,8 +4,8 @@ import pickle
 
 import numpy as np
 import pytest
-from skorch.callbacks import Callback
 from sklearn.datasets import load_diabetes
+from skorch.callbacks import Callback
 
 from sk_dlsteps import StepwiseRegressor
 from sk_dlsteps.engine.members import Table
