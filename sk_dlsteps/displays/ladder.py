@@ -55,9 +55,12 @@ def draw_ladder(ax: Axes, ladder: Ladder) -> tuple[Line2D, Line2D, Line2D]:
     _draw_level(ax, ladder)
     style = {"color": MARK, "markersize": 8, "markeredgecolor": "white", "zorder": 4}
     (kept,) = ax.plot(test[kept_at], y[kept_at], "o", label="kept", **style)
+    if kept_at and ladder.best_index != kept_at[-1]:
+        style = {"markerfacecolor": "none", "markeredgecolor": MARK, "markersize": 13, "zorder": 4}
+        ax.plot(test[ladder.best_index], y[ladder.best_index], "o", label="taken in the end", **style)
     room = 0.05 * (right - low)
     ax.set_xlim(low - 2 * room, right + room)
-    _mark_edges(ax, y, test, train, low, right)
+    _mark_edges(ax, y, test, train)
     _name_rungs(ax, ladder)
     legend_below(ax)
     return points, train_points, kept
@@ -80,21 +83,18 @@ def _first(ladder: Ladder, i: int) -> int:
 
 def _draw_level(ax: Axes, ladder: Ladder) -> None:
     """What the ladder had reached before each rung, as a line that steps where one is kept."""
-    levels = []
-    level = np.nan
-    for rung in ladder:
-        levels.append(level)
+    x, y, level = [], [], np.nan
+    for i, rung in enumerate(ladder):
+        x += [level, level]
+        y += [i - 0.5 if i > 1 else 0.0, i + 0.5]
         if rung.kept and rung.best is not None:
             level = rung.test_scores[rung.best]
-    levels.append(level)
-    x = np.repeat(levels[1:], 2)
-    edges = np.arange(len(ladder)) + 0.5
-    y = np.ravel([[edge, edge + 1] for edge in edges])[: len(x) - 1]
-    ax.plot(x[: len(y)], y, color=MARK, linewidth=1, zorder=2, label="level to beat")
+    ax.plot(x, y, color=MARK, linewidth=1, zorder=2, label="level to beat")
 
 
-def _mark_edges(ax: Axes, y: np.ndarray, test: np.ndarray, train: np.ndarray, low: float, right: float) -> None:
+def _mark_edges(ax: Axes, y: np.ndarray, test: np.ndarray, train: np.ndarray) -> None:
     """Marks on the edges for what has no score, or lies beyond."""
+    low, right = ax.get_xlim()
     edges = (
         (~np.isfinite(test), "x", MARK, 0.015, "no score"),
         (test < low, "<", MARK, 0.015, "far below"),

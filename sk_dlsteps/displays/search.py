@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, axes_to_draw_on, legend_below
 from sk_dlsteps.displays.ladder import draw_ladder
-from sk_dlsteps.displays.values import Values, bounds_of_scores
+from sk_dlsteps.displays.values import Values, bounds_of_scores, name_of_score
 from sk_dlsteps.fitted import Fitted
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ class SearchDisplay:
         self.ax_ = ax = axes_to_draw_on(ax)
         self.figure_ = ax.figure
         ax.spines[["top", "right"]].set_visible(False)
-        name = self.score_name[:1].upper() + self.score_name[1:]
+        name = name_of_score(self.score_name)
         if self.ladder is not None and values is None:
             ax.set_xlabel(name, parse_math=False)
             self.points_, self.train_points_, self.best_ = draw_ladder(ax, self.ladder)
@@ -182,31 +182,33 @@ class SearchDisplay:
         train = self._column("mean_train")
         self.train_points_ = None
         if np.isfinite(train).any():
-            style: dict[str, Any] = {"markerfacecolor": "none", "markersize": 4.5, "zorder": 1}
-            (self.train_points_,) = ax.plot(places, train, "o", color=OTHER, label="training", **style)
+            hollow: dict[str, Any] = {"color": OTHER, "markerfacecolor": "none", "markersize": 4.5, "zorder": 1}
+            (self.train_points_,) = ax.plot(places, train, "o", label="training", **hollow)
             high = max(high, min(np.nanmax(train), high + 2 * (high - low)))
-        ax.vlines(places, scores - spread, scores + spread, color=FAINT, linewidth=1.2, zorder=1)
+        room = 0.06 * (high - low)
+        bottom = low - 2 * room
         (self.points_,) = ax.plot(places, scores, "o", color=MAIN, markersize=5.5, zorder=3, label="validation")
+        bars: dict[str, Any] = {"color": FAINT, "linewidth": 1.2, "zorder": 1, "label": "spread over folds"}
+        ax.vlines(places, scores - spread, scores + spread, **bars)
         if values is None:
-            best_so_far = np.fmax.accumulate(np.where(scores < low, np.nan, scores))
+            best_so_far = np.fmax.accumulate(np.where(scores < bottom, np.nan, scores))
             ax.step(places, best_so_far, where="post", color=MAIN, linewidth=1.2, zorder=2, label="best so far")
         self._mark(places, scores)
-        room = 0.06 * (high - low)
-        ax.set_ylim(low - 2 * room, high + room)
-        self._mark_edges(places, scores, low)
+        ax.set_ylim(bottom, high + room)
+        self._mark_edges(places, scores, bottom)
         legend_below(ax, _label_trials(ax) if values is None else values.label(ax))
 
     def _mark(self, places: np.ndarray, scores: np.ndarray) -> None:
-        """A ring around the candidate that was chosen."""
+        """A large dot for the candidate that was chosen."""
         self.best_ = None
         best = self.best_index if self.ladder is None else self.ladder.best_index
         if best is not None and np.isfinite(places[best]):
             style: dict[str, Any] = {"color": MARK, "markersize": 8, "markeredgecolor": "white", "zorder": 4}
             (self.best_,) = self.ax_.plot(places[best], scores[best], "o", label="chosen", **style)
 
-    def _mark_edges(self, places: np.ndarray, scores: np.ndarray, low: float) -> None:
+    def _mark_edges(self, places: np.ndarray, scores: np.ndarray, bottom: float) -> None:
         """Marks at the bottom for candidates without a score, and for those far below the others."""
-        for mask, marker, label in ((~np.isfinite(scores), "x", "failed"), (scores < low, "v", "far below")):
+        for mask, marker, label in ((~np.isfinite(scores), "x", "failed"), (scores < bottom, "v", "far below")):
             if mask.any():
                 self.ax_.plot(
                     places[mask],

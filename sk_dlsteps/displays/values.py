@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
 
-from sk_dlsteps.displays.axes import width_of
+from sk_dlsteps.displays.axes import label_in_numbers, width_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -88,6 +88,7 @@ class Values:
         known = self.places[np.isfinite(self.places)]
         if known.min() > 0 and known.max() >= _SPREAD * known.min():
             ax.set_xscale("log")
+            label_in_numbers(ax.xaxis)
         return 1
 
 
@@ -100,8 +101,17 @@ def bounds_of_scores(scores: np.ndarray, spread: np.ndarray) -> tuple[float, flo
     low, middle, high = values.min(), np.median(values), values.max()
     near = max(low, middle - _FAR * max(high - middle, np.median(spread[known])))
     shown = known & (scores >= near)
-    low, high = (scores - spread)[shown].min(), (scores + spread)[shown].max()
+    # Bars may leave the picture at the bottom.
+    low = min(scores[shown].min(), max((scores - spread)[shown].min(), near))
+    high = (scores + spread)[shown].max()
     return (float(low), float(high)) if high > low else (float(low) - 0.5, float(high) + 0.5)
+
+
+def name_of_score(name: str) -> str:
+    """What to write at an axis: scikit-learn's names in words."""
+    words = name.replace("neg_", "negative ", 1) if name.startswith("neg_") else name
+    words = words.replace("_", " ")
+    return words[:1].upper() + words[1:]
 
 
 def _is_number(value: Any) -> bool:
