@@ -93,18 +93,12 @@ class GradientFlowDisplay:
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it is none of ours, or if its module has no matrix of weights whose gradient could be looked at.
+            If it is none of ours.
         ImportError
             If matplotlib is missing.
 
         """
-        model = fitted_model(estimator, "its gradients")
-        if f"{_NORM}1" not in model.history_[-1]:
-            raise ValueError(
-                f"`history_` of {type(model).__name__} holds no gradients, as its `module` has no matrix of weights; "
-                "draw the losses by LossCurveDisplay.from_estimator"
-            )
-        return cls(model.history_).plot(ax)
+        return cls(fitted_model(estimator, "its gradients").history_).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> GradientFlowDisplay:
         """Draw the layers, the bound below which they have vanished, and the dead units.

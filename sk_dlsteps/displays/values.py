@@ -62,12 +62,14 @@ class Values:
         meant = [name for name in names if name == parameter] or [n for n in names if n.endswith(f"__{parameter}")]
         if len(meant) != 1:
             raise ValueError(f"`parameter` must be one of those searched, {names}, got {parameter!r}")
-        values = [own.get(meant[0]) for own in params]
+        values: list[Any] = [own.get(meant[0]) for own in params]
         known = [meant[0] in own for own in params]
         if all(_is_number(value) for value, has in zip(values, known, strict=True) if has):
             return cls(parameter, np.array([own.get(meant[0], np.nan) for own in params], dtype=float), None)
         texts = [_text(value) if has else None for value, has in zip(values, known, strict=True)]
-        categories = sorted({text for text in texts if text is not None})
+        # Numbers in their order, then the others.
+        order = {_text(value): float(value) if _is_number(value) else np.inf for value in values}
+        categories = sorted({text for text in texts if text is not None}, key=lambda text: (order[text], text))
         return cls(
             parameter,
             np.array([np.nan if text is None else categories.index(text) for text in texts]),
@@ -121,4 +123,6 @@ def _is_number(value: Any) -> bool:
 
 def _text(value: Any) -> str:
     """A value in one short line."""
+    if _is_number(value):
+        return f"{value:g}"
     return " ".join(str(getattr(value, "__name__", value)).split())
