@@ -8,6 +8,7 @@ from sklearn.datasets import load_diabetes
 from skorch.callbacks import Callback
 
 from sk_dlsteps import StepwiseRegressor
+from sk_dlsteps.engine.loss_curves import LossCurves
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.merge import merge
 from sk_dlsteps.engine.training import Training
@@ -99,10 +100,29 @@ def test_an_epoch_that_was_interrupted_has_none(small_fleets):
     assert np.isfinite(net.loss_curves_.train).all(1).tolist() == [True, True, False]
 
 
-def test_they_survive_a_pickle(small_fleets):
-    net = small_fleets().fit(max_epochs=3)
-    again = pickle.loads(pickle.dumps(net))
-    np.testing.assert_array_equal(again.loss_curves_.valid, net.loss_curves_.valid)
+def test_they_survive_a_pickle_with_three_digits(small_fleets):
+    net = small_fleets().fit(max_epochs=20, lr=0.1, stopping=Patience(2))
+    again = pickle.loads(pickle.dumps(net)).loss_curves_
+    np.testing.assert_array_equal(again.best_epochs, net.loss_curves_.best_epochs)
+    for name in ("train", "valid"):
+        mine, kept = getattr(net.loss_curves_, name), getattr(again, name)
+        assert kept.dtype == np.float32
+        np.testing.assert_allclose(kept, mine, rtol=5e-4)
+    pickle.loads(pickle.dumps(again)).train[0] = 0
+
+
+@pytest.mark.parametrize("size", [1e-30, 1e-9, 1.0, 1e12, 1e34])
+def test_a_pickle_holds_losses_of_any_size_and_what_is_odd_about_them(size):
+    train = np.array([[3000.0, np.nan], [1.234, -0.5], [0.001, 0.0]], dtype=np.float32) * np.float32(size)
+    again = pickle.loads(pickle.dumps(LossCurves(train, None, np.ones(2))))
+    np.testing.assert_allclose(again.train, train, rtol=5e-4)
+    assert again.valid is None
+
+
+@pytest.mark.parametrize("values", [[], [np.nan, np.inf], [0.0, 0.0]])
+def test_a_pickle_holds_losses_that_are_none(values):
+    again = pickle.loads(pickle.dumps(LossCurves(np.array(values, dtype=np.float32), None, np.ones(2))))
+    np.testing.assert_array_equal(np.isfinite(again.train), np.isfinite(values))
 
 
 @pytest.mark.parametrize("rate", [0.01, 0.5])
