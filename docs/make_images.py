@@ -8,12 +8,25 @@ from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib as mpl
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, make_classification
 from sklearn.model_selection import train_test_split
 
-from sk_dlsteps import LearningCurveDisplay, LearningRateDisplay, StepwiseClassifier, learning_curve
+from sk_dlsteps import (
+    CalibrationDisplay,
+    GradientFlowDisplay,
+    LearningCurveDisplay,
+    LearningRateDisplay,
+    LossCurveDisplay,
+    SearchDisplay,
+    StepwiseClassifier,
+    StepwiseRegressor,
+    StepwiseSearchCV,
+    learning_curve,
+)
+from sk_dlsteps.displays.axes import MAIN, MARK
 
 
 def draw_learning_rate(folder: Path) -> Path:
@@ -30,6 +43,70 @@ def draw_learning_curve(folder: Path) -> Path:
     model = StepwiseClassifier(n_estimators=1, max_epochs=10, learning_rate=0.01, random_state=0)
     curve = learning_curve(model, X, y, random_state=0)
     return _save(folder / "learning_curve.svg", LearningCurveDisplay(curve).plot)
+
+
+def draw_loss_curve(folder: Path) -> Path:
+    """Draw the training of the gallery's regressor."""
+    model = StepwiseRegressor(random_state=0).fit(*load_diabetes(return_X_y=True))
+    return _save(folder / "loss_curve.svg", LossCurveDisplay(model.history_, model.loss_curves_, "squared error").plot)
+
+
+def draw_gradient_flow(folder: Path) -> Path:
+    """Draw the gradients of the gallery's deep network."""
+    settings = {"n_hidden_layers": 5, "hidden_units": 32, "learning_rate": 0.003, "max_epochs": 32, "n_estimators": 2}
+    model = StepwiseClassifier(**settings, random_state=0).fit(*_digits())
+    return _save(folder / "gradient_flow.svg", GradientFlowDisplay(model.history_).plot)
+
+
+def draw_search_ladder(folder: Path) -> Path:
+    """Draw the gallery's ladder."""
+    model = StepwiseClassifier(n_estimators=1, max_epochs=10, learning_rate=0.002, random_state=0)
+    search = StepwiseSearchCV(model, n_iter=18, cv=3, scoring="neg_log_loss", random_state=0).fit(*_digits())
+    return _save(folder / "search_ladder.svg", lambda ax: SearchDisplay.from_estimator(search, ax=ax))
+
+
+def draw_search_random(folder: Path) -> Path:
+    """Draw the gallery's random search, candidate by candidate."""
+    search = _random_search()
+    return _save(folder / "search_random.svg", lambda ax: SearchDisplay.from_estimator(search, ax=ax))
+
+
+def draw_search_parameter(folder: Path) -> Path:
+    """Draw the same against the learning rate."""
+    search, name = _random_search(), "learning_rate"
+    return _save(
+        folder / "search_parameter.svg", lambda ax: SearchDisplay.from_estimator(search, parameter=name, ax=ax)
+    )
+
+
+def draw_calibration(folder: Path) -> Path:
+    """Draw the gallery's probabilities, as they are and calibrated."""
+    X, y = make_classification(1000, 100, n_informative=20, flip_y=0.1, random_state=0)
+    few = {"n_estimators": 3, "max_epochs": 20, "random_state": 0}
+    models = {
+        name: StepwiseClassifier(calibrate=calibrate, **few).fit(X, y)
+        for name, calibrate in (("as it is", False), ("calibrate=True", True))
+    }
+
+    def draw(ax: Axes) -> None:
+        for (name, model), colour in zip(models.items(), (MAIN, MARK), strict=True):
+            CalibrationDisplay.from_estimator(model, y=y, name=name, color=colour, ax=ax)
+
+    return _save(folder / "calibration.svg", draw)
+
+
+def _digits() -> tuple[np.ndarray, np.ndarray]:
+    """The first 600 digits."""
+    X, y = load_digits(return_X_y=True)
+    return X[:600], y[:600]
+
+
+def _random_search() -> StepwiseSearchCV:
+    """The gallery's random search."""
+    space = {"learning_rate": [0.0003, 0.001, 0.003, 0.01, 0.03, 0.1, 0.3], "hidden_units": [16, 64, 256]}
+    model = StepwiseClassifier(n_estimators=1, max_epochs=10, random_state=0)
+    settings = {"strategy": "random", "n_iter": 16, "cv": 3, "scoring": "neg_log_loss", "random_state": 0}
+    return StepwiseSearchCV(model, space, **settings).fit(*_digits())
 
 
 def _save(path: Path, draw: Callable[[Axes], object]) -> Path:
@@ -52,5 +129,15 @@ def _tidy(line: str) -> str:
 
 if __name__ == "__main__":
     folder = Path(sys.argv[1] if len(sys.argv) > 1 else Path(__file__).parent / "images")
-    for draw in (draw_learning_rate, draw_learning_curve):
+    drawings = (
+        draw_learning_rate,
+        draw_learning_curve,
+        draw_loss_curve,
+        draw_gradient_flow,
+        draw_search_ladder,
+        draw_search_random,
+        draw_search_parameter,
+        draw_calibration,
+    )
+    for draw in drawings:
         print(draw(folder))

@@ -1,8 +1,12 @@
 """A step-by-step guide to deep-learning projects as scikit-learn estimators."""
 
 from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.displays.calibration import CalibrationDisplay
+from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.displays.loss_curve import LossCurveDisplay
+from sk_dlsteps.displays.search import SearchDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
@@ -11,9 +15,13 @@ from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
 
 __all__ = [
+    "CalibrationDisplay",
+    "GradientFlowDisplay",
     "LearningCurveDisplay",
     "LearningRateDisplay",
+    "LossCurveDisplay",
     "Report",
+    "SearchDisplay",
     "StepwiseClassifier",
     "StepwiseRegressor",
     "StepwiseSearchCV",

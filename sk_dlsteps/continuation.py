@@ -173,14 +173,21 @@ def prepare_again(
 
 
 def train_further(
-    prepared: Prepared, plan: Plan, fleet: Fleet, carried: Carried, estimator: StepwiseEstimator, history: Any = None
+    prepared: Prepared,
+    plan: Plan,
+    fleet: Fleet,
+    carried: Carried,
+    estimator: StepwiseEstimator,
+    earlier: FleetNet | None = None,
 ) -> Pipeline:
-    """Train a fleet that nobody else holds, behind its scaler; `history` is gone on with, on a copy."""
+    """Train a fleet that nobody else holds, behind its scaler; an earlier net's history goes on, as a copy."""
     net: FleetNet = make_net(prepared, plan, estimator.callbacks, estimator.verbose)
     net.initialize_on(fleet.to(plan.device))
-    if history:
+    if earlier is not None:
+        *rows, last = earlier.history
         # Only the last row may still be written into, by a callback.
-        net.history_ = type(history)([*list(history)[:-1], copy.deepcopy(list(history)[-1])])
+        net.history_ = type(earlier.history)([*rows, copy.deepcopy(last)])
+        net.loss_curves_ = earlier.loss_curves_
     net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, carried=carried)
     return as_pipeline(prepared, net)
 
@@ -209,7 +216,7 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
     plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
-    pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.history_)
+    pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.pipeline_[-1])
     frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
     n_further = len(pipeline[-1].history) - estimator.n_iter_
     record = StepRecord(

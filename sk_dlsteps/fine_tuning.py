@@ -95,7 +95,6 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
     prepared, fleet, stages, new = begin_stages(prepared, parameters)
     inherits = estimator.init_from is not None
     carried = Carried(fresh_schedule=inherits)
-    history: Any = None
     done: list[Stage] = []
     nets: list[FleetNet] = []
     reasons: list[str] = []
@@ -108,15 +107,15 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
         if number:
             # Where everybody's shuffles are; moments of other rates and fewer layers would only disturb.
             carried = Carried(True, generators=carried.generators, noise=carried.noise)
-        pipeline = train_further(own, plan, fleet, carried, estimator, history)
-        fleet, history = pipeline[-1].module_, pipeline[-1].history
+        pipeline = train_further(own, plan, fleet, carried, estimator, nets[-1] if nets else None)
+        fleet = pipeline[-1].module_
         done.append(replace(stage, learning_rate=rate, lr_curve=curve))
         nets.append(pipeline[-1])
         reasons.append(reason)
         if pipeline[-1].ended_by_callback_:
             break
     lengths = np.diff([0, *(len(net.history) for net in nets)]).tolist()
-    _sum_up(nets, lengths)
+    _sum_up(nets)
     prepared = replace(prepared, records=(*prepared.records, *_records(done, reasons, lengths)))
     plan = replace(plan, max_epochs=prepared.plan.max_epochs, stages=tuple(done))
     memory = remember(prepared, parameters, carried if estimator.warm_start else None)
@@ -159,15 +158,10 @@ def _level_of_the_caller() -> int:
     return level
 
 
-def _sum_up(nets: list[FleetNet], lengths: list[int]) -> None:
+def _sum_up(nets: list[FleetNet]) -> None:
     """Let the last stage's net tell of all epochs: which was the best, and how often networks were rescued."""
-    best, rescues, start = nets[0].best_epochs_, nets[0].rescues_, 0
-    for net, before in zip(nets[1:], lengths, strict=False):
-        start += before
-        # 0: the stage brought nothing better than the one before.
-        best = np.where(net.best_epochs_ > 0, start + net.best_epochs_, best)
-        rescues = rescues + net.rescues_
-    nets[-1].best_epochs_, nets[-1].rescues_ = best, rescues
+    nets[-1].best_epochs_ = nets[-1].loss_curves_.best_epochs
+    nets[-1].rescues_ = np.sum([net.rescues_ for net in nets], axis=0)
 
 
 def _records(stages: list[Stage], reasons: list[str], lengths: list[int]) -> list[StepRecord]:

@@ -317,6 +317,7 @@ class StepwiseEstimator(Parameters):
                 "learning_rate_": plan.learning_rate,
                 "lr_curve_": curve,
                 "history_": net.history,
+                "loss_curves_": net.loss_curves_,
                 "n_iter_": len(net.history),
                 "oof_prediction_": given(scores.oof_prediction),
                 "training_score_": scores.training_score,

@@ -202,6 +202,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         ``plan_.stages``); None if the rate was given.
     history_ : skorch.history.History
         One row per epoch or call of `partial_fit`: losses, rate, duration.
+    loss_curves_ : LossCurves
+        Losses of each network in every epoch, shape (n_iter_, K): `train`, `valid`, and `best_epochs`.
     n_iter_ : int
         Epochs trained, over all warm starts and calls of `partial_fit`.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None

@@ -143,8 +143,8 @@ def _learn(
     assert memory.carried is not None
     carried = memory.carried.copy(fresh_schedule=False)
     of_call = replace(plan, lr_schedule=part_of_call(plan.lr_schedule, memory.n_calls, n_calls))
-    history = getattr(estimator, "history_", None)
-    pipeline = train_further(prepared, of_call, fleet, carried, estimator, history)
+    earlier = estimator.pipeline_[-1] if hasattr(estimator, "pipeline_") else None
+    pipeline = train_further(prepared, of_call, fleet, carried, estimator, earlier)
     n_rows = prepared.data.X.shape[0]
     memory = replace(memory, carried=carried, n_calls=memory.n_calls + 1, n_rows=memory.n_rows + n_rows)
     record = StepRecord(

@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.pipeline import Pipeline
-from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on
+from sk_dlsteps.displays.model import fitted_model
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 
 if TYPE_CHECKING:
@@ -72,8 +71,9 @@ class LearningRateDisplay:
 
         Parameters
         ----------
-        estimator : StepwiseRegressor, StepwiseClassifier or Pipeline
-            Fitted with ``learning_rate="auto"``; of a pipeline, the last step.
+        estimator : estimator object
+            A StepwiseRegressor or StepwiseClassifier, fitted with ``learning_rate="auto"``, a pipeline that ends with
+            one, or a search over either.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.
         name : str, default=None
@@ -89,21 +89,19 @@ class LearningRateDisplay:
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If it was given its learning rate and therefore has no curve.
+            If it was given its learning rate and therefore has no curve, or if it is none of ours.
         ImportError
             If matplotlib is missing.
 
         """
-        if isinstance(estimator, Pipeline):
-            estimator = estimator[-1]
-        check_is_fitted(estimator, "lr_curve_")
-        if estimator.lr_curve_ is None:
+        model = fitted_model(estimator, "its range test")
+        if model.lr_curve_ is None:
             raise ValueError(
-                f"{type(estimator).__name__} was fitted with `learning_rate={estimator.learning_rate_:g}`, so there "
+                f"{type(model).__name__} was fitted with `learning_rate={model.learning_rate_:g}`, so there "
                 'was no range test to draw. Fit it with `learning_rate="auto"`, or draw '
                 "`LearningRateDisplay(find_learning_rate(estimator, X, y)).plot()`."
             )
-        return cls(estimator.lr_curve_).plot(ax, name=name)
+        return cls(model.lr_curve_).plot(ax, name=name)
 
     def plot(self, ax: Axes | None = None, *, name: str | None = None) -> LearningRateDisplay:
         """Draw the replicas, their smoothed median, the pick and the alternatives.

@@ -149,6 +149,11 @@ class Member:
     schedule_state: dict[str, np.ndarray] | None = None
     lowest: dict[str, float] = field(default_factory=dict)
     signals: dict[str, float] = field(default_factory=dict)
+    n_before: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        """Note how many epochs the net's history has already."""
+        self.n_before = len(self.net.history)
 
     @property
     def own(self) -> slice:

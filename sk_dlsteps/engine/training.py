@@ -17,6 +17,7 @@ from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
 from sk_dlsteps.engine.centers import place_centers
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import as_tensor, threads
+from sk_dlsteps.engine.loss_curves import LossRecord
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.exceptions import StepwiseWarning
 
@@ -92,6 +93,7 @@ class Training:
         self.valid_losses, self.best_losses = np.full(K, np.inf), np.full(K, np.inf)
         self.best_epochs = np.zeros(K, dtype=int)
         self.best_curve: list[np.ndarray] = []
+        self.losses = LossRecord(K)
         self.gradient_norms = np.empty((0, K))
         self.dead_units: np.ndarray | None = None
         for name in ("best", "last"):
@@ -324,6 +326,7 @@ class Training:
         losses = {"train_loss": self.train_losses}
         if self.validation is not None:
             losses["valid_loss"] = self.valid_losses
+        self.losses.note(self.active, self.train_losses, losses.get("valid_loss"))
         for m in members:
             record = m.net.history.record
             for name, values in losses.items():
@@ -401,6 +404,9 @@ class Training:
         validated = self.validation is not None
         for m in self.members:
             m.net.best_epochs_ = self.best_epochs[m.own]
+            m.net.loss_curves_ = self.losses.curves(
+                m.own, m.net.best_epochs_, len(m.net.history), m.n_before, getattr(m.net, "loss_curves_", None)
+            )
             m.net.best_losses_ = (self.best_losses if validated else self.train_losses)[m.own]
             m.net.rescues_ = self.rescues[m.own]
             m.net.signals_ = {name: values[m.own] for name, values in self._signals().items()}

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
 
@@ -16,11 +15,6 @@ X, y = load_diabetes(return_X_y=True)
 @pytest.fixture(scope="module")
 def curve():
     return learning_curve(Ridge(), X, y, random_state=0)
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
 
 
 def dashed(ax):

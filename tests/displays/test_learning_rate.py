@@ -3,9 +3,10 @@ import sys
 
 import numpy as np
 import pytest
-from matplotlib.figure import Figure
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -18,11 +19,6 @@ X, y = load_diabetes(return_X_y=True)
 @pytest.fixture(scope="module")
 def model():
     return StepwiseRegressor(max_epochs=20, n_estimators=3, random_state=0).fit(X, y)
-
-
-@pytest.fixture
-def ax():
-    return Figure().subplots()
 
 
 def texts(ax):
@@ -105,6 +101,17 @@ def test_a_figure_of_its_own_is_made_without_axes(model):
 def test_of_a_pipeline_the_last_step_is_drawn(model, ax):
     display = LearningRateDisplay.from_estimator(make_pipeline(StandardScaler(), model), ax=ax)
     assert display.lr_curve is model.lr_curve_
+
+
+def test_of_a_search_the_best_model_is_drawn(ax):
+    search = GridSearchCV(StepwiseRegressor(max_epochs=20, n_estimators=1, random_state=0), {"dropout": [0.1]}, cv=2)
+    display = LearningRateDisplay.from_estimator(search.fit(X, y), ax=ax)
+    assert display.lr_curve is search.best_estimator_.lr_curve_
+
+
+def test_an_estimator_of_others_is_refused():
+    with pytest.raises(ValueError, match=r"StepwiseClassifier, or a pipeline or search .*range test; got Ridge"):
+        LearningRateDisplay.from_estimator(Ridge().fit(X, y))
 
 
 def test_an_unfitted_estimator_is_refused():
