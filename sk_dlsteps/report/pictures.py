@@ -9,8 +9,11 @@ from html import escape
 from typing import Any
 
 from sk_dlsteps.displays.axes import COLOURS
+from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.displays.loss_curve import LossCurveDisplay
+from sk_dlsteps.displays.search import SearchDisplay
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.report.outline import PICTURE_WIDTH, Picture
 from sk_dlsteps.step4_validation.learning_curve import LearningCurve
@@ -36,18 +39,25 @@ def pictures_of(part: Any) -> list[Picture]:
 
 @pictures_of.register
 def _(fitted: Fitted) -> list[Picture]:
-    model = fitted.model
-    pictures = []
+    model, pictures = fitted.model, []
     if model.lr_curve_ is not None:
-        curve = model.lr_curve_
+        alt = (
+            "Minibatch loss against learning rate, of fresh networks that took one step at each of a series of rising "
+            f"rates; {model.lr_curve_.learning_rate:.2g} was chosen."
+        )
+        pictures.append(Picture(3, "The learning-rate finder", alt, LearningRateDisplay(model.lr_curve_).plot))
+    alt = f"Training and validation losses of {model.plan_.n_networks} networks over {model.n_iter_} epochs."
+    pictures.append(Picture(3, "The losses", alt, lambda ax: LossCurveDisplay.from_estimator(model, ax=ax)))
+    if any(name.startswith("gradient_norm") for row in model.history_ for name in row):
+        alt = f"Norm of each layer's gradient over {model.n_iter_} epochs."
+        draw = GradientFlowDisplay.from_estimator
+        pictures.append(Picture(3, "The gradients", alt, lambda ax: draw(model, ax=ax)))
+    if fitted.search is not None:
+        search, n = fitted.search, len(fitted.search.cv_results_["params"])
+        alt = f"Validation scores of the {n} candidates of the search, the best of them marked."
+        height = max(4.0, 1.6 + 0.32 * len(search.ladder_)) if hasattr(search, "ladder_") else 4.0
         pictures.append(
-            Picture(
-                3,
-                "The learning-rate finder",
-                "Minibatch loss against learning rate, of fresh networks that took one step at each of a series of "
-                f"rising rates; {curve.learning_rate:.2g} was chosen.",
-                LearningRateDisplay(curve).plot,
-            )
+            Picture(4, "The search", alt, lambda ax: SearchDisplay.from_estimator(search, ax=ax), height=height)
         )
     return pictures
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -82,7 +83,8 @@ class Report:
         found = "" if fitted.search is None else f", found by {type(fitted.search).__name__}"
         report = cls(title=title or f"{type(fitted.model).__name__}{found}")
         report._fitted = fitted
-        report._parts += [*fitted.model.steps_, *search_records(fitted.search)]
+        steps = fitted.model.steps_ if fitted.search is None else map(_chosen_by_whom, fitted.model.steps_)
+        report._parts += [*steps, *search_records(fitted.search)]
         return report
 
     def add(self, *parts: Any) -> Self:
@@ -191,3 +193,8 @@ class Report:
         parts = [*([] if self._fitted is None else [self._fitted]), *self._parts]
         drawn = [picture for part in parts for picture in pictures_of(part)] if pictures else []
         return outline(self.title or "", records, items, drawn)
+
+
+def _chosen_by_whom(record: StepRecord) -> StepRecord:
+    """A record of a model that a search has set parameters of: it cannot tell whose they are."""
+    return replace(record, because=record.because.replace("chosen by you", "chosen by you or by the search"))

@@ -136,7 +136,8 @@ class Ladder(Sequence):
             rungs = [rung for rung in self.rungs if rung.step == step]
             kept = [rung.name for rung in rungs if rung.kept and rung.differences]
             table = [dict(zip(self.COLUMNS[1:], rung.cells[1:], strict=True)) for rung in rungs]
-            records.append(StepRecord(step, title, ", ".join(kept) or "nothing kept", because, {"rungs": table}))
+            reason = because[:1].lower() + because[1:]
+            records.append(StepRecord(step, title, ", ".join(kept) or "nothing kept", reason, {"rungs": table}))
         return tuple(records)
 
 

@@ -5,6 +5,7 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.exceptions import NotFittedError
 from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
@@ -134,3 +135,11 @@ def test_nothing_of_the_users_is_markup():
     record = StepRecord(2, bad, bad, bad, {bad: bad, "t": [{bad: bad}]})
     markdown = Report([record], title=bad).to_markdown()
     assert re.findall(r"(?<!\\)[*`<>|~\[\]]", markdown) == list("****" + "||" * 3)
+
+
+def test_a_search_may_have_chosen_what_a_model_takes_for_its_users_choice():
+    X, y = load_diabetes(return_X_y=True)
+    model = StepwiseRegressor(max_epochs=2, n_estimators=1, learning_rate=0.01, random_state=0)
+    search = GridSearchCV(model, {"dropout": [0.25]}, cv=2).fit(X, y)
+    assert "because chosen by you or by the search" in Report.of(search).to_text()
+    assert "because chosen by you\n" in search.best_estimator_.report().to_text()
