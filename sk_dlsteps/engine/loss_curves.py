@@ -94,7 +94,7 @@ def _halved(losses: np.ndarray | None) -> tuple[np.ndarray, np.float32] | None:
     if losses is None:
         return None
     known = np.abs(losses[np.isfinite(losses) & (losses != 0)])
-    unit = np.float32(2.0 ** np.clip(np.round(np.log2(np.median(known))), -100, 100) if len(known) else 1.0)
+    unit = np.float32(2.0 ** np.clip(np.round(np.log2(np.median(known))), -120, 120) if len(known) else 1.0)
     most = np.finfo(np.float16).max
     return np.where(np.isinf(losses), losses, np.clip(losses / unit, -most, most)).astype(np.float16), unit
 
