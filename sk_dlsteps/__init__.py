@@ -8,6 +8,7 @@ from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
+from sk_dlsteps.step5_test.verification import Verification, verify_test_set
 
 __all__ = [
     "LearningCurveDisplay",
@@ -16,6 +17,8 @@ __all__ = [
     "StepwiseRegressor",
     "StepwiseSearchCV",
     "StepwiseWarning",
+    "Verification",
     "find_learning_rate",
     "learning_curve",
+    "verify_test_set",
 ]
