@@ -3,6 +3,7 @@
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.displays.verification import VerificationDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
@@ -18,6 +19,7 @@ __all__ = [
     "StepwiseSearchCV",
     "StepwiseWarning",
     "Verification",
+    "VerificationDisplay",
     "find_learning_rate",
     "learning_curve",
     "verify_test_set",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 # Candidates farther behind the best than so many standard errors take no part in the luck.
@@ -12,41 +14,52 @@ _BEYOND = 3.0
 _N_VALUES, _N_ROUNDS = 89, 100
 
 
-def optimism(scores: np.ndarray, best: int) -> float:
+@dataclass(frozen=True)
+class Optimism:
     """By how much the mean score of the candidate that was taken is too high.
 
-    The best of many candidates is partly the luckiest. Two estimates see that in different ways, and the larger
-    counts: what `selected_scores` says, and the `shrunken` mean score.
-
-    Parameters
+    Attributes
     ----------
-    scores : ndarray of shape (n_candidates, n_splits)
-        Higher is better, without NaN.
-    best : int
-        The candidate that was taken.
-
-    Returns
-    -------
-    optimism : float
+    value : float
         Never negative; 0 for a single candidate or a single split.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> lucky = np.random.default_rng(0).normal(size=(30, 5))
-    >>> best = lucky.mean(1).argmax()
-    >>> bool(0.5 < optimism(lucky, best) / lucky.mean(1).max() < 1.5)
-    True
-    >>> lucky[best] += 5
-    >>> optimism(lucky, best) < 0.01
-    True
+    error : float
+        How far the value may be off: the standard error that a candidate has of its own.
 
     """
-    if min(scores.shape) < 2:
-        return 0.0
-    mean = float(scores[best].mean())
-    fair = min(float(selected_scores(scores).mean()), shrunken(scores, best))
-    return max(0.0, mean - fair)
+
+    value: float
+    error: float
+
+    @classmethod
+    def of(cls, scores: np.ndarray, best: int) -> Optimism:
+        """Estimate it from the folds' scores.
+
+        The best of many candidates is partly the luckiest. Two estimates see that in different ways, and the larger
+        counts: what `selected_scores` says, and the `shrunken` mean score.
+
+        Parameters
+        ----------
+        scores : ndarray of shape (n_candidates, n_splits)
+            Higher is better, without NaN.
+        best : int
+            The candidate that was taken.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> lucky = np.random.default_rng(0).normal(size=(30, 5))
+        >>> best = lucky.mean(1).argmax()
+        >>> bool(0.5 < Optimism.of(lucky, best).value / lucky.mean(1).max() < 1.5)
+        True
+        >>> lucky[best] += 5
+        >>> Optimism.of(lucky, best).value < 0.01
+        True
+
+        """
+        if min(scores.shape) < 2:
+            return cls(0.0, 0.0)
+        fair = min(float(selected_scores(scores).mean()), shrunken(scores, best))
+        return cls(max(0.0, float(scores[best].mean()) - fair), own_error(scores))
 
 
 def selected_scores(scores: np.ndarray) -> np.ndarray:
@@ -101,7 +114,7 @@ def shrunken(scores: np.ndarray, best: int) -> float:
 
     """
     means = scores.mean(1)
-    error = _own_error(scores)
+    error = own_error(scores)
     if not error > 1e-9 * np.abs(means).max():
         return float(means[best])
     standard = np.maximum((means - means[best]) / error, -_REACH)
@@ -115,8 +128,15 @@ def shrunken(scores: np.ndarray, best: int) -> float:
     return float(means[best] + error * (posterior @ values) / posterior.sum())
 
 
-def _own_error(scores: np.ndarray) -> float:
-    """Standard error of the mean scores, without what a fold does to all candidates; of the better half of them."""
+def own_error(scores: np.ndarray) -> float:
+    """Standard error of the mean scores, without what a fold does to all candidates; of the better half of them.
+
+    Parameters
+    ----------
+    scores : ndarray of shape (n_candidates, n_splits)
+        Without NaN; two of each or more.
+
+    """
     means = scores.mean(1)
     contenders = scores[means >= np.median(means)] if len(scores) > 3 else scores
     if len(contenders) < 2:

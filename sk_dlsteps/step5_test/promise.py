@@ -12,7 +12,7 @@ from sklearn.model_selection import BaseShuffleSplit
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.step4_validation.noise import paired_difference
 from sk_dlsteps.step5_test.metric import Metric
-from sk_dlsteps.step5_test.optimism import optimism
+from sk_dlsteps.step5_test.optimism import Optimism
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,7 @@ class Promise:
         Its standard error, Nadeau and Bengio's where folds share training rows: how far another training set
         may be from it.
     row_error : float
-        The part of it that comes from the choice of the validation rows.
+        The part of it that comes from the choice of the validation rows, and the error of `optimism`.
     freedom : float
         Degrees of freedom of `row_error`.
     n_rows : int or None
@@ -100,11 +100,11 @@ def _of_search(search: Any, column: str) -> Promise | str:
     compared = np.flatnonzero(last & np.isfinite(scores).all(1))
     share = _test_share(search)
     error = paired_difference(own, np.zeros(k), share / (1 - share)).error
-    row_error = float(own.std(ddof=1)) * math.sqrt(max(1 / k, share))
-    luck = optimism(scores[compared], int(np.searchsorted(compared, best)))
+    luck = Optimism.of(scores[compared], int(np.searchsorted(compared, best)))
+    row_error = math.hypot(float(own.std(ddof=1)) * math.sqrt(max(1 / k, share)), luck.error)
     n_rows = getattr(search, "n_validation_rows_", None)
     freedom = min(k, 1 / share) - 1
-    return Promise(float(own.mean()), error, row_error, freedom, n_rows, len(scores), luck)
+    return Promise(float(own.mean()), error, row_error, freedom, n_rows, len(scores), luck.value)
 
 
 def _test_share(search: Any) -> float:
