@@ -7,12 +7,14 @@ from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.displays.loss_curve import LossCurveDisplay
 from sk_dlsteps.displays.search import SearchDisplay
+from sk_dlsteps.displays.verification import VerificationDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
+from sk_dlsteps.step5_test.verification import Verification, verify_test_set
 
 __all__ = [
     "CalibrationDisplay",
@@ -26,6 +28,9 @@ __all__ = [
     "StepwiseRegressor",
     "StepwiseSearchCV",
     "StepwiseWarning",
+    "Verification",
+    "VerificationDisplay",
     "find_learning_rate",
     "learning_curve",
+    "verify_test_set",
 ]

@@ -233,6 +233,10 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
     validation_score_ : float or None
         Accuracy of `oof_prediction_`, or on `X_val`; None without validation. Where rows
         may have several labels, the share of rows with all of them right.
+    validation_error_ : float or None
+        Standard error of `validation_score_`, from the rows behind it; None without validation.
+    n_validation_rows_ : int
+        Rows behind it.
     training_score_ : float
         Accuracy of the networks on the rows that each was trained on.
     temperature_ : float

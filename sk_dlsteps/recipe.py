@@ -322,6 +322,8 @@ class StepwiseEstimator(Parameters):
                 "oof_prediction_": given(scores.oof_prediction),
                 "training_score_": scores.training_score,
                 "validation_score_": scores.validation_score,
+                "validation_error_": scores.validation_error,
+                "n_validation_rows_": scores.n_validation_rows,
                 **calibration,
                 "_memory": memory or remember(prepared, self.get_params(deep=False)),
             }

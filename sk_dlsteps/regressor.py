@@ -211,6 +211,10 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         NaN for rows that no network held out, None if all rows are such.
     validation_score_ : float or None
         R squared of `oof_prediction_`, or on `X_val`; None without validation.
+    validation_error_ : float or None
+        Standard error of `validation_score_`, from the rows behind it; None without validation.
+    n_validation_rows_ : int
+        Rows behind it.
     training_score_ : float
         R squared of the networks on the rows that each was trained on.
     n_features_in_ : int

@@ -17,13 +17,18 @@ from skorch.callbacks import Callback
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.inputs.table import Table, TableError, guess_task
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.recipe import StepwiseEstimator
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.baselines import SCORES, baselines_record, fit_baselines
-from sk_dlsteps.step5_test.verification import hold_out_test_set, verify
+from sk_dlsteps.step5_test.comparison import comparison_record
+from sk_dlsteps.step5_test.hold_out import hold_out_test_set
+from sk_dlsteps.step5_test.metric import Metric
+from sk_dlsteps.step5_test.rows import Rows
+from sk_dlsteps.step5_test.verification import judge
 from sk_dlsteps.step6_real_world.watch import what_to_watch
 
 # Folds for the baselines when the model is a single network.
@@ -143,20 +148,16 @@ def walk_through(
     )
 
     announce(f"{table.name}: verifying on the test set")
-    verification = verify(
-        y_test,
-        {"network": model.predict(X_test), **{b.name: b.model.predict(X_test) for b in baselines}},
-        task=table.task,
-        score_name=score_name,
-        validation_score=model.validation_score_,
-        seed=seed,
-    )
+    fitted, rows = Fitted.of(model), Rows.of(X_test, y_test)
+    verification = judge(fitted, Metric.of(fitted, None, rows.y), rows, seed=seed)
+    predictions = {"network": model.predict(X_test), **{b.name: b.model.predict(X_test) for b in baselines}}
     records = (
         table.record,
         *model.steps_,
         baselines_record(table.task, model.training_score_, model.validation_score_, baselines),
-        verification.record,
-        what_to_watch(X_train, X_test, table.columns, score_name=score_name, interval=verification.interval),
+        *verification.records(),
+        comparison_record(y_test, predictions, score_name=score_name, seed=seed),
+        what_to_watch(X_train, X_test, table.columns, score_name=score_name, interval=verification.test_interval),
     )
     return Walk(table, model, records)
 

@@ -12,7 +12,7 @@ from sklearn.datasets import load_iris, make_regression
 from sklearn.metrics import accuracy_score
 
 from sk_dlsteps.__main__ import main
-from sk_dlsteps.step5_test.verification import hold_out_test_set
+from sk_dlsteps.step5_test.hold_out import hold_out_test_set
 
 HEADINGS = [f"Step {number}" for number in range(1, 7)]
 FILES = ["learning_rate.png", "model.joblib", "report.md"]

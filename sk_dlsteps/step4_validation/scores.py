@@ -24,6 +24,10 @@ class Scores:
         Mean score of the networks on the rows each was trained on.
     validation_score : float or None
         Score of the predictions for rows by networks that held them out.
+    validation_error : float or None
+        Its standard error for these networks; NaN for a single row.
+    n_validation_rows : int
+        Rows that it is the score of.
     oof_prediction : ndarray or None
         Those predictions; NaN for rows that no network held out.
     record : StepRecord
@@ -33,6 +37,8 @@ class Scores:
 
     training_score: float
     validation_score: float | None
+    validation_error: float | None
+    n_validation_rows: int
     oof_prediction: np.ndarray | None
     record: StepRecord
 
@@ -67,14 +73,14 @@ def score_fit(
     n_rows, n_networks = Z.shape[0], len(rows.train)
     trained = _membership(rows.train, n_rows)
     held_out = _held_out(rows, trained)
-    training, validation = _Score(), _Score()
+    training, validation = _Score(), _Score(keeps_rows=True)
     oof_prediction: np.ndarray | None = None
     step = _rows_together(Z, n_networks * max(1, target.n_columns))
     for start in range(0, n_rows, step):
         chunk = slice(start, start + step)
         predictions, values = predict(Z[chunk]), target.values[chunk]
         counts = None if weight is None else weight[chunk]
-        errors = _masked_mean(_errors(conclude(predictions), values[:, None]), trained[chunk])
+        errors = _masked_mean(row_errors(conclude(predictions), values[:, None]), trained[chunk])
         training.add(errors, values, counts, trained[chunk].any(1))
         if held_out.any():
             own = conclude(_masked_mean(predictions, held_out[chunk]))
@@ -82,14 +88,14 @@ def score_fit(
                 oof_prediction = np.empty((n_rows, own.shape[1]), own.dtype)
             oof_prediction[chunk] = own
             if rows.X_valid is None:
-                validation.add(_errors(own, values), values, counts, held_out[chunk].any(1))
+                validation.add(row_errors(own, values), values, counts, held_out[chunk].any(1))
     training_score = training.value
     if rows.X_valid is not None:
         n_valid = rows.X_valid.shape[0]
         for start in range(0, n_valid, step):
             chunk = slice(start, start + step)
             values, counts = rows.y_valid[chunk], None if weight_valid is None else weight_valid[chunk]
-            validation.add(_errors(conclude(predict(rows.X_valid[chunk]).mean(1)), values), values, counts)
+            validation.add(row_errors(conclude(predict(rows.X_valid[chunk]).mean(1)), values), values, counts)
         how = f"{n_valid} validation rows"
     elif oof_prediction is not None:
         n_known = int(held_out.any(1).sum())
@@ -97,12 +103,14 @@ def score_fit(
         if target.task == "binary" and (n_rare := np.bincount(target.values).min()) < n_networks:
             how += f"; several networks hold out the same of the {n_rare} rows of the rarer class"
     else:
-        return Scores(training_score, None, None, _record(target, training_score, None, "no rows were held out"))
+        return Scores(
+            training_score, None, None, 0, None, _record(target, training_score, None, "no rows were held out")
+        )
     validation_score = validation.value
     if oof_prediction is not None and target.task == "regression" and target.n_columns == 1:
         oof_prediction = oof_prediction[:, 0]
     record = _record(target, training_score, validation_score, how)
-    return Scores(training_score, validation_score, oof_prediction, record)
+    return Scores(training_score, validation_score, validation.error, validation.n_rows, oof_prediction, record)
 
 
 def held_out_mean(predict: Callable[[np.ndarray], np.ndarray], Z: np.ndarray, rows: Any) -> np.ndarray:
@@ -150,8 +158,17 @@ def _masked_mean(predictions: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.divide(total, count, out=np.full_like(total, np.nan), where=count > 0)
 
 
-def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
-    """Squared error of each output, or 1 for a wrong class or set of labels; codes and labels are integers."""
+def row_errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
+    """Squared error of each output, or 1 for a wrong class or set of labels.
+
+    Parameters
+    ----------
+    predictions : ndarray of shape (..., n_outputs)
+        Values, or the probabilities of classes or labels.
+    target_values : ndarray
+        Floats, codes of classes, or zeros and ones for each label.
+
+    """
     if target_values.dtype.kind == "f":
         return (predictions - target_values) ** 2
     if target_values.ndim == predictions.ndim:
@@ -162,9 +179,10 @@ def _errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray:
 class _Score:
     """R squared averaged over the outputs (NaN for a single row), or accuracy, as scikit-learn's, of rows in parts."""
 
-    def __init__(self) -> None:
+    def __init__(self, keeps_rows: bool = False) -> None:
         """No rows yet."""
         self.n_rows, self.count = 0, 0.0
+        self.rows: list[tuple[np.ndarray, np.ndarray, np.ndarray]] | None = [] if keeps_rows else None
         self.errors: Any = 0.0
         self.mean: Any = None
         self.spread: Any = 0.0
@@ -177,6 +195,8 @@ class _Score:
         if not len(errors) or count == 0:
             return
         self.n_rows += len(errors)
+        if self.rows is not None:
+            self.rows.append((errors, values, np.ones(len(errors)) if weight is None else weight))
         self.errors = self.errors + np.average(errors, 0, weight) * count
         if values.dtype.kind == "f":
             mean = np.average(values, 0, weight)
@@ -201,6 +221,50 @@ class _Score:
         variance = self.spread / self.count
         constant = np.where(mean > 0, 0.0, 1.0)
         return float(np.mean(np.where(variance > 0, 1 - mean / np.where(variance > 0, variance, 1.0), constant)))
+
+    @property
+    def error(self) -> float:
+        """Standard error of `value`, of rows that were kept; NaN for a single row."""
+        if self.n_rows < 2:
+            return float("nan")
+        errors, values, weight = (np.concatenate(parts) for parts in zip(*(self.rows or []), strict=True))
+        return standard_error(errors, values, weight)
+
+
+def standard_error(errors: np.ndarray, values: np.ndarray, weight: np.ndarray) -> float:
+    """Standard error of R squared, averaged over the outputs, or of an accuracy, for independent rows.
+
+    Parameters
+    ----------
+    errors : ndarray of shape (n_rows, n_outputs)
+        Squared errors, or ones for what is wrong.
+    values : ndarray of shape (n_rows, n_outputs)
+        Targets; R squared if they are floats.
+    weight : ndarray of shape (n_rows,)
+        What each row counts.
+
+    Notes
+    -----
+    R squared is 1 - M/V, a ratio of two means over the rows: by the delta method a row moves it
+    by ((M/V) d - e)/V, with e its squared error and d the squared distance of its target from the mean.
+
+    Examples
+    --------
+    >>> standard_error(np.array([[1.0], [0.0], [0.0], [0.0]]), np.arange(4), np.ones(4)) ** 2
+    0.0625
+
+    """
+    share = weight / weight.sum()
+    mean = share @ errors
+    moved = mean - errors
+    if values.dtype.kind == "f":
+        distance = (values - share @ values) ** 2
+        variance = share @ distance
+        known = np.where(variance > 0, variance, 1.0)
+        moved = np.where(variance > 0, (mean / known * distance - errors) / known, 0.0)
+    # Bessel's correction, as for the standard error of a mean.
+    n_rows = len(errors)
+    return float(np.sqrt(((share * moved.mean(1)) ** 2).sum() * n_rows / (n_rows - 1)))
 
 
 def _record(target: Any, training: float, validation: float | None, how: str) -> StepRecord:

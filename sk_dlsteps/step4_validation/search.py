@@ -102,6 +102,8 @@ class StepwiseSearchCV(BaseSearchCV):
         The metric, or metrics.
     n_splits_ : int
         Folds.
+    n_validation_rows_ : int
+        Rows that validate in one fold or more.
     multimetric_ : bool
         Whether there were several metrics.
     classes_ : ndarray
@@ -437,6 +439,7 @@ class StepwiseSearchCV(BaseSearchCV):
         fitted = {
             "cv_results_": results,
             "n_splits_": len(trial.splits),
+            "n_validation_rows_": _n_validation_rows(trial.splits),
             "multimetric_": multimetric,
             "scorer_": getattr(trial.scorer, "_scorers", trial.scorer),
         }
@@ -480,3 +483,9 @@ class StepwiseSearchCV(BaseSearchCV):
         """Replace the fitted attributes, all at once."""
         kept = {name: value for name, value in vars(self).items() if name.startswith("_") or not name.endswith("_")}
         self.__dict__ = {**kept, **fitted}
+
+
+def _n_validation_rows(splits: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Rows that validate in some fold, which are given by number or by a mask."""
+    tests = [np.asarray(test) for _, test in splits]
+    return len(np.unique(np.concatenate([np.flatnonzero(test) if test.dtype == bool else test for test in tests])))

@@ -122,3 +122,43 @@ def test_several_outputs_are_averaged_and_a_constant_one_counts_as_scikit_learn_
     found = score_fit(networks, Z, target, FOLDS)
     assert found.oof_prediction.shape == (N, 2)
     assert found.validation_score == pytest.approx(r2_score(y, networks(Z)[:, 0]))
+
+
+@pytest.mark.parametrize("chunk", [1, 2**22])
+@pytest.mark.parametrize("weight", [None, np.random.default_rng(3).uniform(0.5, 2, N)], ids=["equal", "weighted"])
+def test_the_error_of_r2_is_that_of_the_jackknife(monkeypatch, chunk, weight):
+    monkeypatch.setattr(scores, "_CHUNK", chunk)
+    target = RegressionTarget(np.c_[REGRESSION.values, np.random.default_rng(4).normal(size=N)])
+
+    def networks(rows):
+        return np.repeat(regression_networks(rows), 2, axis=2)
+
+    found = score_fit(networks, Z, target, FOLDS, weight=weight)
+    y, oof = target.values, found.oof_prediction
+    without = [
+        r2_score(
+            np.delete(y, i, 0), np.delete(oof, i, 0), sample_weight=None if weight is None else np.delete(weight, i)
+        )
+        for i in range(N)
+    ]
+    assert found.validation_error == pytest.approx(np.sqrt((N - 1) * np.var(without)), rel=0.2)
+    assert found.n_validation_rows == N
+
+
+def test_the_error_of_an_accuracy_is_that_of_a_mean():
+    found = score_fit(class_networks, Z, CLASSES, FOLDS)
+    right = found.oof_prediction.argmax(1) == CLASSES.values
+    assert found.validation_error == pytest.approx(right.std(ddof=1) / np.sqrt(N))
+
+
+def test_validation_data_of_their_own_have_an_error_and_a_single_row_has_none():
+    X_valid = np.random.default_rng(2).normal(size=(9, 2))
+    y_valid = X_valid @ [[1.0], [1.1]]
+    rows = Rows([np.arange(N)] * K, [np.arange(9)] * K, X_valid, y_valid)
+    found = score_fit(regression_networks, Z, REGRESSION, rows)
+    assert found.validation_error > 0
+    assert found.n_validation_rows == 9
+    rows = Rows([np.arange(N)] * K, [np.arange(1)] * K, X_valid[:1], y_valid[:1])
+    assert np.isnan(score_fit(regression_networks, Z, REGRESSION, rows).validation_error)
+    without = score_fit(regression_networks, Z, REGRESSION, Rows([np.arange(N)] * K))
+    assert (without.validation_error, without.n_validation_rows) == (None, 0)

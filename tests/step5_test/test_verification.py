@@ -1,118 +1,271 @@
+"""Verdicts on a test set: scores as the models give them, whatever the model, the target and the metric."""
+
+import warnings
+from dataclasses import fields
+
 import numpy as np
+import pandas as pd
 import pytest
-from scipy.stats import binom
-from sklearn.metrics import accuracy_score, r2_score
+from sklearn.datasets import make_classification
+from sklearn.dummy import DummyRegressor
+from sklearn.linear_model import LogisticRegression, Ridge
+from sklearn.metrics import get_scorer, make_scorer
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
-from sk_dlsteps.inputs.table import TableError
-from sk_dlsteps.step5_test import verification
-from sk_dlsteps.step5_test.verification import bootstrap_scores, hold_out_test_set, verify
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseWarning, Verification, verify_test_set
+from sk_dlsteps.report.report import Report
+from sk_dlsteps.step5_test.looks import forget_looks
 
-REGRESSION = {"task": "regression", "score_name": "R2", "seed": 0}
-
-
-@pytest.fixture
-def numbers():
-    rng = np.random.default_rng(0)
-    y = rng.normal(100, 3, 80)
-    return y, np.stack([y + rng.normal(0, 1, 80), y + rng.normal(0, 2, 80)])
-
-
-def test_rows_are_parted_with_every_class_s_share():
-    y = np.repeat(["a", "b"], [90, 30])
-    train, test = hold_out_test_set(y, "classification", 0.2, seed=0)
-    np.testing.assert_array_equal(np.sort(np.r_[train, test]), np.arange(120))
-    assert len(test) == 24
-    assert (y[test] == "b").sum() == 6
+QUICK = {"max_epochs": 4, "n_estimators": 3, "learning_rate": 0.01, "random_state": 0}
+RNG = np.random.default_rng(0)
+X = RNG.normal(size=(400, 4))
+NUMBERS = X @ [1.0, 0.5, 0.0, 0.0] + RNG.normal(size=400)
+LABELS = np.where(NUMBERS > 0, "<b>yes</b>", "no $|$")
+TRAIN, TEST = slice(0, 250), slice(250, 400)
 
 
-def test_the_seed_decides_on_the_test_set():
-    y = np.arange(100.0)
-    first, again, other = (hold_out_test_set(y, "regression", 0.2, seed)[1] for seed in (0, 0, 1))
-    np.testing.assert_array_equal(first, again)
-    assert not np.array_equal(first, other)
+def search_over(model, y=NUMBERS, **parameters):
+    """A search of two candidates."""
+    name = next(name for name in ("alpha", "C") if hasattr(model, name))
+    return GridSearchCV(model, {name: [0.1, 1.0]}, **parameters).fit(X[TRAIN], y[TRAIN])
 
 
-@pytest.mark.parametrize("test_size", [0.05, 0.9])
-def test_too_few_rows_on_one_side_are_refused(test_size):
-    with pytest.raises(TableError, match=rf"a test size of {test_size} leaves too few of the 40 rows"):
-        hold_out_test_set(np.arange(40.0), "regression", test_size, seed=0)
+def at_first_sight(*arguments, **parameters):
+    """Verify on rows as if nobody had looked at them."""
+    forget_looks()
+    return quickly(*arguments, **parameters)
 
 
-@pytest.mark.parametrize("labels", [np.repeat([0, 1], [39, 1]), np.arange(40).astype(str)], ids=["one", "no two alike"])
-def test_training_rows_without_two_classes_that_recur_are_refused(labels):
-    with pytest.raises(TableError, match=r"32 training rows .* at least two classes need two rows each"):
-        hold_out_test_set(labels, "classification", 0.2, seed=0)
-
-
-def test_resampled_r2_equals_a_loop_over_the_same_rows(numbers):
-    y, predictions = numbers
-    scores = bootstrap_scores(y, predictions, "regression", seed=3, n_resamples=50)
-    drawn = np.random.default_rng(3).integers(len(y), size=(50, len(y)))
-    expected = [[r2_score(y[rows], p[rows]) for p in predictions] for rows in drawn]
-    np.testing.assert_allclose(scores, expected, atol=1e-12)
-
-
-def test_resampled_accuracy_equals_a_loop_over_the_same_rows():
-    y = np.array(list("abcabcaabb"))
-    predictions = np.array([list("abcabcabba"), list("aaaaaaaaaa")])
-    scores = bootstrap_scores(y, predictions, "classification", seed=3, n_resamples=50)
-    drawn = np.random.default_rng(3).integers(len(y), size=(50, len(y)))
-    expected = [[accuracy_score(y[rows], p[rows]) for p in predictions] for rows in drawn]
-    np.testing.assert_allclose(scores, expected)
-
-
-def test_resamples_of_one_value_are_scored_as_scikit_learn_does():
-    y, predictions = np.array([1.0, 2.0]), np.array([[1.0, 3.0]])
-    scores = bootstrap_scores(y, predictions, "regression", seed=0, n_resamples=40)
-    drawn = np.random.default_rng(0).integers(2, size=(40, 2))
-    np.testing.assert_allclose(scores[:, 0], [r2_score(y[rows], predictions[0, rows]) for rows in drawn])
-
-
-def test_the_size_of_the_chunks_does_not_matter(numbers, monkeypatch):
-    whole = bootstrap_scores(*numbers, "regression", seed=0, n_resamples=100)
-    monkeypatch.setattr(verification, "_CHUNK", 1000)
-    np.testing.assert_array_equal(bootstrap_scores(*numbers, "regression", seed=0, n_resamples=100), whole)
-
-
-def test_the_interval_of_an_accuracy_is_the_binomial_one():
-    right = np.repeat([1, 0], [160, 40])
-    found = verify(
-        np.ones(200, dtype=int),
-        {"network": right},
-        task="classification",
-        score_name="accuracy",
-        validation_score=0.8,
-        seed=0,
-    )
-    assert found.score == 0.8
-    np.testing.assert_allclose(found.interval, binom.ppf([0.025, 0.975], 200, 0.8) / 200, atol=0.005)
-
-
-def test_the_record_holds_every_model_and_the_paired_differences(numbers):
-    y, (near, far) = numbers
-    found = verify(y, {"network": near, "linear": far}, validation_score=None, **REGRESSION)
-    assert found.score == pytest.approx(r2_score(y, near))
-    network, linear = found.record.evidence["R2"]
-    assert linear["test"] == pytest.approx(r2_score(y, far), abs=1e-4)
-    (ahead,) = found.record.evidence["paired differences"]
-    assert ahead["by"] == pytest.approx(network["test"] - linear["test"], abs=2e-4)
-    resampled = bootstrap_scores(y, np.stack([near, far]), "regression", seed=0)
-    low, high = np.quantile(resampled[:, 0] - resampled[:, 1], [0.025, 0.975])
-    assert (ahead["95 % from"], ahead["to"]) == (round(low, 4), round(high, 4))
-
-
-def test_a_constant_test_target_is_scored_as_scikit_learn_does():
-    y = np.ones(10)
-    found = verify(y, {"network": y, "linear": y + 1}, validation_score=None, **REGRESSION)
-    assert [row["test"] for row in found.record.evidence["R2"]] == [1.0, 0.0]
+def quickly(model, y=NUMBERS, **parameters):
+    """Verify with few resamples."""
+    return verify_test_set(model, X[TEST], y[TEST], **{"n_resamples": 100, **parameters})
 
 
 @pytest.mark.parametrize(
-    ("validation_score", "verdict"),
-    [(0.999, "go back to step 4"), (0.0, "better than"), (0.9, "confirmed"), (None, "no validation score")],
+    ("model", "y"),
+    [
+        (StepwiseRegressor(**QUICK), NUMBERS),
+        (StepwiseRegressor(loss="quantile", **QUICK), NUMBERS),
+        (StepwiseRegressor(**QUICK), np.c_[NUMBERS, X[:, 1]]),
+        (StepwiseClassifier(**QUICK), LABELS),
+        (StepwiseClassifier(calibrate=True, **QUICK), LABELS),
+        (StepwiseClassifier(**QUICK), (X[:, :3] > 0).astype(int)),
+        (make_pipeline(StandardScaler(), StepwiseClassifier(**QUICK)), LABELS),
+    ],
+    ids=["regressor", "quantiles", "outputs", "labels", "calibrated", "multilabel", "pipeline"],
 )
-def test_the_verdict_compares_with_the_validation_score(numbers, validation_score, verdict):
-    y, (near, _) = numbers
-    found = verify(y, {"network": near}, validation_score=validation_score, **REGRESSION)
-    assert found.interval[0] < 0.9 < found.interval[1]
-    assert verdict in found.record.because
+def test_the_scores_are_those_of_the_model(model, y):
+    model.fit(X[TRAIN], y[TRAIN])
+    found = quickly(model, y)
+    last = model[-1] if hasattr(model, "steps") else model
+    assert found.test_score == pytest.approx(model.score(X[TEST], y[TEST]))
+    assert found.validation_score == last.validation_score_
+    assert found.gap == pytest.approx(found.validation_score - found.test_score)
+    assert found.gap_interval[0] < found.gap < found.gap_interval[1]
+    assert found.test_interval[0] <= found.test_score <= found.test_interval[1]
+    assert (found.n_test, found.n_validation, found.n_candidates, found.n_looks) == (150, 250, 1, 1)
+
+
+def test_single_networks_are_scored_one_by_one():
+    model = StepwiseRegressor(**QUICK).fit(X[TRAIN], NUMBERS[TRAIN])
+    net = model.pipeline_[-1]
+    each = net.network_predictions(model.pipeline_[:-1].transform(X[TEST]))[..., 0]
+    loss = ((each - NUMBERS[TEST][:, None]) ** 2).mean()
+    found = quickly(model)
+    assert found.network_score == pytest.approx(1 - loss / NUMBERS[TEST].var(), rel=1e-5)
+    assert found.network_score < found.test_score
+
+
+@pytest.mark.parametrize(
+    ("model", "y", "scoring"),
+    [
+        (Ridge(), NUMBERS, None),
+        (Ridge(), NUMBERS, "neg_mean_absolute_error"),
+        (Ridge(), NUMBERS, "neg_root_mean_squared_error"),
+        (LogisticRegression(), LABELS, "neg_log_loss"),
+        (LogisticRegression(), LABELS, "roc_auc"),
+        (LogisticRegression(), LABELS, "balanced_accuracy"),
+        (LogisticRegression(), LABELS, lambda model, X, y: float((model.predict_proba(X).max(1) > 0.6).mean())),
+    ],
+    ids=["r2", "mae", "rmse", "log loss", "auc", "balanced", "own"],
+)
+def test_any_score_of_any_estimator_in_a_search_is_verified(model, y, scoring):
+    search = search_over(model, y, scoring=scoring)
+    found = quickly(search, y)
+    assert found.test_score == pytest.approx(search.score(X[TEST], y[TEST]))
+    assert found.validation_score == pytest.approx(search.best_score_)
+    assert found.gap == pytest.approx(found.validation_score - found.optimism - found.test_score)
+    assert found.n_candidates == 2
+
+
+@pytest.mark.parametrize("scoring", ["neg_log_loss", "neg_mean_squared_error", "accuracy"])
+def test_losses_of_rows_and_scores_computed_anew_agree(scoring):
+    y, model = (NUMBERS, Ridge()) if "squared" in scoring else (LABELS, LogisticRegression())
+    known = get_scorer(scoring)
+    # With a keyword of its own the metric is no longer one that we know the rows of.
+    anew = make_scorer(
+        lambda y, p, **kw: known._score_func(y, p),
+        greater_is_better=known._sign > 0,
+        response_method="predict_proba" if "log" in scoring else "predict",
+    )
+    found, expected = (at_first_sight(search_over(model, y, scoring=s), y) for s in (scoring, anew))
+    np.testing.assert_allclose(found.test_interval, expected.test_interval)
+    np.testing.assert_allclose(found.gap_interval, expected.gap_interval, rtol=0.05, atol=0.01)
+
+
+def test_rows_that_changed_are_found_and_the_next_step_is_the_article_s():
+    search = search_over(Ridge())
+    shuffled = RNG.permutation(NUMBERS[TEST])
+    found = verify_test_set(search, X[TEST], shuffled)
+    assert found.verdict == "validation overfitted"
+    assert found.gap_interval[0] > 0
+    assert "enlarge the validation set" in found.next_step
+    assert "do not tune on the test set" in found.next_step
+
+
+def test_many_rows_confirm_and_few_do_not_and_say_how_many_would():
+    X, y = make_classification(6000, random_state=0)
+    search = GridSearchCV(LogisticRegression(), {"C": [0.1, 1.0]}).fit(X[:3000], y[:3000])
+    many = verify_test_set(search, X[3000:], y[3000:])
+    few = verify_test_set(search, X[3000:3040], y[3000:3040])
+    assert (many.verdict, few.verdict) == ("confirmed", "inconclusive")
+    assert "step 6" in many.next_step
+    assert many.detectable_gap < 0.05 < few.detectable_gap
+    assert f"{few.n_test_needed:,} test rows instead of 40" in few.next_step
+    assert verify_test_set(search, X[3000 : 3000 + few.n_test_needed], y[3000 : 3000 + few.n_test_needed]).verdict != (
+        "validation overfitted"
+    )
+
+
+def test_a_dummy_that_is_as_bad_as_promised_is_confirmed():
+    search = GridSearchCV(DummyRegressor(), {"strategy": ["mean"]}).fit(X[TRAIN], NUMBERS[TRAIN])
+    assert quickly(search, tolerance=0.2).verdict == "confirmed"
+
+
+def test_false_verdicts_are_rare_in_real_searches_among_noise():
+    found = []
+    for seed in range(40):
+        rng = np.random.default_rng(seed)
+        X, y = rng.normal(size=(160, 8)), rng.normal(size=160)
+        space = {"alpha": np.geomspace(0.01, 1e4, 8)}
+        search = GridSearchCV(Ridge(), space, scoring="neg_mean_squared_error").fit(X[:80], y[:80])
+        found.append(verify_test_set(search, X[80:], y[80:], n_resamples=200).verdict)
+    # More than 5 of 40 at a level of 5 % would be a chance of one in a hundred.
+    assert found.count("validation overfitted") <= 5
+
+
+def test_weights_count_as_copies_and_zeros_not_at_all():
+    model, counts = search_over(Ridge()), RNG.integers(0, 3, 150)
+    weighted = quickly(model, sample_weight=counts)
+    copies = np.repeat(np.arange(250, 400), counts)
+    repeated = verify_test_set(model, X[copies], NUMBERS[copies], groups=copies, n_resamples=100)
+    assert weighted.test_score == pytest.approx(repeated.test_score)
+    assert weighted.test_interval == pytest.approx(repeated.test_interval)
+    assert weighted.n_test == (counts > 0).sum()
+
+
+def test_groups_that_share_an_error_widen_the_intervals():
+    groups = np.arange(400) // 10
+    y = NUMBERS + 2 * np.random.default_rng(1).normal(size=40)[groups]
+    search = GridSearchCV(Ridge(), {"alpha": [1.0]}, cv=GroupKFold(5), scoring="neg_mean_squared_error")
+    search.fit(X[TRAIN], y[TRAIN], groups=groups[TRAIN])
+    alone, together = (at_first_sight(search, y, groups=g, n_resamples=500) for g in (None, groups[TEST]))
+    width = [found.test_interval[1] - found.test_interval[0] for found in (alone, together)]
+    assert width[1] > 1.3 * width[0]
+
+
+def test_a_second_look_warns_and_is_counted_whatever_the_model():
+    first = quickly(search_over(Ridge()))
+    with pytest.warns(StepwiseWarning, match="looked at for the 2nd time"):
+        second = quickly(StepwiseRegressor(**QUICK).fit(X[TRAIN], NUMBERS[TRAIN]))
+    with pytest.warns(StepwiseWarning, match="looked at for the 3rd time"):
+        third = verify_test_set(search_over(Ridge()), pd.DataFrame(X[TEST]).to_numpy(), NUMBERS[TEST], n_resamples=100)
+    assert [found.n_looks for found in (first, second, third)] == [1, 2, 3]
+    assert "this is the 2nd look at these test rows" in second.records()[0].because
+    assert "look at" not in first.records()[0].because
+
+
+def test_a_call_that_fails_is_no_look():
+    with pytest.raises(ValueError, match="features"):
+        verify_test_set(search_over(Ridge()), X[TEST][:, :2], NUMBERS[TEST])
+    assert quickly(search_over(Ridge())).n_looks == 1
+
+
+def test_what_it_says_is_the_report_s_text_and_plain_numbers():
+    found = quickly(search_over(Ridge()))
+    (record,) = found.records()
+    assert (record.number, record.title) == (5, "test set")
+    assert repr(found) == Report([record]).to_text().rstrip()
+    assert found.next_step in record.evidence.values()
+    for field in fields(Verification):
+        value = getattr(found, field.name)
+        assert type(value) in (str, float, int, tuple, type(None)), field.name
+
+
+def test_the_same_call_gives_the_same_and_leaves_everything_as_it_was():
+    model, X_test, y_test = search_over(Ridge()), X[TEST].copy(), NUMBERS[TEST].copy()
+    np.random.seed(3)
+    before = np.random.get_state()[1].copy()
+    one = quickly(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", StepwiseWarning)
+        again, other = quickly(model), quickly(model, random_state=1)
+    np.testing.assert_array_equal(np.random.get_state()[1], before)
+    np.testing.assert_array_equal(X_test, X[TEST])
+    np.testing.assert_array_equal(y_test, NUMBERS[TEST])
+    assert one.test_interval == again.test_interval != other.test_interval
+
+
+def test_of_a_model_without_a_promise_there_is_the_test_score():
+    found = quickly(Ridge().fit(X[TRAIN], NUMBERS[TRAIN]))
+    assert (found.verdict, found.validation_score, found.gap, found.n_validation) == ("inconclusive", None, None, None)
+    assert "keeps no validation score" in found.because
+    assert "validate" in found.next_step
+    assert "test R2" in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"y_test": NUMBERS[:10]}, r"`y_test` must have a value for each of the 150 rows of `X_test`, got 10 rows"),
+        (
+            {"y_test": np.where(np.arange(150) == 7, np.nan, 1.0)},
+            r"`y_test` is missing or infinite in 1 of 150 rows",
+        ),
+        ({"X_test": X[:1], "y_test": NUMBERS[:1]}, r"two rows or more that count, got 1"),
+        ({"groups": np.zeros(150)}, r"`groups` must have two values or more, got 1"),
+        ({"groups": np.zeros(3)}, r"`groups` must have a value for each of the 150 rows"),
+        ({"sample_weight": -np.ones(150)}, r"Negative values in data passed to `sample_weight`"),
+        ({"tolerance": 0}, r"`tolerance` must be 'auto' or a number above 0, got 0"),
+        ({"tolerance": "small"}, r"`tolerance` must be 'auto' or a number above 0, got 'small'"),
+        ({"confidence": 95}, r"`confidence` must lie between 0.5 and 1, got 95"),
+        ({"n_resamples": 10}, r"`n_resamples` must be a whole number of at least 100, got 10"),
+        ({"random_state": None}, r"`random_state` must be a whole number of at least 0, got None"),
+        ({"scoring": ["r2"]}, r"`scoring` must be a single metric, by name or as a scorer, got \['r2'\]"),
+    ],
+)
+def test_bad_input_is_named_with_a_way_out(change, message):
+    given = {"X_test": X[TEST], "y_test": NUMBERS[TEST], **change}
+    with pytest.raises(ValueError, match=message):
+        verify_test_set(search_over(Ridge()), **given)
+
+
+def test_labels_that_training_did_not_see_are_named():
+    y = LABELS[TEST].astype(object)
+    y[3] = "maybe"
+    with pytest.raises(ValueError, match=r"holds labels that training did not: 'maybe'; leave those rows out"):
+        verify_test_set(search_over(LogisticRegression(), LABELS), X[TEST], y)
+    y[3] = None
+    with pytest.raises(ValueError, match=r"`y_test` is missing or infinite in 1 of 150 rows, first in row 3"):
+        verify_test_set(search_over(LogisticRegression(), LABELS), X[TEST], y)
+
+
+def test_of_several_metrics_one_must_be_named():
+    scoring = ["r2", "neg_mean_absolute_error"]
+    search = search_over(Ridge(), scoring=scoring, refit=lambda results: 0)
+    with pytest.raises(ValueError, match=r"`scoring` must name one of the metrics of the search"):
+        quickly(search)
+    found = quickly(search, scoring="neg_mean_absolute_error")
+    assert found.validation_score == pytest.approx(search.cv_results_["mean_test_neg_mean_absolute_error"][0])

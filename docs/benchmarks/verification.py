@@ -1,0 +1,167 @@
+"""Step 5: how often a test set is said to be worse than the validation set that is not, and how often one that is.
+
+    python docs/benchmarks/verification.py [--runs 500] [--part scores|ridge|networks|power]
+
+scores    no overfit, scores of folds drawn: m candidates, of which the best is chosen on k folds.
+ridge     no overfit, real searches: GridSearchCV over the columns that a ridge regression sees.
+networks  no overfit, plain fits of a StepwiseClassifier on drawn rows.
+power     a gap of twice the standard error, by what "the standard error" is.
+"""
+
+import argparse
+import itertools
+import warnings
+
+import numpy as np
+from scipy.stats import norm
+from sklearn.datasets import make_classification
+from sklearn.linear_model import Ridge
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import FunctionTransformer
+
+from sk_dlsteps import StepwiseClassifier, StepwiseWarning, verify_test_set
+from sk_dlsteps.step5_test.bootstrap import Measured
+from sk_dlsteps.step5_test.gap import Gap
+from sk_dlsteps.step5_test.optimism import Optimism
+from sk_dlsteps.step5_test.promise import Promise
+
+
+def drawn_worth(kind, m, rng):
+    """What m candidates are worth, in standard deviations of a row's loss."""
+    return {
+        "equal": np.zeros(m),
+        "normal": rng.normal(0, 0.05, m),
+        "half hopeless": np.where(rng.random(m) < 0.5, -0.5, 0.0),
+        "long tail": -0.05 * np.abs(rng.standard_cauchy(m)),
+        "rising": np.linspace(-0.3, 0, m),
+    }[kind]
+
+
+def drawn_gap(m, k, shared, kind, rng, n_validation=500, n_test=500, gap=0.0, allow=True):
+    """The gap of a drawn search: the noise of a fold is shared by all candidates to some part."""
+    n_fold = n_validation / k
+    noise = np.sqrt(shared) * rng.normal(size=(1, k)) + np.sqrt(1 - shared) * rng.normal(size=(m, k))
+    worth = drawn_worth(kind, m, rng)
+    scores = worth[:, None] + noise / np.sqrt(n_fold)
+    best = int(scores.mean(1).argmax())
+    spread = scores[best].std(ddof=1)
+    luck = Optimism.of(scores, best) if allow else Optimism(0.0, 0.0)
+    error = spread * np.sqrt(1 / k + 1 / (k - 1))
+    row_error = np.hypot(spread / np.sqrt(k), luck.error)
+    promise = Promise(scores[best].mean(), error, row_error, k - 1, n_validation, m, luck.value)
+    score = worth[best] - gap + rng.normal() / np.sqrt(n_test)
+    test_error = np.sqrt(rng.chisquare(n_test - 1) / (n_test - 1) / n_test)
+    return Gap.between(promise, Measured(score, (score, score), test_error), n_test, 0.1, 0.95)
+
+
+def drawn_gap_of_networks(k, rng, n_validation, n_test, gap):
+    """The gap of k cross-fitted networks, whose validation score has its error from the rows."""
+    errors = [np.sqrt(rng.chisquare(n - 1) / (n - 1) / n) for n in (n_validation, n_test)]
+    score, test_score = rng.normal(size=2) / np.sqrt((n_validation, n_test))
+    promise = Promise(score, errors[0] * np.sqrt(1 + k / (k - 1)), errors[0], n_validation - 1, n_validation)
+    return Gap.between(promise, Measured(test_score - gap, (0.0, 0.0), errors[1]), n_test, 0.1, 0.95)
+
+
+def share_found(gaps):
+    """Share of runs with the verdict."""
+    return np.mean([gap.verdict == "validation overfitted" for gap in gaps])
+
+
+def scores(runs):
+    """False verdicts of drawn searches."""
+    print("| candidates | folds | noise shared | equal | normal | half hopeless | long tail | rising |")
+    print("|---|---|---|---|---|---|---|---|")
+    kinds = ("equal", "normal", "half hopeless", "long tail", "rising")
+    for m, k, shared in itertools.product((1, 10, 30, 100), (3, 5, 10), (0.0, 0.8)):
+        shares = []
+        for kind in kinds:
+            # A single candidate is quick, and its worth does not matter.
+            rng, n = np.random.default_rng(0), 8 * runs if m == 1 else runs
+            shares.append(share_found([drawn_gap(m, k, shared, kind, rng) for _ in range(n)]))
+        print(f"| {m} | {k} | {shared:.0%} | " + " | ".join(f"{share:.1%}" for share in shares) + " |")
+    rng = np.random.default_rng(0)
+    for m in (10, 30, 100):
+        naive = share_found([drawn_gap(m, 5, 0.0, "equal", rng, allow=False) for _ in range(runs)])
+        print(f"Without the allowance for optimism, {m} equal candidates, 5 folds: {naive:.1%}")
+
+
+def some_columns(X, which=()):
+    """The columns that a candidate sees."""
+    return X[:, list(which)]
+
+
+def ridge(runs):
+    """False verdicts of real searches: each candidate sees ten of sixty columns, of which five matter a little."""
+    print("| candidates | overfitted | confirmed | inconclusive | mean optimism | mean gap without it | with it |")
+    print("|---|---|---|---|---|---|---|")
+    for m in (1, 10, 30, 100):
+        found = []
+        for run in range(runs):
+            rng = np.random.default_rng(run)
+            X = rng.normal(size=(400, 60))
+            y = X[:, :5] @ np.full(5, 0.2) + rng.normal(size=400)
+            space = {"columns__kw_args": [{"which": rng.choice(60, 10, replace=False)} for _ in range(m)]}
+            model = Pipeline([("columns", FunctionTransformer(some_columns)), ("ridge", Ridge())])
+            search = GridSearchCV(model, space, scoring="neg_mean_squared_error", cv=5).fit(X[:200], y[:200])
+            found.append(verify_test_set(search, X[200:], y[200:], n_resamples=500))
+        verdicts = [one.verdict for one in found]
+        shares = [verdicts.count(v) / runs for v in ("validation overfitted", "confirmed", "inconclusive")]
+        luck, gap = (np.mean([getattr(one, name) for one in found]) for name in ("optimism", "gap"))
+        print(
+            f"| {m} | " + " | ".join(f"{s:.1%}" for s in shares) + f" | {luck:.4f} | {gap + luck:.4f} | {gap:.4f} |",
+            flush=True,
+        )
+
+
+def networks(runs):
+    """Verdicts of plain fits on rows like the test rows."""
+    found = []
+    for run in range(runs):
+        X, y = make_classification(1400, 10, n_informative=4, n_redundant=0, flip_y=0.2, random_state=run)
+        model = StepwiseClassifier(n_estimators=4, max_epochs=20, learning_rate=0.01, random_state=run)
+        found.append(verify_test_set(model.fit(X[:600], y[:600]), X[600:], y[600:], n_resamples=500))
+    verdicts = [one.verdict for one in found]
+    for verdict in ("validation overfitted", "confirmed", "inconclusive"):
+        print(f"{verdict}: {verdicts.count(verdict) / runs:.1%}")
+    gap = np.mean([one.gap for one in found])
+    single = np.mean([one.validation_score - one.network_score for one in found])
+    print(f"mean gap of the model {gap:.4f}, of single networks {single:.4f}")
+
+
+def power(runs):
+    """How often a gap of twice the standard error is found."""
+    readings = ("of the gap, by rows", "of the gap, Nadeau-Bengio", "of the validation score, Nadeau-Bengio")
+    print("| model | validation rows | test rows | " + " | ".join(readings) + " | of the test score |")
+    print("|---|---|---|---|---|---|---|")
+    for k, m, (n, n_test) in itertools.product((8, 5, 10), (0, 1, 30), ((500, 250), (500, 500), (500, 1000))):
+        if (k == 8) != (m == 0):
+            continue
+        rows, test, corrected = 1 / n, 1 / n_test, (1 + k / (k - 1)) / n
+        shares = []
+        for error in np.sqrt([rows + test, corrected + test, corrected, test]):
+            rng, gap = np.random.default_rng(0), 2 * error
+            if m == 0:
+                drawn = [drawn_gap_of_networks(k, rng, n, n_test, gap) for _ in range(runs)]
+            else:
+                drawn = [drawn_gap(m, k, 0.8, "normal", rng, n, n_test, gap) for _ in range(runs)]
+            shares.append(share_found(drawn))
+        name = f"{k} cross-fitted networks" if m == 0 else f"best of {m}, {k} folds"
+        print(f"| {name} | {n} | {n_test} | " + " | ".join(f"{share:.1%}" for share in shares) + " |", flush=True)
+    print(f"Ceiling for any test at the 5 % level, of the gap by rows: {norm.cdf(2 - norm.ppf(0.95)):.1%}")
+
+
+def main():
+    """Print the tables."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--runs", type=int, default=500)
+    parser.add_argument("--part", choices=("scores", "ridge", "networks", "power"), action="append")
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore", StepwiseWarning)
+    for part in arguments.part or ("scores", "ridge", "networks", "power"):
+        print(f"\n{part}, {arguments.runs} runs")
+        globals()[part](arguments.runs)
+
+
+if __name__ == "__main__":
+    main()
