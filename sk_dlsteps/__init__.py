@@ -8,8 +8,10 @@ from sk_dlsteps.finder import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
+from sk_dlsteps.step6_real_world.detector import DriftDetector
 
 __all__ = [
+    "DriftDetector",
     "LearningCurveDisplay",
     "LearningRateDisplay",
     "StepwiseClassifier",
