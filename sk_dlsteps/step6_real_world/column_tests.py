@@ -139,8 +139,8 @@ def compare_column(name: str, old: Sketch, new: ColumnValues, n_bins: int = 10) 
     statistic, p_main = kolmogorov_smirnov(old, present)
     p_values = {"distribution": p_main}
     if old.missing > 0 or n_missing:
-        before = _rows_worth(old)
-        counts = np.array([[before * old.missing, before * (1 - old.missing)], [n_missing, len(present)]])
+        n = _rows_worth(old)
+        counts = np.array([[n * old.missing, n * (1 - old.missing)], [n_missing, len(present)]])
         p_values["missing"] = float(fisher_exact(np.rint(counts)).pvalue)
     p_values["outside"] = p_outside(outside, len(present), old.n_present)
     before, after = _binned(old, present, n_missing, n_bins)

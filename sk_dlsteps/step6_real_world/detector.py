@@ -99,8 +99,8 @@ class DriftDetector(BaseEstimator):
         Parameters
         ----------
         model_or_search : estimator object
-            A fitted StepwiseRegressor or StepwiseClassifier, a pipeline that ends with one, or a search over either; with
-            `X` any other fitted estimator, of which then only the inputs are checked.
+            A fitted StepwiseRegressor or StepwiseClassifier, a pipeline that ends with one, or a search over either;
+            with `X` any other fitted estimator, of which then only the inputs are checked.
         X : array-like of shape (n_rows, n_columns), default=None
             The training rows. A model keeps none of them, and the domain classifier needs some.
         y : array-like of shape (n_rows,), default=None
@@ -182,10 +182,11 @@ class DriftDetector(BaseEstimator):
             columns = target_columns(values, task, labels)
             reference = reference.with_target({name: column.sketch(None, 256) for name, column in columns.items()})
             self._task, self._labels = task, labels
-        self.reference_, self.model_ = reference, None
+        self.reference_ = reference
+        self.model_: Fitted | None = None
         self.n_features_in_ = X.shape[1]
         self._names = list(X.columns) if is_frame(X) else None
-        self._old_rows = self._some_columns(X)
+        self._old_rows: list[ColumnValues] | None = self._some_columns(X)
         return self
 
     def check(self, X_new: Any, y_new: Any = None) -> DriftReport:

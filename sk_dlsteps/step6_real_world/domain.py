@@ -184,5 +184,6 @@ def _losses(
         shuffled = X.copy()
         shuffled[:, j] = rng.permutation(X[:, j])
         found.append((names[j], whole - rank_test(_scores(model, shuffled), y)[0]))
-    # Less than a hundredth is a shuffle's noise.
-    return tuple(sorted(((name, loss) for name, loss in found if loss > 0.01), key=lambda pair: -pair[1])[:10])
+    # What costs a small part of what the most needed column does may be a shuffle's noise.
+    least = max(0.01, 0.2 * max(loss for _, loss in found))
+    return tuple(sorted(((name, loss) for name, loss in found if loss >= least), key=lambda pair: -pair[1])[:10])

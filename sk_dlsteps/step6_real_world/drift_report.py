@@ -20,8 +20,8 @@ _NEXT = {
     "target drifted": "the score holds so far: put new rows into the validation and test sets, and check again",
     "predictions drifted": "get the true values of some of these rows and check the score (y_new); until then trust "
     "the predictions less",
-    "score dropped": "change the validation and test sets to rows like these, with such rows to train on, and go back to "
-    "step 4; if the model then does well there and still not out here, think again about the cost function (step 1) "
+    "score dropped": "change the validation and test sets to rows like these, with such rows to train on, and go back "
+    "to step 4; if the model then does well there and still not out here, think again about the cost function (step 1) "
     "or the objective itself",
 }
 
@@ -90,7 +90,7 @@ class DriftReport:
 
     @property
     def verdict(self) -> str:
-        """The gravest finding: "no drift", "inputs drifted", "target drifted", "predictions drifted" or "score dropped"."""
+        """The gravest finding: no drift, or drift of the inputs, the target, the predictions or the score."""
         for kind, verdict in (
             ("score", "score dropped"),
             ("predictions", "predictions drifted"),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_dlsteps.inputs.data import Data
+from sk_dlsteps.inputs.target import ClassTarget
 from sk_dlsteps.step6_real_world.model_outputs import ModelOutputs
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
 from sk_dlsteps.step6_real_world.sketches import some_rows
@@ -51,7 +52,7 @@ def sketch_fit(
 
     """
     target = data.target
-    labels = target.labels.tolist() if target.task in ("binary", "multiclass") else None
+    labels = target.labels.tolist() if isinstance(target, ClassTarget) else None
     sketches = {
         name: column.sketch(data.weight, 256)
         for name, column in target_columns(target.values, target.task, labels).items()

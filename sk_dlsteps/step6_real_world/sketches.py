@@ -144,9 +144,9 @@ class LevelSketch:
     Attributes
     ----------
     shares : dict
-        Share of each level among all rows. Of more than `MAX_SKETCH_LEVELS` levels those are told apart that come first in
-        the order of a checksum, which knows nothing of how frequent they are: the most frequent ones would look
-        rarer in any other rows.
+        Share of each level among all rows. Of more than `MAX_SKETCH_LEVELS` levels those are told apart that come
+        first in the order of a checksum, which knows nothing of how frequent they are: the most frequent ones
+        would look rarer in any other rows.
     others : float
         Share of the other levels.
     missing : float
