@@ -24,7 +24,7 @@ from sk_dlsteps.step6_real_world.drift_report import DriftReport
 from sk_dlsteps.step6_real_world.model_outputs import losses_of
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
 from sk_dlsteps.step6_real_world.score_drop import MIN_SCORED_ROWS, ScoreDrop, compare_losses
-from sk_dlsteps.step6_real_world.sketches import some_rows
+from sk_dlsteps.step6_real_world.sketches import MAX_COUNTED, some_rows
 from sk_dlsteps.step6_real_world.timeline import DriftTimeline, batch_row
 
 
@@ -344,10 +344,10 @@ class DriftDetector(BaseEstimator):
     ) -> tuple[tuple[ColumnTest, ...], ScoreDrop | None, tuple[ColumnTest, ...], tuple[str, ...]]:
         """Tests of the target, the score and the predictions, and notes on those that cannot be made."""
         reference, model = self.reference_, None if self.model_ is None else self.model_.model
-        values, known, notes = None, np.arange(X.shape[0]), []
+        values, known, labels, notes = None, np.arange(X.shape[0]), None, []
         if y is not None:
-            values, known = self._target(y, X)
-        target = self._target_tests(values, known) if values is not None else ()
+            values, known, labels = self._target(y, X)
+        target = () if values is None else self._target_tests(values[known], labels)
         if y is not None and not reference.target:
             notes.append("target: the training targets were not given")
         outputs = reference.outputs
@@ -367,22 +367,22 @@ class DriftDetector(BaseEstimator):
                 notes.append(f"score: {MIN_SCORED_ROWS} rows with a true value are needed")
         return target, score, tests, tuple(notes)
 
-    def _target(self, y: Any, X: Any) -> tuple[np.ndarray, np.ndarray]:
-        """True values as numbers or codes (-1 for an unknown label), and the rows that have one."""
+    def _target(self, y: Any, X: Any) -> tuple[np.ndarray, np.ndarray, list[Any] | None]:
+        """True values as numbers or codes, the rows that have one, and what codes stand for."""
         task, labels = self._kind_of_target()
         given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
         _check_length(given, X, "y_new", "X_new")
         if task in ("binary", "multiclass"):
             codes, found = as_levels(given.reshape(-1), "y_new")
             place = {label: code for code, label in enumerate(labels or ())}
-            # Labels that training did not know are wrong whatever is predicted.
-            values = np.array([*(place.get(label, -1) for label in found), -1], dtype=int)[codes]
-            return values, np.flatnonzero(codes >= 0)
+            # Labels that training did not know get codes of their own: whatever is predicted is wrong.
+            own = [place.setdefault(label, len(place)) for label in found]
+            return np.array([*own, -1], dtype=int)[codes], np.flatnonzero(codes >= 0), list(place)
         try:
             numbers = given.astype(float).reshape(len(given), -1)
         except (TypeError, ValueError) as error:
             raise ValueError("`y_new` holds what is no number, and the training targets were numbers") from error
-        return numbers, np.flatnonzero(np.isfinite(numbers).all(1))
+        return numbers, np.flatnonzero(np.isfinite(numbers).all(1)), None
 
     def _kind_of_target(self) -> tuple[str, Any]:
         """What the targets are, and their labels."""
@@ -392,17 +392,12 @@ class DriftDetector(BaseEstimator):
             return model.plan_.task, None if labels is None else labels.tolist()
         return getattr(self, "_task", "regression"), getattr(self, "_labels", None)
 
-    def _target_tests(self, values: np.ndarray, known: np.ndarray) -> tuple[ColumnTest, ...]:
+    def _target_tests(self, values: np.ndarray, labels: list[Any] | None) -> tuple[ColumnTest, ...]:
         """Tests of the true values that are known."""
         reference = self.reference_
-        if not reference.target or not len(known):
+        if not reference.target or not len(values):
             return ()
-        task, labels = self._kind_of_target()
-        own = values[known]
-        if task in ("binary", "multiclass"):
-            labels = [*labels, "a label that training did not know"]
-            own = np.where(own < 0, len(labels) - 1, own)
-        columns = target_columns(own, task, labels)
+        columns = target_columns(values, self._kind_of_target()[0], labels)
         return compare_columns(list(columns), list(reference.target.values()), list(columns.values()), self.n_bins)
 
 
@@ -463,4 +458,6 @@ def _understood(y: Any) -> tuple[str, np.ndarray, list[Any] | None]:
     if kind == "multilabel-indicator":
         return "multilabel", given, None
     codes, labels = as_levels(given.reshape(-1), "y")
+    if given.dtype.kind in "iuf" and len(labels) > MAX_COUNTED:
+        return "regression", given.astype(float), None
     return "multiclass", codes, labels
