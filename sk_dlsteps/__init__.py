@@ -1,6 +1,7 @@
 """A step-by-step guide to deep-learning projects as scikit-learn estimators."""
 
 from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
@@ -12,6 +13,8 @@ from sk_dlsteps.step6_real_world.detector import DriftDetector
 
 __all__ = [
     "DriftDetector",
+    "DriftDisplay",
+    "DriftTimelineDisplay",
     "LearningCurveDisplay",
     "LearningRateDisplay",
     "StepwiseClassifier",

@@ -10,21 +10,21 @@ import numpy as np
 from scipy import sparse
 from sklearn.base import BaseEstimator
 from sklearn.utils import _safe_indexing
-from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.inputs.columns import as_array, as_frame, column_at, find_categorical, is_frame
+from sk_dlsteps.inputs.columns import as_frame, is_frame
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
-from sk_dlsteps.inputs.values import as_levels, kind_of
+from sk_dlsteps.inputs.values import as_levels
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
 from sk_dlsteps.step6_real_world.column_tests import ColumnTest, compare_columns, smallest_shift
 from sk_dlsteps.step6_real_world.domain import MIN_DOMAIN_ROWS, DomainTest, compare_domains
+from sk_dlsteps.step6_real_world.door import as_table, categorical_columns, check_columns, check_length, understood
 from sk_dlsteps.step6_real_world.drift_report import DriftReport
 from sk_dlsteps.step6_real_world.model_outputs import losses_of
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
 from sk_dlsteps.step6_real_world.score_drop import MIN_SCORED_ROWS, ScoreDrop, compare_losses
-from sk_dlsteps.step6_real_world.sketches import MAX_COUNTED, some_rows
+from sk_dlsteps.step6_real_world.sketches import some_rows
 from sk_dlsteps.step6_real_world.timeline import DriftTimeline, batch_row
 
 
@@ -172,13 +172,13 @@ class DriftDetector(BaseEstimator):
         """
         self._check_parameters()
         X, shape = as_rows(as_frame(X), None)
-        X = _as_table(X)
+        X = as_table(X)
         if X.shape[0] < 2:
             raise ValueError(f"`X` has {X.shape[0]} rows; give at least 2 to compare new ones with")
-        reference = Reference.of(X, _categorical(X), None, shape)
+        reference = Reference.of(X, categorical_columns(X), None, shape)
         if y is not None:
-            task, values, labels = _understood(y)
-            _check_length(values, X, "y", "X")
+            task, values, labels = understood(y)
+            check_length(values, X, "y", "X")
             columns = target_columns(values, task, labels)
             reference = reference.with_target({name: column.sketch(None, 256) for name, column in columns.items()})
             self._task, self._labels = task, labels
@@ -309,11 +309,11 @@ class DriftDetector(BaseEstimator):
         X, shape = as_rows(as_frame(X), None)
         if shape is not None or self.reference_.reader.shape is not None:
             check_shape(shape, self.reference_.reader.shape)
-        X = _as_table(X)
+        X = as_table(X)
         if sparse.issparse(X) != self.reference_.reader.is_sparse:
             kinds = ("dense", "sparse") if sparse.issparse(X) else ("sparse", "dense")
             raise ValueError(f"`X_new` is {kinds[1]}, and the training table was {kinds[0]}; make them alike")
-        _check_columns(X, self._names, self.n_features_in_)
+        check_columns(X, self._names, self.n_features_in_)
         return X
 
     def _some_columns(self, X: Any) -> list[ColumnValues]:
@@ -371,7 +371,7 @@ class DriftDetector(BaseEstimator):
         """True values as numbers or codes, the rows that have one, and what codes stand for."""
         task, labels = self._kind_of_target()
         given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
-        _check_length(given, X, "y_new", "X_new")
+        check_length(given, X, "y_new", "X_new")
         if task in ("binary", "multiclass"):
             codes, found = as_levels(given.reshape(-1), "y_new")
             place = {label: code for code, label in enumerate(labels or ())}
@@ -410,54 +410,3 @@ def _predict(model: Any, outputs: Any, X: Any, rng: np.random.Generator) -> np.n
     votes = net.votes(model.pipeline_[:-1].transform(X))
     point = net.module_.cost.point(net.count(outputs.draw(votes, rng)))
     return np.asarray(point).reshape(len(votes), -1)
-
-
-def _as_table(X: Any) -> Any:
-    """A DataFrame, an array of two dimensions or a sparse array by rows."""
-    if sparse.issparse(X):
-        return sparse.csr_array(X)
-    return X if is_frame(X) else as_array(X)
-
-
-def _categorical(X: Any) -> np.ndarray:
-    """Which columns are categories; of an array of objects those that hold text."""
-    mask = find_categorical(X)
-    if not is_frame(X) and not sparse.issparse(X) and X.dtype.kind in "OUS":
-        mask = np.array([kind_of(column_at(X, i)) in ("text", "bool") for i in range(X.shape[1])])
-    return mask
-
-
-def _check_columns(X: Any, names: list[Any] | None, n_columns: int) -> None:
-    """Raise if a table has other columns than the training table."""
-    if names is not None and is_frame(X):
-        own = list(X.columns)
-        lacking = [name for name in names if name not in own]
-        further = [name for name in own if name not in names]
-        if lacking or further or own != names:
-            what = [f"lacks {lacking[:5]!r}"] * bool(lacking) + [f"has {further[:5]!r} besides"] * bool(further)
-            raise ValueError(
-                f"`X_new` {' and '.join(what) or 'has its columns in another order'}; give the columns of the training "
-                "table, in their order"
-            )
-    if X.shape[1] != n_columns:
-        raise ValueError(f"`X_new` has {X.shape[1]} columns, and the training table had {n_columns}; give the same")
-
-
-def _check_length(values: np.ndarray, X: Any, name: str, table: str) -> None:
-    """Raise if there is not one value for each row."""
-    if len(values) != X.shape[0]:
-        raise ValueError(f"`{name}` has {len(values)} values, and `{table}` has {X.shape[0]} rows; give one for each")
-
-
-def _understood(y: Any) -> tuple[str, np.ndarray, list[Any] | None]:
-    """What a target is, its values or codes, and its labels."""
-    given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
-    kind = type_of_target(given, input_name="y")
-    if kind.startswith("continuous") or kind == "multiclass-multioutput":
-        return "regression", given.astype(float), None
-    if kind == "multilabel-indicator":
-        return "multilabel", given, None
-    codes, labels = as_levels(given.reshape(-1), "y")
-    if given.dtype.kind in "iuf" and len(labels) > MAX_COUNTED:
-        return "regression", given.astype(float), None
-    return "multiclass", codes, labels

@@ -116,6 +116,8 @@ class DriftReport:
     def next_step(self) -> str:
         """What the article would have you do."""
         text = _NEXT[self.verdict]
+        if self.verdict == "inputs drifted" and not self.predictions:
+            return "see what the model makes of such rows (DriftDetector.from_estimator), and collect some true values"
         if self.verdict == "score dropped" and not {"columns", "all columns together"} & {*self.alarms}:
             text = f"the inputs look as before, so what they say about the target has changed: {text}"
         if self.verdict == "inputs drifted" and self.score is not None:
