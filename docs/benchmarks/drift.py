@@ -1,6 +1,6 @@
 """Drift: false alarms on clean splits of real data, power for small shifts, time, and what a sketch costs a fit.
 
-    python docs/benchmarks/drift.py alarms [--sets adult,iris] [--splits 20] [--models]   # clean splits
+    python docs/benchmarks/drift.py alarms [--sets adult,iris] [--splits 15] [--models] [--alpha 0.01]   # clean splits
     python docs/benchmarks/drift.py power     # half a standard deviation in one of 20 columns, 500 rows
     python docs/benchmarks/drift.py speed     # 100,000 rows of 50 columns
     python docs/benchmarks/drift.py cost      # seconds and bytes of `reference_` beside those of a fit
@@ -61,7 +61,7 @@ def halves(X, y, seed):
     return X.iloc[old], y[old], X.iloc[new], y[new]
 
 
-def alarms(sets, n_splits, with_models):
+def alarms(sets, n_splits, with_models, alpha):
     """Count verdicts other than "no drift" on halves of one table, and the kinds of tests that raised them."""
     total = {}
     for name in sets:
@@ -69,12 +69,12 @@ def alarms(sets, n_splits, with_models):
         counts, kinds = {}, {}
         for seed in range(n_splits):
             X_old, y_old, X_new, y_new = halves(X, y, seed)
-            checks = {"rows": DriftDetector(random_state=seed).fit(X_old, y_old)}
+            checks = {"rows": DriftDetector(alpha=alpha, random_state=seed).fit(X_old, y_old)}
             if with_models:
                 kind = StepwiseRegressor if task == "regression" else StepwiseClassifier
                 model = kind(max_epochs=15, learning_rate=0.01, random_state=seed).fit(X_old, y_old)
-                checks["model"] = DriftDetector.from_estimator(model, random_state=seed)
-                checks["model and rows"] = DriftDetector.from_estimator(model, X_old, random_state=seed)
+                checks["model"] = DriftDetector.from_estimator(model, alpha=alpha, random_state=seed)
+                checks["model and rows"] = DriftDetector.from_estimator(model, X_old, alpha=alpha, random_state=seed)
             for how, detector in checks.items():
                 report = detector.check(X_new, y_new)
                 counts.setdefault(how, []).append(report.verdict != "no drift")
@@ -147,11 +147,12 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("what", choices=["alarms", "power", "speed", "cost"])
     parser.add_argument("--sets", type=lambda text: text.split(","), default=[*OWN, *FILES])
-    parser.add_argument("--splits", type=int, default=20)
+    parser.add_argument("--splits", type=int, default=15)
+    parser.add_argument("--alpha", type=float, default=0.01)
     parser.add_argument("--models", action="store_true", help="also by way of fitted models")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     if options.what == "alarms":
-        alarms(options.sets, options.splits, options.models)
+        alarms(options.sets, options.splits, options.models, options.alpha)
     else:
         {"power": power, "speed": speed, "cost": cost}[options.what]()

@@ -198,7 +198,7 @@ def p_outside(n_outside: int, n_new: int, n_old: int) -> float:
 
 
 def smallest_shift(n_old: float, n_new: int, level: float) -> float:
-    """Shift of a normal column, in standard deviations, that is found with a probability of about 0.8; inf if none is.
+    """Shift of a normal column, in standard deviations, that is found with a probability of 0.8; inf if none is.
 
     The distance of the two distribution functions is 2 Phi(shift / 2) - 1; that of two samples scatters around it with
     a standard deviation of at most half of 1 / sqrt(n m / (n + m)).

@@ -47,7 +47,7 @@ class DriftReport:
     score : ScoreDrop or None
         Where true values are known.
     smallest_shift : float
-        Shift of one column, in standard deviations, that so many rows show with a probability of about 0.8.
+        Shift of one column, in standard deviations, that so many rows show with a probability of 0.8 at least.
     notes : tuple of str
         What could not be tested, and why.
 
