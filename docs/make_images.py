@@ -16,6 +16,9 @@ from sklearn.model_selection import train_test_split
 
 from sk_dlsteps import (
     CalibrationDisplay,
+    DriftDetector,
+    DriftDisplay,
+    DriftTimelineDisplay,
     GradientFlowDisplay,
     LearningCurveDisplay,
     LearningRateDisplay,
@@ -109,6 +112,23 @@ def _random_search() -> StepwiseSearchCV:
     return StepwiseSearchCV(model, space, **settings).fit(*_digits())
 
 
+def draw_drift(folder: Path) -> Path:
+    """Draw the columns of the page on step 6."""
+    X, _ = load_diabetes(return_X_y=True, as_frame=True, scaled=False)
+    X_new = X[300:].assign(bmi=X["bmi"] + 2)
+    report = DriftDetector().fit(X[:300]).check(X_new)
+    return _save(folder / "drift.svg", DriftDisplay(report, n_columns=5).plot)
+
+
+def draw_drift_timeline(folder: Path) -> Path:
+    """Draw the stream of the page on step 6."""
+    rng = np.random.default_rng(0)
+    detector = DriftDetector().fit(rng.normal(size=(1000, 5)))
+    shifts = [0.0] * 10 + [0.1, 0.2, 0.3, 0.4, 0.5]
+    timeline = detector.check_batches(rng.normal([shift, 0, 0, 0, 0], 1, size=(200, 5)) for shift in shifts)
+    return _save(folder / "drift_timeline.svg", DriftTimelineDisplay(timeline).plot)
+
+
 def _save(path: Path, draw: Callable[[Axes], object]) -> Path:
     """A picture as SVG; the same picture gives the same file, as the salt is fixed and there is no date."""
     with mpl.rc_context({"svg.hashsalt": "sk_dlsteps"}):
@@ -138,6 +158,8 @@ if __name__ == "__main__":
         draw_search_random,
         draw_search_parameter,
         draw_calibration,
+        draw_drift,
+        draw_drift_timeline,
     )
     for draw in drawings:
         print(draw(folder))

@@ -2,6 +2,7 @@
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.calibration import CalibrationDisplay
+from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
 from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
@@ -18,6 +19,8 @@ from sk_dlsteps.step5_test.verification import Verification, verify_test_set
 
 __all__ = [
     "CalibrationDisplay",
+    "DriftDisplay",
+    "DriftTimelineDisplay",
     "GradientFlowDisplay",
     "LearningCurveDisplay",
     "LearningRateDisplay",

@@ -122,7 +122,7 @@ def encoded(estimator: StepwiseEstimator, data: Data) -> Data:
     if encoder is None:
         return data
     X_valid = None if data.X_valid is None else encoder.transform(data.X_valid)
-    return replace(data, X=encoder.transform(data.X), X_valid=X_valid)
+    return replace(data, X=encoder.transform(data.X), X_valid=X_valid, given=data.X)
 
 
 def check_goes_on(parameters: dict[str, Any], what: str) -> None:

@@ -30,6 +30,8 @@ from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
+from sk_dlsteps.step6_real_world.fit_sketch import sketch_fit
+from sk_dlsteps.step6_real_world.reference import Reference
 from sk_dlsteps.together import fit_together
 
 if TYPE_CHECKING:
@@ -324,9 +326,31 @@ class StepwiseEstimator(Parameters):
                 "validation_score_": scores.validation_score,
                 "validation_error_": scores.validation_error,
                 "n_validation_rows_": scores.n_validation_rows,
+                "reference_": self._sketch(prepared, pipeline, names, scores.oof_prediction, memory),
                 **calibration,
                 "_memory": memory or remember(prepared, self.get_params(deep=False)),
             }
+        )
+
+    def _sketch(
+        self,
+        prepared: Prepared,
+        pipeline: Pipeline,
+        names: dict[str, Any],
+        held_out: np.ndarray | None,
+        memory: Memory | None,
+    ) -> Reference:
+        """What step 6 compares new rows with; a chunk of a stream joins those before it."""
+        net = pipeline[-1]
+        is_chunk = memory is not None and hasattr(self, "_memory") and memory.n_calls > self._memory.n_calls
+        return sketch_fit(
+            prepared.data,
+            pipeline.named_steps.get("columns"),
+            names.get("feature_names_in_"),
+            prepared.rows,
+            held_out,
+            prepared.on_table(lambda Z: prepared.cost.point(net.count(net.votes(Z).mean(1)))),
+            getattr(self, "reference_", None) if is_chunk else None,
         )
 
     def _calibrate(self, net: FleetNet, prepared: Prepared) -> tuple[dict[str, Any], tuple[StepRecord, ...]]:

@@ -20,7 +20,8 @@ T = TypeVar("T")
 class Data:
     """A checked table: inputs, a target, what its rows count, and validation data of their own if given.
 
-    `shape` is that of one row before it became one of a table, None for a table.
+    `shape` is that of one row before it became one of a table, None for a table; `given` is the table as it came, where
+    `X` has been encoded since.
     """
 
     X: Any
@@ -33,6 +34,12 @@ class Data:
     categorical: np.ndarray | None = None
     shape: Shape | None = None
     shared: dict[Hashable, Any] = field(default_factory=dict, repr=False, compare=False)
+    given: Any = None
+
+    @property
+    def table(self) -> Any:
+        """The checked table as it came, categories included."""
+        return self.X if self.given is None else self.given
 
     def once(self, key: Hashable, make: Callable[[], T]) -> T:
         """What was made for this key, by the first of the fits on this table that asked; made anew for None."""

@@ -1,0 +1,322 @@
+"""Pictures of drift: the columns that drifted most, and batches over time."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+
+from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, axes_to_draw_on
+from sk_dlsteps.step6_real_world.column_tests import ColumnTest
+from sk_dlsteps.step6_real_world.detector import DriftDetector
+from sk_dlsteps.step6_real_world.drift_report import DriftReport
+from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch
+from sk_dlsteps.step6_real_world.timeline import DriftTimeline
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure, SubFigure
+
+# Bins of a column of numbers, bars of a category, letters of a name, and the smallest p-value that is told from 0.
+_N_BINS, _N_BARS, _N_LETTERS, _SMALLEST = 24, 8, 22, 1e-16
+
+
+class DriftDisplay:
+    """The columns that drifted most, one below the other: training rows against new rows.
+
+    Parameters
+    ----------
+    report : DriftReport
+        From `DriftDetector.check`.
+    n_columns : int, default=6
+        Columns to show, those with the smallest p-values.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What the picture was drawn on; set by `plot`.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    See Also
+    --------
+    DriftTimelineDisplay : Batches over time.
+
+    Examples
+    --------
+    >>> from sk_dlsteps import DriftDetector, DriftDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> report = DriftDetector().fit(rng.normal(size=(200, 3))).check(rng.normal(1, 1, size=(200, 3)))
+    >>> display = DriftDisplay.from_report(report)
+    >>> len(display.columns)
+    3
+
+    """
+
+    ax_: Axes
+    figure_: Figure | SubFigure
+
+    def __init__(self, report: DriftReport, *, n_columns: int = 6) -> None:
+        if not isinstance(n_columns, int) or n_columns < 1:
+            raise ValueError(f"`n_columns` must be an integer of at least 1, got {n_columns!r}")
+        self.report = report
+        self.n_columns = n_columns
+
+    @classmethod
+    def from_report(cls, report: DriftReport, *, n_columns: int = 6, ax: Axes | None = None) -> Self:
+        """Draw a report; see the class for its parameters.
+
+        Parameters
+        ----------
+        report : DriftReport
+            From `DriftDetector.check`.
+        n_columns : int, default=6
+            Columns to show.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        display : DriftDisplay
+
+        """
+        return cls(report, n_columns=n_columns).plot(ax)
+
+    @classmethod
+    def from_estimator(
+        cls,
+        model_or_search: Any,
+        X_new: Any,
+        y_new: Any = None,
+        *,
+        n_columns: int = 6,
+        ax: Axes | None = None,
+        **parameters: Any,
+    ) -> Self:
+        """Check new rows with a fitted model's own sketch of its training rows, and draw the report.
+
+        Parameters
+        ----------
+        model_or_search : estimator object
+            As for `DriftDetector.from_estimator`.
+        X_new : array-like of shape (n_rows, n_columns)
+            New rows.
+        y_new : array-like of shape (n_rows,), default=None
+            Their true values.
+        n_columns : int, default=6
+            Columns to show.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **parameters : object
+            Of `DriftDetector.from_estimator`.
+
+        Returns
+        -------
+        display : DriftDisplay
+
+        """
+        report = DriftDetector.from_estimator(model_or_search, **parameters).check(X_new, y_new)
+        return cls(report, n_columns=n_columns).plot(ax)
+
+    @property
+    def columns(self) -> tuple[ColumnTest, ...]:
+        """What is drawn, from top to bottom."""
+        return self.report.most_drifted[: self.n_columns]
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        self : DriftDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+
+        """
+        columns = self.columns
+        ax = axes_to_draw_on(ax, 1.2 + 0.75 * len(columns))
+        drifted = {*self.report.drifted_columns}
+        for i, test in enumerate(columns):
+            _draw_column(ax, test, -i, test.name in drifted)
+        ax.fill_between([], [], color=FAINT, alpha=0.6, label=f"{self.report.n_reference} training rows")
+        ax.plot([], [], color=MAIN, label=f"{self.report.n_rows} new rows")
+        ax.legend(loc="lower right", bbox_to_anchor=(1, 1), ncols=2, frameon=False, fontsize="small")
+        ax.set_title(self.report.verdict.capitalize(), loc="left", parse_math=False)
+        ax.set(xlim=(-0.02, 1.5), ylim=(0.75 - len(columns), 0.95), xticks=[])
+        ax.set_yticks([-i + 0.25 for i in range(len(columns))])
+        ax.set_yticklabels([_short(test.name) for test in columns], parse_math=False)
+        ax.tick_params(length=0)
+        for side in ax.spines.values():
+            side.set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+class DriftTimelineDisplay:
+    """Batches over time: how unlikely each is if nothing has drifted.
+
+    Parameters
+    ----------
+    timeline : DriftTimeline
+        From `DriftDetector.check_batches`.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        What the picture was drawn on; set by `plot`.
+    figure_ : matplotlib Figure
+        Its figure.
+
+    Examples
+    --------
+    >>> from sk_dlsteps import DriftDetector, DriftTimelineDisplay
+    >>> rng = np.random.default_rng(0)
+    >>> detector = DriftDetector().fit(rng.normal(size=(200, 3)))
+    >>> timeline = detector.check_batches(rng.normal(shift, 1, size=(100, 3)) for shift in (0, 0, 1))
+    >>> DriftTimelineDisplay(timeline).plot().ax_.get_ylabel()
+    'p-value'
+
+    """
+
+    ax_: Axes
+    figure_: Figure | SubFigure
+
+    def __init__(self, timeline: DriftTimeline) -> None:
+        self.timeline = timeline
+
+    def plot(self, ax: Axes | None = None) -> Self:
+        """Draw.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+
+        Returns
+        -------
+        self : DriftTimelineDisplay
+
+        Raises
+        ------
+        ImportError
+            If matplotlib is missing.
+
+        """
+        ax = axes_to_draw_on(ax)
+        rows = [row for row in self.timeline.table if row["rows"]]
+        times = _positions([row["time"] for row in self.timeline.table])
+        places = [place for place, row in zip(times, self.timeline.table, strict=True) if row["rows"]]
+        p_values = np.array([max(row["p"], _SMALLEST) for row in rows])
+        alarmed = np.array([row["verdict"] != "no drift" for row in rows], dtype=bool)
+        ax.plot(places, p_values, color=FAINT, lw=1, zorder=1)
+        for which, colour, label in ((~alarmed, MAIN, "no drift"), (alarmed, MARK, "drifted")):
+            if which.any():
+                own = [place for place, is_own in zip(places, which, strict=True) if is_own]
+                ax.scatter(own, p_values[which], color=colour, s=28, zorder=2, label=label)
+        ax.axhline(self.timeline.alpha, color=OTHER, ls="--", lw=1, label=f"alpha = {self.timeline.alpha:g}")
+        ax.set(yscale="log", ylim=(min(p_values.min(initial=1.0) / 5, self.timeline.alpha / 10), 3))
+        ax.set(ylabel="p-value", xlabel="batch")
+        _name_places(ax, times, [row["time"] for row in self.timeline.table])
+        ax.set_title(f"{len(self.timeline.alarms)} of {len(self.timeline.table)} batches drifted", loc="left")
+        ax.legend(frameon=False, fontsize="small", loc="lower left")
+        for side in ("top", "right"):
+            ax.spines[side].set_visible(False)
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+
+def _draw_column(ax: Axes, test: ColumnTest, bottom: float, drifted: bool) -> None:
+    """Old and new values of a column, and its PSI beside them."""
+    old, new, edges, names = _heights(test)
+    top = max(old.max(initial=0.0), new.max(initial=0.0)) or 1.0
+    scale = 0.78 / top
+    ax.stairs(bottom + scale * old, edges, baseline=bottom, fill=True, color=FAINT, alpha=0.6)
+    ax.stairs(bottom + scale * new, edges, baseline=bottom, color=MAIN, lw=1.6)
+    for x, name, align in names:
+        ax.text(x, bottom - 0.02, name, ha=align, va="top", fontsize="xx-small", color=OTHER, parse_math=False)
+    colour = MARK if drifted else OTHER
+    words = f"PSI {test.psi:.2f} (chance {test.psi_limit:.2f})\np {test.adjusted:.2g}"
+    if test.missing or test.missing_before:
+        words += f", missing {test.missing_before:.0%} to {test.missing:.0%}"
+    ax.text(1.04, bottom + 0.3, words, va="center", fontsize="x-small", color=colour, parse_math=False)
+
+
+def _heights(test: ColumnTest) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[float, str, str]]]:
+    """Shares of old and new values, the edges between them on an axis from 0 to 1, and names below it."""
+    old, new = test.old, test.new
+    if isinstance(old, NumberSketch) and isinstance(new, NumberSketch):
+        if old.is_counted:
+            return _bars(old.levels(), new.levels() if new.exact else {}, sort=True)
+        low, high = _range(old, new)
+        edges = np.linspace(low, high, _N_BINS + 1)
+        # What lies further out counts in the outer bins.
+        inner = edges[1:-1]
+        before, after = (np.diff(np.concatenate([[0.0], own.share_at_most(inner), [1.0]])) for own in (old, new))
+        names = [(0.0, f"{low:.3g}", "left"), (1.0, f"{high:.3g}", "right")]
+        return before, after, np.linspace(0, 1, _N_BINS + 1), names
+    assert isinstance(old, LevelSketch)
+    assert isinstance(new, LevelSketch)
+    return _bars(dict(old.shares), dict(new.shares), sort=False)
+
+
+def _bars(
+    old: dict[Any, float], new: dict[Any, float], sort: bool
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, list[tuple[float, str, str]]]:
+    """Shares of the levels that are most frequent in either, with a gap after each, and their names."""
+    largest = sorted({**old, **new}, key=lambda level: (-max(old.get(level, 0.0), new.get(level, 0.0)), str(level)))
+    shown = largest[:_N_BARS]
+    if sort:
+        shown = sorted(shown)
+    heights = [np.zeros(2 * len(shown)) for _ in range(2)]
+    for own, shares in zip(heights, (old, new), strict=True):
+        own[::2] = [shares.get(level, 0.0) for level in shown]
+    edges = np.arange(2 * len(shown) + 1) // 2 + np.arange(2 * len(shown) + 1) % 2 * 0.8
+    n = max(len(shown), 1)
+    shorter = 48 // n
+    names = [
+        ((i + 0.4) / n, _short(f"{level:g}" if sort else str(level), shorter), "center")
+        for i, level in enumerate(shown)
+    ]
+    return heights[0], heights[1], edges / n, names
+
+
+def _range(old: NumberSketch, new: NumberSketch) -> tuple[float, float]:
+    """What both samples' values span, but for a hundredth on each side."""
+    ends = np.array([own.quantile(np.array([0.01, 0.99])) for own in (old, new) if len(own.knots)])
+    if not len(ends):
+        return 0.0, 1.0
+    low, high = float(ends[:, 0].min()), float(ends[:, 1].max())
+    return (low, high) if high > low else (low - 0.5, high + 0.5)
+
+
+def _positions(times: Sequence[Any]) -> list[Any]:
+    """Times as an axis takes them: numbers and dates as they are, anything else one after the other."""
+    if all(isinstance(time, int | float | np.number) and not isinstance(time, bool) for time in times):
+        return list(times)
+    if all(type(time) is type(times[0]) and hasattr(time, "isoformat") for time in times):
+        return list(times)
+    return list(range(len(times)))
+
+
+def _name_places(ax: Axes, places: Sequence[Any], times: Sequence[Any]) -> None:
+    """Names below the axis where places are only numbers of them."""
+    if list(places) == list(times):
+        return
+    step = max(1, len(places) // 8)
+    ax.set_xticks(list(places)[::step])
+    ax.set_xticklabels([_short(str(time), 12) for time in times[::step]], parse_math=False)
+
+
+def _short(name: str, most: int = _N_LETTERS) -> str:
+    """A name on one line, cut to a few letters."""
+    text = " ".join(name.split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."
