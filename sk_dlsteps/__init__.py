@@ -1,6 +1,7 @@
 """A step-by-step guide to deep-learning projects as scikit-learn estimators."""
 
 from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.diagnosis.diagnose import diagnose
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
@@ -16,6 +17,7 @@ __all__ = [
     "StepwiseRegressor",
     "StepwiseSearchCV",
     "StepwiseWarning",
+    "diagnose",
     "find_learning_rate",
     "learning_curve",
 ]
