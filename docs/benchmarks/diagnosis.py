@@ -118,9 +118,13 @@ def main():
     for name, X, y in sets:
         if arguments.only not in name:
             continue
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            model = fitted(X, y)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                model = fitted(X, y)
+        except ValueError as error:
+            print(f"{name}: {error}")
+            continue
         started = time.perf_counter()
         diagnosis = diagnose(model, X, y)
         seconds = time.perf_counter() - started

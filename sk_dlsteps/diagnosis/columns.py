@@ -13,6 +13,7 @@ from sklearn.metrics import accuracy_score, r2_score
 from sklearn.model_selection import cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
+from sklearn.utils import _safe_indexing
 
 from sk_dlsteps.diagnosis.finding import Finding
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
@@ -24,6 +25,8 @@ LEAK, REST = 0.97, 0.8
 # A column is of no use if shuffling it costs surely less than this share of a constant guess's loss; columns are
 # shuffled so often.
 LITTLE, SHUFFLES = 0.01, 4
+# Rows that are predicted at once, at the most, if those of a fold are fewer.
+MOST_ROWS = 20_000
 # Chance of a column that is worth as much to be taken for useless, over all columns.
 LEVEL = 0.05
 # Standard errors of a difference of scores.
@@ -101,8 +104,8 @@ def look_for_leaks(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         4,
         "suspicious_leak",
-        f"{_listed(names)} alone explain{'s' if len(names) == 1 else ''} {max(alone[j] for j in leaks):.1%} of what there "
-        f"is to explain, all other columns together {rest:.1%}",
+        f"{_listed(names)} alone explain{'s' if len(names) == 1 else ''} {max(alone[j] for j in leaks):.1%} of what "
+        f"there is to explain, all other columns together {rest:.1%}",
         f"ask whether {_listed(names)} can be known before the target is; if not, drop it",
         {
             "columns": [{"column": columns.name(j), "share by itself": alone[j]} for j in leaks],
@@ -205,14 +208,29 @@ def _costs_of_shuffling(
     for (_, test), estimator in zip(subject.splits, estimators, strict=True):
         rows = subject.rows(test, X)
         base = _errors(subject, estimator, rows, target[test])
-        for j in places:
+        together = max(1, MOST_ROWS // (SHUFFLES * len(test)))
+        for start in range(0, len(places), together):
             if time.monotonic() > subject.deadline:
                 raise NotLooked("the time was up; raise `max_seconds`")
-            shuffled = [with_shuffled(rows, [j], rng.permutation(len(test))) for _ in range(SHUFFLES)]
-            errors = [_errors(subject, estimator, own, target[test]) for own in shuffled]
-            differences[j].append(np.mean(errors, axis=0) - base)
+            own = places[start : start + together]
+            errors = _errors(subject, estimator, *_shuffled(rows, own, target[test], rng))
+            for j, of_column in zip(own, errors.reshape(len(own), SHUFFLES, len(test)), strict=True):
+                differences[j].append(of_column.mean(0) - base)
     costs = {j: np.concatenate(own) / constant for j, own in differences.items()}
     return {j: (float(own.mean()), float(own.std(ddof=1) / np.sqrt(len(own)))) for j, own in costs.items()}
+
+
+def _shuffled(X: Any, places: list[int], target: np.ndarray, rng: np.random.RandomState) -> tuple[Any, np.ndarray]:
+    """Copies of rows, one below the other, for each column and shuffle, and their targets: one prediction for all."""
+    n, n_copies = len(target), SHUFFLES * len(places)
+    every = np.tile(np.arange(n), n_copies)
+    copies = _safe_indexing(X, every)
+    for i, j in enumerate(places):
+        order = np.arange(n * n_copies)
+        for start in range(i * SHUFFLES * n, (i + 1) * SHUFFLES * n, n):
+            order[start : start + n] = start + rng.permutation(n)
+        copies = with_shuffled(copies, [j], order)
+    return copies, target[every]
 
 
 def _target(subject: Subject) -> np.ndarray:

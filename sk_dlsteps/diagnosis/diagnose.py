@@ -38,15 +38,25 @@ class Check:
         A `Subject` to findings; raises `NotLooked` where it cannot.
     needs_rows : bool
         Whether there is nothing to see without `X` and `y`.
-    needs_classes : bool
-        Whether there is nothing to see where values are predicted.
+    applies : callable
+        Whether a `Subject` has such a thing at all.
 
     """
 
     name: str
     look: Callable[[Subject], Iterator[Finding]]
     needs_rows: bool = True
-    needs_classes: bool = False
+    applies: Callable[[Subject], bool] = lambda subject: True
+
+
+def _is_searched(subject: Subject) -> bool:
+    """Whether a search chose the model."""
+    return subject.fitted.search is not None
+
+
+def _has_classes(subject: Subject) -> bool:
+    """Whether classes or labels are predicted."""
+    return subject.task != "regression"
 
 
 CHECKS = (
@@ -54,12 +64,12 @@ CHECKS = (
     Check("gradients and units", look_at_gradients, needs_rows=False),
     Check("training fit", look_at_training_fit, needs_rows=False),
     Check("gap to validation", look_at_gap, needs_rows=False),
-    Check("edges of the search", look_at_edges, needs_rows=False),
+    Check("edges of the search", look_at_edges, needs_rows=False, applies=_is_searched),
     Check("empty and double columns", look_for_empty_columns),
     Check("leaks", look_for_leaks),
     Check("signal in the inputs", look_for_signal),
-    Check("rare classes", look_at_rare_classes, needs_classes=True),
-    Check("calibration", look_at_calibration, needs_classes=True),
+    Check("rare classes", look_at_rare_classes, applies=_has_classes),
+    Check("calibration", look_at_calibration, applies=_has_classes),
     Check("number of rows", look_at_number_of_rows),
     Check("useless columns", look_for_useless_columns),
 )
@@ -143,6 +153,8 @@ def diagnose(
     looked_at: list[str] = []
     left_out: dict[str, str] = {}
     for check in CHECKS:
+        if not check.applies(subject):
+            continue
         try:
             _check_possible(check, subject)
             findings += check.look(subject)
@@ -164,8 +176,6 @@ def _check_model(fitted: Fitted) -> None:
 
 def _check_possible(check: Check, subject: Subject) -> None:
     """Raise `NotLooked` if a check asks for what is not there."""
-    if check.needs_classes and subject.task == "regression":
-        raise NotLooked("the target has no classes")
     if check.needs_rows and subject.X is None:
         raise NotLooked("it needs `X` and `y`")
     if time.monotonic() > subject.deadline:

@@ -92,12 +92,15 @@ class Diagnosis(Sequence):
             because = f"looked at: {', '.join(self.looked_at)}" if self.looked_at else "nothing could be looked at"
             records.append(StepRecord(4, "diagnosis", "nothing found", because))
         if self.left_out:
-            reasons = [{"check": name, "why": why} for name, why in self.left_out.items()]
-            n = len(reasons)
+            reasons = [f"{why} ({', '.join(self._left_out_for(why))})" for why in dict.fromkeys(self.left_out.values())]
             records.append(
-                StepRecord(4, "not looked at", f"{n} check{'s' if n > 1 else ''}", "see the table", {"checks": reasons})
+                StepRecord(4, "not looked at", f"{len(self.left_out)} kinds of evidence", "; ".join(reasons))
             )
         return tuple(records)
+
+    def _left_out_for(self, reason: str) -> list[str]:
+        """What was left out for one reason."""
+        return [name for name, why in self.left_out.items() if why == reason]
 
     def __repr__(self) -> str:
         """The findings by step, worst first within a step."""

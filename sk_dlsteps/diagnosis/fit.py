@@ -102,7 +102,9 @@ def look_at_gap(subject: Subject) -> Iterator[Finding]:
         difference = subject.over(scores.train, scores.test)
         gap, error = difference.mean, 0.0 if math.isnan(difference.error) else difference.error
         training, validation = float(scores.train.mean()), float(scores.test.mean())
-    if gap <= GAP * span or gap <= ERRORS * error:
+    guessed = 0.0 if subject.X is None else float(subject.dummy.train.mean())
+    learnt = training - guessed > HARDLY * span
+    if not learnt or gap <= GAP * span or gap <= ERRORS * error:
         return
     evidence = {
         "score": subject.score_name,

@@ -20,6 +20,11 @@ RISES, FIRST_LOSS = 1.0, 5.0
 # Most networks were best in the last tenth of the epochs, and the loss fell in the last quarter of them by more than
 # this share of a constant guess's.
 LATE, STILL_FALLS = 0.9, 0.01
+# A first epoch with no less than this share of a constant guess's loss has learnt nothing yet; then so large a share of
+# all progress is enough in the last quarter.
+NOTHING_YET, STEADY = 0.9, 0.05
+# A training loss below this share of a constant guess's is low enough, where there is no validation loss.
+BY_HEART = 0.5
 # With fewer steps than this share of the recipe's, epochs are missing; otherwise the rate is too low.
 FEW_STEPS = 0.25
 # All networks were best in this first part of the epochs, and the validation loss has risen since by this share.
@@ -92,16 +97,21 @@ def _unsteady(subject: Subject, train: np.ndarray, rates: np.ndarray) -> Finding
 
 
 def _ended_early(subject: Subject, train: np.ndarray, valid: np.ndarray) -> Iterator[Finding]:
-    """A loss that was still falling when the epochs were used up."""
+    """A loss that was still falling when the training ended."""
     plan, n = subject.model.plan_, len(train)
-    if n < plan.max_epochs or len(plan.stages) > 1:
+    if len(plan.stages) > 1:
         return
-    losses = valid if np.isfinite(valid).any() else train
+    validated = bool(np.isfinite(valid).any())
+    losses = valid if validated else train
     constant = _constant_loss(subject, float(losses[np.isfinite(losses)][0]))
     lowest = np.fmin.accumulate(losses)
-    fell = float(lowest[max(0, math.ceil(0.75 * n) - 1)] - lowest[-1]) / constant if n > 1 else np.inf
+    fell = float(lowest[max(0, int(0.75 * n) - 1)] - lowest[-1]) / constant if n > 1 else np.inf
     late = float(np.mean(np.asarray(subject.net.best_epochs_) >= LATE * n))
-    if late <= 0.5 or fell < STILL_FALLS:
+    progress = float(lowest[np.isfinite(lowest)][0] - lowest[-1]) / constant
+    is_slow = losses[0] >= NOTHING_YET * constant and fell > STEADY * progress
+    # Without validation the last epoch is always the best, and the loss of rows learnt by heart always falls.
+    by_heart = not validated and lowest[-1] < BY_HEART * constant
+    if late <= 0.5 or by_heart or (fell < STILL_FALLS and not is_slow):
         return
     n_steps = n * math.ceil(plan.n_rows / plan.batch_size)
     evidence: dict[str, Any] = {
@@ -109,12 +119,13 @@ def _ended_early(subject: Subject, train: np.ndarray, valid: np.ndarray) -> Iter
         "steps": n_steps,
         "networks best at the end": late,
         "fall in the last quarter": fell if n > 1 else None,
+        "fall since the first epoch": progress,
         "fall allowed": STILL_FALLS,
         "learning_rate": plan.learning_rate,
     }
     seen = f"the loss was still falling after {n} epoch{'s' if n > 1 else ''}"
-    given = subject.parameters["max_epochs"] != "auto"
-    if given and n_steps < FEW_STEPS * N_STEPS:
+    used_up = subject.parameters["max_epochs"] != "auto" and n >= plan.max_epochs
+    if used_up and n_steps < FEW_STEPS * N_STEPS:
         yield Finding(3, "stopped_too_early", seen, f"train longer: max_epochs='auto', or more than {n}", evidence)
     elif subject.parameters["learning_rate"] != "auto":
         action = f"let the range test choose: learning_rate='auto', instead of {plan.learning_rate:g}"

@@ -9,15 +9,19 @@ from typing import Any
 import numpy as np
 
 from sk_dlsteps.diagnosis.finding import Finding
-from sk_dlsteps.diagnosis.subject import NotLooked, Subject
+from sk_dlsteps.diagnosis.subject import Subject
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.spaces import SEARCHED, Dropout, LogUniform, LogUniformInteger, distributions
 
 # The part of a distribution, on either side, that counts as its edge.
 OUTER = 0.1
+# Standard errors by which it must be better than the best inside.
+ERRORS = 2.0
 # Ends beyond which there is nothing to try.
 LOWEST = {"dropout": 0, "weight_decay": 0, "n_hidden_layers": 1, "n_estimators": 1, "momentum": 0, "batch_size": 1}
 HIGHEST = {"momentum": 1, "dropout": 1}
+# Numbers that have no order.
+UNORDERED = {"random_state"}
 # Values of a list that have a middle.
 _FEWEST = 3
 
@@ -37,7 +41,7 @@ class _Range:
 
 
 def look_at_edges(subject: Subject) -> Iterator[Finding]:
-    """Find best values at the edge of their space that are better than those inside, beyond noise.
+    """Find best values at the edge of their space that are clearly better than those inside.
 
     Parameters
     ----------
@@ -52,17 +56,17 @@ def look_at_edges(subject: Subject) -> Iterator[Finding]:
     """
     search = subject.fitted.search
     if search is None:
-        raise NotLooked("the model was not searched for")
+        return
     for name, value in search.best_params_.items():
         own = name.rpartition("__")[2]
         numbers = _range(_space(search, name, subject))
-        if numbers is None or not _is_number(value):
+        if numbers is None or own in UNORDERED or not _is_number(value):
             continue
         side = numbers.side(float(value))
         if side is None or _is_natural(own, side, numbers):
             continue
         ahead = _over_the_inside(search, name, numbers)
-        if ahead is None or not ahead.beyond_noise:
+        if ahead is None or not ahead.exceeds(ERRORS):
             continue
         end = numbers.low if side == "lower" else numbers.high
         yield Finding(
@@ -94,15 +98,15 @@ def _space(search: Any, name: str, subject: Subject) -> Any:
     if getattr(search, "param_distributions", False) is None:
         own = name.rpartition("__")[2]
         known = distributions((*SEARCHED[3], *SEARCHED[4]), subject.parameters["optimizer"])
-        return known.get(own) if getattr(search, "strategy", "") == "random" else None
+        return known.get(own) if search.strategy == "random" else None
     return None
 
 
 def _range(space: Any) -> _Range | None:
     """The range of numbers in a space; None where there is no order, or no middle."""
     if hasattr(space, "support") and hasattr(space, "ppf"):
-        ends = tuple(float(end) for end in space.support())
-        return _Range(*ends, float(space.ppf(OUTER)), float(space.ppf(1 - OUTER)))
+        low, high = (float(end) for end in space.support())
+        return _Range(low, high, float(space.ppf(OUTER)), float(space.ppf(1 - OUTER)))
     if isinstance(space, LogUniform | LogUniformInteger):
         step = (space.high / space.low) ** OUTER
         return _Range(space.low, space.high, space.low * step, space.high / step)
