@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +77,10 @@ CHECKS = (
 EXPLAINS = {
     "no_signal": ("underfits", "overfits", "more_rows_would_help", "trained_too_long"),
     "trained_too_long": ("overfits",),
+    "underfits": ("miscalibrated", "rare_class_missed"),
 }
+# What says best how to fit the training rows, if it is found.
+REMEDIES = ("rate_too_high", "rate_too_low", "stopped_too_early")
 
 
 def diagnose(
@@ -225,9 +228,12 @@ def _target(model: Any, y: Any) -> np.ndarray:
 
 
 def _worst_first(findings: list[Finding]) -> tuple[Finding, ...]:
-    """The findings by severity and step, without those that another one explains."""
+    """The findings by severity and step, without those that another one explains, one remedy for one fault."""
     explained = {code for finding in findings for code in EXPLAINS.get(finding.code, ())}
     kept = [finding for finding in findings if finding.code not in explained]
+    of_losses = [finding.action for finding in kept if finding.code in REMEDIES]
+    if of_losses:
+        kept = [replace(f, action=of_losses[0]) if f.code == "underfits" else f for f in kept]
     return tuple(sorted(kept, key=lambda finding: (-finding.severity, finding.step)))
 
 

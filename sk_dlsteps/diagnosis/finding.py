@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
@@ -10,6 +11,7 @@ from sk_dlsteps.plan import StepRecord
 
 # Of a finding, from "the scores mean little" to "something to tidy up".
 SEVERITIES = {3: "serious", 2: "matters", 1: "minor"}
+_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -92,10 +94,10 @@ class Diagnosis(Sequence):
             because = f"looked at: {', '.join(self.looked_at)}" if self.looked_at else "nothing could be looked at"
             records.append(StepRecord(4, "diagnosis", "nothing found", because))
         if self.left_out:
-            reasons = [f"{why} ({', '.join(self._left_out_for(why))})" for why in dict.fromkeys(self.left_out.values())]
-            records.append(
-                StepRecord(4, "not looked at", f"{len(self.left_out)} kinds of evidence", "; ".join(reasons))
-            )
+            whys = dict.fromkeys(self.left_out.values())
+            because = "; ".join(f"{why} ({', '.join(self._left_out_for(why))})" for why in whys)
+            n, n_all = len(self.left_out), len(self.left_out) + len(self.looked_at)
+            records.append(StepRecord(4, "not looked at", f"{n} of {n_all} kinds of evidence", because))
         return tuple(records)
 
     def _left_out_for(self, reason: str) -> list[str]:
@@ -107,6 +109,9 @@ class Diagnosis(Sequence):
         from sk_dlsteps.report.report import Report
 
         n = len(self.findings)
-        worst = f", worst first: {', '.join(code.replace('_', ' ') for code in self.codes)}" if n else ""
-        title = f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}{worst}"
-        return Report(self.records(), title=title).to_text()
+        title = f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}"
+        lines = [title, "=" * len(title), ""]
+        if n > 1:
+            worst = f"Worst first: {', '.join(code.replace('_', ' ') for code in self.codes)}."
+            lines += [*textwrap.wrap(worst, _WIDTH), ""]
+        return "\n".join([*lines, Report(self.records()).to_text()])

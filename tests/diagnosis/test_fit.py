@@ -18,7 +18,7 @@ def test_a_network_that_fits_worse_than_simple_models_is_found(small, rule):
     assert (finding.step, finding.severity) == (3, 3)
     names = [row["model"] for row in finding.evidence["scores"]]
     assert names == ["network", "linear", "dummy", "boosted trees"]
-    assert "learning_rate='auto'" in finding.action
+    assert "max_epochs='auto'" in finding.action
 
 
 def test_without_rows_a_fit_no_better_than_the_mean_is_found(small, rule):
