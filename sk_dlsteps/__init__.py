@@ -1,6 +1,7 @@
 """A step-by-step guide to deep-learning projects as scikit-learn estimators."""
 
 from sk_dlsteps.classifier import StepwiseClassifier
+from sk_dlsteps.diagnosis.diagnose import diagnose
 from sk_dlsteps.displays.calibration import CalibrationDisplay
 from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
 from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
@@ -33,6 +34,7 @@ __all__ = [
     "StepwiseWarning",
     "Verification",
     "VerificationDisplay",
+    "diagnose",
     "find_learning_rate",
     "learning_curve",
     "verify_test_set",

@@ -30,6 +30,7 @@ MAY_IMPORT = {
     "base": BELOW_PREPARATION | {"inheritance"},
     "recipe": BELOW_PREPARATION | {"base", "inheritance", "preparation", "together", "continuation", "fine_tuning"},
     "embedding": BELOW_PREPARATION,
+    "diagnosis": BELOW_PREPARATION,
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
     "regressor": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream"},
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -95,24 +96,64 @@ def _unvalidated(best_losses: np.ndarray, rescues: np.ndarray) -> Iterator[str]:
         yield f"no validation loss of {_share(lost)} was finite: there may be extreme values in the validation rows"
 
 
+@dataclass(frozen=True)
+class Signals:
+    """What the last look at gradients and units says of each network.
+
+    Attributes
+    ----------
+    layers : tuple of int
+        Layers that train, from 1.
+    norms : ndarray of shape (n_layers, K)
+        Norms of their gradients.
+    still, vanished : ndarray of bool of shape (K,)
+        Whether no gradient is left at all, and whether the first layer's has nearly vanished.
+    dead : ndarray of shape (K,), or (0,) if unknown
+        Share of hidden units that answer to no row.
+
+    """
+
+    layers: tuple[int, ...]
+    norms: np.ndarray
+    still: np.ndarray
+    vanished: np.ndarray
+    dead: np.ndarray
+
+
+def judge_signals(signals: Mapping[str, np.ndarray], best_losses: np.ndarray) -> Signals:
+    """Tell networks whose gradients have vanished from those that learn.
+
+    Parameters
+    ----------
+    signals : dict of ndarray of shape (K,)
+        As for `training_record`.
+    best_losses : ndarray of shape (K,)
+        Where there is no loss there is no gradient either, and nothing is wrong.
+
+    """
+    names = [name for name in signals if name.startswith("gradient_norm_")]
+    # Of a frozen layer nobody computed any.
+    names = [name for name in names if not np.isnan(signals[name]).all()]
+    norms = np.array([signals[name] for name in names])
+    still = (norms == 0).all(0) & (best_losses > 0) if len(norms) else np.zeros(len(best_losses), dtype=bool)
+    vanished = norms[0] < VANISHED * norms[-1] if len(norms) > 1 else np.zeros_like(still)
+    layers = tuple(int(name.removeprefix("gradient_norm_")) for name in names)
+    return Signals(layers, norms, still, vanished, signals.get("dead_units", np.zeros(0)))
+
+
 def _vanished(signals: Mapping[str, np.ndarray], best_losses: np.ndarray, evidence: dict[str, Any]) -> Iterator[str]:
     """Tell of networks whose gradients have vanished, or many of whose units are dead."""
-    norms = np.array([values for name, values in signals.items() if name.startswith("gradient_norm_")])
-    # Of a frozen layer nobody computed any.
-    norms = norms[~np.isnan(norms).all(1)] if len(norms) else norms
-    # Where there is no loss there is no gradient either, and nothing is wrong.
-    still = (norms == 0).all(0) & (best_losses > 0) if len(norms) else np.zeros(len(best_losses), dtype=bool)
+    judged = judge_signals(signals, best_losses)
+    still, vanished, dead = judged.still, judged.vanished, judged.dead
     if still.any():
         yield f"no gradient is left in {_share(still)}, which learn nothing more; a smaller learning rate may help"
-    vanished = norms[0] < VANISHED * norms[-1] if len(norms) > 1 else np.zeros_like(still)
     if vanished.any():
         yield (
             f"the first layer's gradient has nearly vanished in {_share(vanished)}; fewer layers, relu, or "
             "batch_norm=True let it learn again"
         )
     if (still | vanished).any():
-        evidence["gradient_norms"] = norms.tolist()
-    dead = signals.get("dead_units", np.zeros(0))
+        evidence["gradient_norms"] = judged.norms.tolist()
     if (dead > MANY_DEAD).any():
         evidence["dead_units"] = dead.tolist()
         yield (

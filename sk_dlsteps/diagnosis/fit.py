@@ -1,0 +1,223 @@
+"""Whether the training rows are fitted, and whether the rows held out are predicted as well as those."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from sk_dlsteps.diagnosis.actions import fit_training_better, fit_validation_better
+from sk_dlsteps.diagnosis.finding import Finding
+from sk_dlsteps.diagnosis.subject import NotLooked, Subject
+from sk_dlsteps.step4_validation.learning_curve import learning_curve
+
+# Standard errors that a difference must exceed.
+ERRORS = 2.0
+# What matters, as a share of the way from a constant guess's score to a perfect one: by which a baseline is ahead of
+# the training fit, the gap between training and validation, and what twice the rows would bring.
+BEHIND, GAP, GAIN = 0.03, 0.15, 0.03
+# A share of what matters from which a finding is serious.
+SERIOUS = 0.4
+# A training score that is hardly a constant guess's, where there are no rows to compare on.
+HARDLY = 0.05
+# Shares of a fold's training rows on the learning curve.
+TRAIN_SIZES = (0.25, 0.5, 1.0)
+
+
+def look_at_training_fit(subject: Subject) -> Iterator[Finding]:
+    """Compare the training score with a constant guess, a linear model and boosted trees.
+
+    Parameters
+    ----------
+    subject : Subject
+        Without rows, only values are compared, with their mean.
+
+    Yields
+    ------
+    finding : Finding
+        underfits.
+
+    """
+    action = fit_training_better(subject.parameters, subject.model.plan_)
+    if subject.X is None:
+        yield from _hardly_fitted(subject, action)
+        return
+    train = subject.own.scores.train
+    baselines = subject.baselines
+    evidence: dict[str, Any] = {
+        "score": subject.score_name,
+        "scores": [
+            {"model": name, "training": float(scores.train.mean()), "validation": float(scores.test.mean())}
+            for name, scores in [("network", subject.own.scores), *baselines.items()]
+        ],
+    }
+    # Whoever predicts unseen rows better than the networks fit those they know has found what they have not.
+    rivals = [(f"{name} on rows held out", s.test) for name, s in baselines.items() if name != "dummy"]
+    if "linear" in baselines:
+        rivals.append(("linear on training rows", baselines["linear"].train))
+    ahead = {name: subject.over(scores, train) for name, scores in rivals}
+    worst = max(ahead, key=lambda name: ahead[name].mean, default=None)
+    over_dummy = subject.over(train, subject.dummy.train)
+    if not over_dummy.exceeds(ERRORS):
+        evidence |= {"ahead of a constant guess": over_dummy.mean, "standard error": over_dummy.error}
+        title = f"the training rows are fitted no better than by a constant guess ({over_dummy} {subject.score_name})"
+        yield Finding(3, "underfits", title, action, evidence, severity=3)
+    elif worst is not None and ahead[worst].exceeds(ERRORS) and ahead[worst].mean > BEHIND * subject.span:
+        behind = ahead[worst]
+        evidence |= {"behind": behind.mean, "standard error": behind.error, "behind allowed": BEHIND * subject.span}
+        title = f"{subject.score_name} on training rows is {behind.mean:.3g} below that of {worst}"
+        yield Finding(3, "underfits", title, action, evidence, severity=_severity(behind.mean, subject.span))
+
+
+def _hardly_fitted(subject: Subject, action: str) -> Iterator[Finding]:
+    """Compare the fitted model's R squared with that of the mean."""
+    if subject.task != "regression":
+        raise NotLooked("a constant guess's score is not known without `X` and `y`")
+    score = float(subject.model.training_score_)
+    if score < HARDLY:
+        title = f"R2 on training rows is {score:.3g}, and the mean of the target has 0"
+        yield Finding(3, "underfits", title, action, {"training R2": score, "least": HARDLY}, severity=3)
+
+
+def look_at_gap(subject: Subject) -> Iterator[Finding]:
+    """Compare training rows with rows held out.
+
+    Parameters
+    ----------
+    subject : Subject
+        Without rows, the fitted model's own scores are compared, the first being perfect or not.
+
+    Yields
+    ------
+    finding : Finding
+        trained_too_long, or overfits.
+
+    """
+    if subject.X is None:
+        gap, error, training, validation, span = _own_gap(subject)
+    else:
+        scores, span = subject.own.scores, subject.span
+        difference = subject.over(scores.train, scores.test)
+        gap, error = difference.mean, 0.0 if math.isnan(difference.error) else difference.error
+        training, validation = float(scores.train.mean()), float(scores.test.mean())
+    guessed = 0.0 if subject.X is None else float(subject.dummy.train.mean())
+    learnt = training - guessed > HARDLY * span
+    if not learnt or gap <= GAP * span or gap <= ERRORS * error:
+        return
+    evidence = {
+        "score": subject.score_name,
+        "training": training,
+        "validation": validation,
+        "gap": gap,
+        "standard error": error,
+        "95 % interval": (gap - 1.96 * error, gap + 1.96 * error),
+        "gap allowed": GAP * span,
+    }
+    title = f"{subject.score_name} is {training:.3f} on training rows and {validation:.3f} on rows held out"
+    if subject.X is not None and not subject.parameters["early_stopping"]:
+        stopped = _stopped_early(subject)
+        if stopped is not None:
+            yield Finding(
+                4,
+                "trained_too_long",
+                f"{title}; with early stopping it would be {stopped['validation with early stopping']:.3f}",
+                "stop where validation is best: early_stopping=True",
+                {**evidence, **stopped},
+            )
+            return
+    action = fit_validation_better(subject.parameters, subject.model.plan_)
+    yield Finding(4, "overfits", title, action, evidence, severity=_severity(gap, span))
+
+
+def _own_gap(subject: Subject) -> tuple[float, float, float, float, float]:
+    """The gap of the fitted model, its standard error, both scores, and what there is to win."""
+    model = subject.model
+    training, validation = float(model.training_score_), model.validation_score_
+    if validation is None:
+        raise NotLooked("the model held no rows out; give `X` and `y`, or fit it with early_stopping=True")
+    oof = model.oof_prediction_
+    n = len(oof) if oof is not None else model.plan_.n_rows
+    if oof is not None:
+        n = int((~np.isnan(oof.reshape(n, -1)).any(1)).sum())
+    if subject.task == "regression":
+        # Olkin & Finn (1995): the variance of a squared correlation, and as much as that can be of one below zero.
+        share = float(np.clip(validation, 0.0, 1.0))
+        error = math.sqrt(4 * share * (1 - share) ** 2 / n)
+        return training - validation, error, training, validation, 1.0
+    error = math.sqrt(validation * (1 - validation) / n)
+    # What a constant guess would score is not known; that of equally frequent classes is the least.
+    n_classes = 2 if subject.task == "multilabel" else len(model.classes_)
+    return training - validation, error, training, validation, 1.0 - 1.0 / n_classes
+
+
+def _stopped_early(subject: Subject) -> dict[str, float] | None:
+    """What early stopping gains, if it is beyond noise."""
+    subject.announce("diagnosis: fitting the model with early stopping")
+    stopped = subject.cross_validate(subject.with_parameters(early_stopping=True))
+    gain = subject.over(stopped.scores.test, subject.own.scores.test)
+    if not gain.beyond_noise:
+        return None
+    return {
+        "validation with early stopping": float(stopped.scores.test.mean()),
+        "gain by early stopping": gain.mean,
+        "standard error of the gain": gain.error,
+    }
+
+
+def look_at_number_of_rows(subject: Subject) -> Iterator[Finding]:
+    """Continue the learning curve, where there is a gap that more rows could close.
+
+    Parameters
+    ----------
+    subject : Subject
+        With rows.
+
+    Yields
+    ------
+    finding : Finding
+        more_rows_would_help.
+
+    """
+    if subject.sample_weight is not None:
+        raise NotLooked("the learning curve takes no weights")
+    scores = subject.own.scores
+    gap = subject.over(scores.train, scores.test)
+    # More rows bring the two scores together, so that there is no more to win than the gap.
+    if gap.mean <= GAIN * subject.span or not gap.exceeds(ERRORS):
+        return
+    subject.check_time(len(subject.splits))
+    subject.announce("diagnosis: fitting the model on fewer rows")
+    curve = learning_curve(
+        subject.estimator,
+        subject.X,
+        subject.y,
+        train_sizes=TRAIN_SIZES,
+        cv=subject.splits,
+        random_state=subject.seed,
+    )
+    low, high = (bound - float(scores.test.mean()) for bound in curve.expected_interval)
+    gain = curve.expected_score - float(np.nanmean(curve.test_scores[-1]))
+    if curve.more_rows_help is not True or gain <= GAIN * subject.span:
+        return
+    n = int(curve.train_sizes[-1])
+    yield Finding(
+        4,
+        "more_rows_would_help",
+        curve.because,
+        f"get more training rows: {2 * n} instead of {n}",
+        {
+            "score": subject.score_name,
+            "gain by twice the rows": gain,
+            "80 % interval": (low, high),
+            "gain that matters": GAIN * subject.span,
+            "scores": curve.record.evidence["scores"],
+        },
+        severity=1,
+    )
+
+
+def _severity(difference: float, span: float) -> int:
+    """Serious where a large part of what there is to win is lost."""
+    return 3 if difference > SERIOUS * span else 2
