@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import argparse
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-from sk_dlsteps.inputs.table import Table, TableError, read_table
+from sk_dlsteps.inputs.table import NewRows, Table, TableError, read_new_rows, read_table
 from sk_dlsteps.report import progress
 from sk_dlsteps.walkthrough import Walk, embedded_tables, save_walk, walk_through
 
@@ -78,7 +79,25 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--task", choices=["regression", "classification"], help="what to do (default: guessed from the target)"
     )
-    parser.add_argument("--out", metavar="DIR", help="keep model.joblib, report.md and learning_rate.png there")
+    parser.add_argument(
+        "--search",
+        choices=["ladder", "random"],
+        help="step 4: climb the article's ladder, or try candidates at random, and keep the best (default: neither)",
+    )
+    parser.add_argument(
+        "--budget",
+        metavar="TIME",
+        type=_seconds,
+        help="of the ladder, such as 60s, 5m or 1h: no rung is begun that would not end within it (default: no limit)",
+    )
+    parser.add_argument(
+        "--new-data",
+        metavar="LATER.csv",
+        help="step 6: rows from the real world, with or without the target, to be compared with those of DATA.csv",
+    )
+    parser.add_argument(
+        "--out", metavar="DIR", help="keep model.joblib, report.html, report.md and learning_rate.png there"
+    )
     parser.add_argument(
         "--test-size",
         metavar="SHARE",
@@ -102,6 +121,14 @@ def _share(text: str) -> float:
     return value
 
 
+def _seconds(text: str) -> float:
+    """Seconds from a number with a unit; seconds if it has none."""
+    found = re.fullmatch(r"(\d+(?:\.\d*)?)\s*([smh]?)", text.strip())
+    if found is None or float(found[1]) == 0:
+        raise argparse.ArgumentTypeError(f"must be a time above 0 such as 60s, 5m or 1h, got {text!r}")
+    return float(found[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[found[2]]
+
+
 def _seed(text: str) -> int:
     """A seed that numpy and torch take."""
     if not text.isdecimal() or int(text) >= 2**32:
@@ -111,15 +138,25 @@ def _seed(text: str) -> int:
 
 def _run(options: Any) -> int:
     """Read, walk, show and keep."""
+    if options.budget is not None and options.search != "ladder":
+        raise _UsageError("--budget bounds the ladder: say --search ladder as well")
     out = None if options.out is None else Path(options.out)
     tables = _tables(options)
+    later = None if options.new_data is None else _later(options.new_data, tables[0])
     if out is not None:
         _check_writable(out)
     for table in tables:
         callbacks = None if options.quiet else [progress.Progress(table.name)]
         announce = None if options.quiet else progress.announce
         walk = walk_through(
-            table, test_size=options.test_size, seed=options.seed, callbacks=callbacks, announce=announce
+            table,
+            test_size=options.test_size,
+            seed=options.seed,
+            search=options.search,
+            max_seconds=options.budget,
+            later=later,
+            callbacks=callbacks,
+            announce=announce,
         )
         progress.clear()
         print(walk.report.to_text(), flush=True)
@@ -131,12 +168,21 @@ def _run(options: Any) -> int:
 def _tables(options: Any) -> tuple[Table, ...]:
     """The CSV file, or the embedded data sets."""
     if options.data is None:
-        given = [f"--{name}" for name in ("target", "task") if getattr(options, name) is not None]
+        of_a_file = {"--target": options.target, "--task": options.task, "--new-data": options.new_data}
+        given = [name for name, value in of_a_file.items() if value is not None]
         if given:
             raise _UsageError(f"{' and '.join(given)} need a CSV file: sk_dlsteps DATA.csv --target COLUMN")
         return embedded_tables()
     try:
         return (read_table(options.data, options.target, options.task),)
+    except ImportError as error:
+        raise _UsageError(str(error)) from error
+
+
+def _later(path: str, table: Table) -> NewRows:
+    """The later file."""
+    try:
+        return read_new_rows(path, table)
     except ImportError as error:
         raise _UsageError(str(error)) from error
 

@@ -18,17 +18,19 @@ from skorch.callbacks import Callback
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.inputs.table import Table, TableError, guess_task
+from sk_dlsteps.inputs.table import NewRows, Table, TableError, guess_task
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.recipe import StepwiseEstimator
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.baselines import SCORES, baselines_record, fit_baselines
+from sk_dlsteps.step4_validation.search import StepwiseSearchCV
 from sk_dlsteps.step5_test.comparison import comparison_record
 from sk_dlsteps.step5_test.hold_out import hold_out_test_set
 from sk_dlsteps.step5_test.metric import Metric
 from sk_dlsteps.step5_test.rows import Rows
 from sk_dlsteps.step5_test.verification import judge
+from sk_dlsteps.step6_real_world.detector import DriftDetector
 from sk_dlsteps.step6_real_world.watch import what_to_watch
 
 # Folds for the baselines when the model is a single network.
@@ -45,19 +47,14 @@ class Walk:
         What was walked through.
     model : StepwiseRegressor or StepwiseClassifier
         Fitted on the training rows.
-    records : tuple of StepRecord
-        The steps' decisions.
+    report : Report
+        The steps' decisions under the data set's name.
 
     """
 
     table: Table
     model: StepwiseEstimator
-    records: tuple[StepRecord, ...]
-
-    @property
-    def report(self) -> Report:
-        """The records under the data set's name."""
-        return Report(self.records, title=f"{self.table.name}: {self.table.task} of {self.table.target}")
+    report: Report
 
 
 def embedded_tables() -> tuple[Table, ...]:
@@ -92,6 +89,9 @@ def walk_through(
     *,
     test_size: float = 0.2,
     seed: int = 0,
+    search: str | None = None,
+    max_seconds: float | None = None,
+    later: NewRows | None = None,
     callbacks: list[Callback] | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Walk:
@@ -105,15 +105,21 @@ def walk_through(
         Share of the rows that is set aside for step 5.
     seed : int, default=0
         Of everything that is drawn.
+    search : {"ladder", "random"}, default=None
+        How step 4 looks for better parameters; None takes the recipe's.
+    max_seconds : float, default=None
+        Of the ladder: no rung is begun that would not end within it.
+    later : NewRows, default=None
+        Rows from the real world, for step 6.
     callbacks : list of skorch Callback, default=None
-        Hear of the training; they are not kept with the model's parameters.
+        Hear of the training without a search; they are not kept with the model's parameters.
     announce : callable, default=None
-        Called with a few words when something begins.
+        Called with a few words when something begins. With it a search shows its progress, too.
 
     Returns
     -------
     walk : Walk
-        The model and the records.
+        The model and the report.
 
     Raises
     ------
@@ -124,22 +130,27 @@ def walk_through(
     --------
     >>> diabetes, _ = embedded_tables()
     >>> walk = walk_through(diabetes)
-    >>> sorted({record.number for record in walk.records})
+    >>> sorted({record.number for record in walk.report.records})
     [1, 2, 3, 4, 5, 6]
 
     """
-    announce = announce or (lambda words: None)
+    verbose, announce = announce is not None, announce or (lambda words: None)
     train, test = hold_out_test_set(table.y, table.task, test_size, seed)
     X_train, y_train, X_test, y_test = _rows(table.X, train), table.y[train], _rows(table.X, test), table.y[test]
     score_name, _ = SCORES[table.task]
 
     announce(f"{table.name}: choosing the cost, the architecture and the learning rate")
     kind = StepwiseRegressor if table.task == "regression" else StepwiseClassifier
-    model = kind(random_state=seed, callbacks=callbacks)
+    chosen: Any = kind(random_state=seed, callbacks=callbacks)
+    if search is not None:
+        chosen = StepwiseSearchCV(
+            kind(random_state=seed), strategy=search, max_seconds=max_seconds, random_state=seed, verbose=int(verbose)
+        )
     try:
-        model.fit(X_train, y_train).set_params(callbacks=None)
+        chosen.fit(X_train, y_train)
     except ValueError as error:
         raise TableError(str(error)) from error
+    model = Fitted.of(chosen).model.set_params(callbacks=None)
 
     announce(f"{table.name}: fitting the baselines")
     n_networks = model.plan_.n_networks
@@ -148,18 +159,29 @@ def walk_through(
     )
 
     announce(f"{table.name}: verifying on the test set")
-    fitted, rows = Fitted.of(model), Rows.of(X_test, y_test)
+    fitted, rows = Fitted.of(chosen), Rows.of(X_test, y_test)
     verification = judge(fitted, Metric.of(fitted, None, rows.y), rows, seed=seed)
     predictions = {"network": model.predict(X_test), **{b.name: b.model.predict(X_test) for b in baselines}}
-    records = (
-        table.record,
-        *model.steps_,
+    report = Report.of(chosen, records=[table.record], title=f"{table.name}: {table.task} of {table.target}").add(
         baselines_record(table.task, model.training_score_, model.validation_score_, baselines),
-        *verification.records(),
+        verification,
         comparison_record(y_test, predictions, score_name=score_name, seed=seed),
         what_to_watch(X_train, X_test, table.columns, score_name=score_name, interval=verification.test_interval),
     )
-    return Walk(table, model, records)
+    if later is not None:
+        announce(f"{table.name}: comparing {len(later.X)} later rows with the training rows")
+        report.add(*_look_at(later, model, X_train, seed))
+    return Walk(table, model, report)
+
+
+def _look_at(later: NewRows, model: StepwiseEstimator, X_train: Any, seed: int) -> list[Any]:
+    """What later rows say, and what was not looked at of them."""
+    note = [StepRecord(6, "later rows", later.note, "")] if later.note else []
+    try:
+        detector = DriftDetector.from_estimator(model, X_train, random_state=seed)
+        return [*note, detector.check(later.X, later.y)]
+    except ValueError as error:
+        raise TableError(f"the later rows cannot be checked: {error}") from error
 
 
 def save_walk(walk: Walk, folder: Path) -> list[str]:
@@ -185,7 +207,8 @@ def save_walk(walk: Walk, folder: Path) -> list[str]:
     """
     model = io.BytesIO()
     joblib.dump(walk.model, model)
-    files = {"model.joblib": model.getvalue(), "report.md": walk.report.to_markdown().encode()}
+    files = {"model.joblib": model.getvalue(), "report.html": walk.report.to_html().encode()}
+    files["report.md"] = walk.report.to_markdown().encode()
     plot = _plot(walk)
     if plot is not None:
         files["learning_rate.png"] = plot

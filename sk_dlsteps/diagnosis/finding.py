@@ -108,10 +108,20 @@ class Diagnosis(Sequence):
         """The findings by step, worst first within a step."""
         from sk_dlsteps.report.report import Report
 
-        n = len(self.findings)
-        title = f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}"
+        title = self._title
         lines = [title, "=" * len(title), ""]
-        if n > 1:
+        if len(self.findings) > 1:
             worst = f"Worst first: {', '.join(code.replace('_', ' ') for code in self.codes)}."
             lines += [*textwrap.wrap(worst, _WIDTH), ""]
         return "\n".join([*lines, Report(self.records()).to_text()])
+
+    def _repr_html_(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report(title=self._title).add(self)._repr_html_()
+
+    @property
+    def _title(self) -> str:
+        """How many findings there are."""
+        n = len(self.findings)
+        return f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}"

@@ -9,14 +9,19 @@ from html import escape
 from typing import Any
 
 from sk_dlsteps.displays.axes import COLOURS
+from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
 from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
 from sk_dlsteps.displays.loss_curve import LossCurveDisplay
 from sk_dlsteps.displays.search import SearchDisplay
+from sk_dlsteps.displays.verification import VerificationDisplay
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.report.outline import PICTURE_WIDTH, Picture
 from sk_dlsteps.step4_validation.learning_curve import LearningCurve
+from sk_dlsteps.step5_test.verification import Verification
+from sk_dlsteps.step6_real_world.drift_report import DriftReport
+from sk_dlsteps.step6_real_world.timeline import DriftTimeline
 
 
 @singledispatch
@@ -69,6 +74,32 @@ def _(curve: LearningCurve) -> list[Picture]:
         f"rows: {curve.record.decision}."
     )
     return [Picture(4, "The learning curve", alt, LearningCurveDisplay(curve).plot)]
+
+
+@pictures_of.register
+def _(verification: Verification) -> list[Picture]:
+    if verification.gap is None:
+        return []
+    alt = (
+        f"Validation and test {verification.score_name} with their intervals, and the gap between them with its own: "
+        f"{verification.verdict}."
+    )
+    return [Picture(5, "What validation promised, and the test set", alt, VerificationDisplay(verification).plot)]
+
+
+@pictures_of.register
+def _(report: DriftReport) -> list[Picture]:
+    display = DriftDisplay(report)
+    alt = f"Distributions of the {len(display.columns)} columns that drifted most, training rows against new rows."
+    height = 1.2 + 0.75 * len(display.columns)
+    return [Picture(6, "Training rows against new rows", alt, display.plot, height=height)]
+
+
+@pictures_of.register
+def _(timeline: DriftTimeline) -> list[Picture]:
+    n = len(timeline.table)
+    alt = f"How unlikely each of {n} batches is if nothing has drifted; {len(timeline.alarms)} of them drifted."
+    return [Picture(6, "Batches over time", alt, DriftTimelineDisplay(timeline).plot)]
 
 
 def as_svg(picture: Picture, prefix: str) -> str | None:

@@ -52,13 +52,15 @@ class Report:
         self._parts: list[Any] = list(records)
 
     @classmethod
-    def of(cls, model_or_search: Any, *, title: str | None = None) -> Self:
+    def of(cls, model_or_search: Any, *, records: Iterable[StepRecord] = (), title: str | None = None) -> Self:
         """Report on a fitted model and the search that chose it.
 
         Parameters
         ----------
         model_or_search : estimator object
             A fitted StepwiseRegressor or StepwiseClassifier, a pipeline that ends with one, or a search over either.
+        records : iterable of StepRecord, default=()
+            What was decided before, such as the task; they stand before those of the same step.
         title : str, default=None
             A heading above the steps; the model's class and number of rows by default.
 
@@ -81,7 +83,7 @@ class Report:
                 f"{type(fitted.model).__name__}"
             )
         found = "" if fitted.search is None else f", found by {type(fitted.search).__name__}"
-        report = cls(title=title or f"{type(fitted.model).__name__}{found}")
+        report = cls(records, title=title or f"{type(fitted.model).__name__}{found}")
         report._fitted = fitted
         steps = fitted.model.steps_ if fitted.search is None else map(_chosen_by_whom, fitted.model.steps_)
         report._parts += [*steps, *search_records(fitted.search)]

@@ -110,6 +110,11 @@ class Verification:
 
         return Report(self.records()).to_text().rstrip()
 
+    def _repr_html_(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report().add(self)._repr_html_()
+
 
 def verify_test_set(
     model_or_search: Any,

@@ -176,6 +176,11 @@ class DriftReport:
 
         return Report(self.records()).to_text().rstrip("\n")
 
+    def _repr_html_(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report().add(self)._repr_html_()
+
     def _because(self) -> str:
         """The findings in a sentence, and what a false alarm costs."""
         chance = f"a false alarm has a probability of at most {self.alpha:g}"

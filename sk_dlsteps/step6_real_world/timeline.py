@@ -81,6 +81,11 @@ class DriftTimeline:
 
         return Report(self.records()).to_text().rstrip("\n")
 
+    def _repr_html_(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report().add(self)._repr_html_()
+
 
 def batch_row(time: Any, report: DriftReport | None) -> dict[str, Any]:
     """What is kept of the check of a batch; None for a batch without rows.
