@@ -50,17 +50,16 @@ class LossRecord:
     """
 
     def __init__(self, n_networks: int) -> None:
-        self.n_networks = n_networks
+        self.n_epochs = np.zeros(n_networks, dtype=int)
         self.train: list[np.ndarray] = []
         self.valid: list[np.ndarray] = []
 
     def note(self, active: np.ndarray, train: np.ndarray, valid: np.ndarray | None) -> None:
         """Keep an epoch's losses (K,) of the networks that are active."""
-        for rows, losses in ((self.train, train), (self.valid, valid)):
-            if losses is not None:
-                row = np.full(self.n_networks, np.nan, dtype=np.float32)
-                row[active] = losses[active]
-                rows.append(row)
+        self.n_epochs[active] += 1
+        self.train.append(train.astype(np.float32))
+        if valid is not None:
+            self.valid.append(valid.astype(np.float32))
 
     def curves(
         self, own: slice, best_epochs: np.ndarray, n_epochs: int, n_before: int, earlier: LossCurves | None
@@ -82,11 +81,24 @@ class LossRecord:
         nothing = LossCurves(np.empty((0, 0)), None, np.zeros_like(best_epochs))
         before = nothing if earlier is None or not n_before else earlier
         shape = n_epochs, own.stop - own.start
-        train = _joined(shape, before.train, n_before, self.train, own)
+        train = self._joined(shape, before.train, n_before, self.train, own)
         valid = before.valid
         if self.valid or valid is not None:
-            valid = _joined(shape, valid, n_before, self.valid, own)
+            valid = self._joined(shape, valid, n_before, self.valid, own)
         return LossCurves(train, valid, np.where(best_epochs > 0, n_before + best_epochs, before.best_epochs))
+
+    def _joined(
+        self, shape: tuple[int, int], earlier: np.ndarray | None, n_before: int, rows: list[np.ndarray], own: slice
+    ) -> np.ndarray:
+        """One array of earlier and new rows, NaN where there are none, as in an epoch that was interrupted."""
+        curve = np.full(shape, np.nan, dtype=np.float32)
+        if earlier is not None and earlier.size:
+            known = earlier[:n_before]
+            curve[: len(known)] = known
+        for i, row in enumerate(rows[: shape[0] - n_before]):
+            # A network that has stopped trains no more.
+            curve[n_before + i] = np.where(i < self.n_epochs[own], row[own], np.nan)
+        return curve
 
 
 def _halved(losses: np.ndarray | None) -> tuple[np.ndarray, np.float32] | None:
@@ -97,16 +109,3 @@ def _halved(losses: np.ndarray | None) -> tuple[np.ndarray, np.float32] | None:
     unit = np.float32(2.0 ** np.clip(np.round(np.log2(np.median(known))), -120, 120) if len(known) else 1.0)
     most = np.finfo(np.float16).max
     return np.where(np.isinf(losses), losses, np.clip(losses / unit, -most, most)).astype(np.float16), unit
-
-
-def _joined(
-    shape: tuple[int, int], earlier: np.ndarray | None, n_before: int, rows: list[np.ndarray], own: slice
-) -> np.ndarray:
-    """One array of earlier and new rows, NaN where there are none, as in an epoch that was interrupted."""
-    curve = np.full(shape, np.nan, dtype=np.float32)
-    if earlier is not None and earlier.size:
-        known = earlier[:n_before]
-        curve[: len(known)] = known
-    for target, row in zip(curve[n_before:], rows, strict=False):
-        target[:] = row[own]
-    return curve
