@@ -12,11 +12,13 @@ from scipy import sparse
 from sk_dlsteps.inputs.columns import column_at, is_frame
 from sk_dlsteps.inputs.shapes import Shape, channels_of
 from sk_dlsteps.inputs.values import as_levels, as_numbers, is_small
-from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch
+from sk_dlsteps.step6_real_world.sketches import MAX_KNOTS, LevelSketch, NumberSketch, Sketch
 
-# Columns that are looked at, of a dense table and of a sparse one; numbers kept of all columns together, and of each.
+# Columns that are looked at, of a dense table and of a sparse one.
 MAX_DENSE, MAX_SPARSE = 1000, 200
-MAX_NUMBERS, MAX_KNOTS, MIN_KNOTS = 50_000, 256, 32
+# What a model keeps of its columns is to be small beside its networks: points of all columns together, about, and of
+# each one at the least.
+MAX_POINTS, MIN_KNOTS = 480, 32
 
 
 @dataclass(frozen=True)
@@ -55,6 +57,8 @@ class ColumnReader:
         Of a row that is no row of a table: then the mean and the standard deviation of each channel are looked at.
     is_sparse : bool
         Whether the table is sparse: then the number of non-zeros of a row is looked at too.
+    is_kept : bool
+        Whether the sketch is kept with a model, and has to be small.
 
     """
 
@@ -64,6 +68,7 @@ class ColumnReader:
     n_columns: int
     shape: Shape | None
     is_sparse: bool
+    is_kept: bool = True
 
     @classmethod
     def of(
@@ -103,8 +108,10 @@ class ColumnReader:
 
     @property
     def n_knots(self) -> int:
-        """Values that a sketch keeps of each column."""
-        return int(np.clip(MAX_NUMBERS // max(len(self.names), 1), MIN_KNOTS, MAX_KNOTS))
+        """Values that a sketch keeps of each column, about; half of them evenly spaced."""
+        if not self.is_kept:
+            return MAX_KNOTS
+        return int(np.clip(2 * MAX_POINTS // max(len(self.names), 1), MIN_KNOTS, MAX_KNOTS))
 
     @property
     def is_partial(self) -> bool:

@@ -11,7 +11,7 @@ import numpy as np
 from scipy.stats import betabinom, chi2, false_discovery_control, fisher_exact, kstwo, norm
 
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
-from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch
+from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch, rounded
 
 # Share of a column's level that each of its side tests gets (missing values; values outside the training range); the
 # main test has the rest, so that it loses next to no power to them.
@@ -127,12 +127,12 @@ def compare_column(name: str, old: Sketch, new: ColumnValues, n_bins: int = 10) 
     if isinstance(old, LevelSketch):
         return _compare_levels(name, old, new)
     values = new.values
-    if old.small or values.dtype == np.float32:
-        values = values.astype(np.float32).astype(float)
-        old = replace(old, knots=old.knots.astype(np.float32).astype(float))
+    # Before they are rounded; a float32 table's values are what they are.
+    low, high = (rounded(np.array([end]))[0] if values.dtype == np.float32 else end for end in (old.low, old.high))
+    outside = int(((values < low) | (values > high)).sum())
+    values = rounded(values)
     sketch = NumberSketch.of(values)
     present = np.sort(values[~np.isnan(values)])
-    outside = int(((present < old.low) | (present > old.high)).sum())
     if old.is_counted:
         return replace(_compare_counted(name, old, values, sketch), outside=outside)
     n_missing = len(values) - len(present)

@@ -24,7 +24,7 @@ from sk_dlsteps.step6_real_world.drift_report import DriftReport
 from sk_dlsteps.step6_real_world.model_outputs import losses_of
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
 from sk_dlsteps.step6_real_world.score_drop import MIN_SCORED_ROWS, ScoreDrop, compare_losses
-from sk_dlsteps.step6_real_world.sketches import some_rows
+from sk_dlsteps.step6_real_world.sketches import MAX_KNOTS, some_rows
 from sk_dlsteps.step6_real_world.timeline import DriftTimeline, batch_row
 
 
@@ -175,12 +175,14 @@ class DriftDetector(BaseEstimator):
         X = as_table(X)
         if X.shape[0] < 2:
             raise ValueError(f"`X` has {X.shape[0]} rows; give at least 2 to compare new ones with")
-        reference = Reference.of(X, categorical_columns(X), None, shape)
+        reference = Reference.of(X, categorical_columns(X), None, shape, is_kept=False)
         if y is not None:
             task, values, labels = understood(y)
             check_length(values, X, "y", "X")
             columns = target_columns(values, task, labels)
-            reference = reference.with_target({name: column.sketch(None, 256) for name, column in columns.items()})
+            reference = reference.with_target(
+                {name: column.sketch(None, MAX_KNOTS) for name, column in columns.items()}
+            )
             self._task, self._labels = task, labels
         self.reference_ = reference
         self.model_: Fitted | None = None

@@ -11,7 +11,7 @@ from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.target import ClassTarget
 from sk_dlsteps.step6_real_world.model_outputs import ModelOutputs
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
-from sk_dlsteps.step6_real_world.sketches import some_rows
+from sk_dlsteps.step6_real_world.sketches import MODEL_KNOTS, some_rows
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.batches import Rows
@@ -54,7 +54,7 @@ def sketch_fit(
     target = data.target
     labels = target.labels.tolist() if isinstance(target, ClassTarget) else None
     sketches = {
-        name: column.sketch(data.weight, 256)
+        name: column.sketch(data.weight, MODEL_KNOTS)
         for name, column in target_columns(target.values, target.task, labels).items()
     }
     if before is not None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
-from sk_dlsteps.step6_real_world.sketches import Sketch, some_rows
+from sk_dlsteps.step6_real_world.sketches import MODEL_KNOTS, Sketch, some_rows
 
 # Outputs that are looked at.
 MAX_OUTPUTS = 10
@@ -118,7 +118,7 @@ class ModelOutputs:
         known = known[some_rows(len(known))]
         own, counts = outputs[known], None if weight is None else weight[known]
         columns = output_columns(own, task, labels)
-        sketches = {name: column.sketch(counts, 256) for name, column in columns.items()}
+        sketches = {name: column.sketch(counts, MODEL_KNOTS) for name, column in columns.items()}
         losses = _weighted(losses_of(own, values[known], task, variance), counts)
         groups, chances = _groups(rows, len(predictions))
         kept = None if labels is None else tuple(labels)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -11,7 +11,7 @@ import numpy as np
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.step6_real_world.column_reader import ColumnReader, ColumnValues
 from sk_dlsteps.step6_real_world.model_outputs import ModelOutputs
-from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch
+from sk_dlsteps.step6_real_world.sketches import MODEL_KNOTS, LevelSketch, NumberSketch, Sketch
 
 # Columns of a target that are looked at.
 MAX_TARGETS = 10
@@ -50,6 +50,7 @@ class Reference:
         names: Sequence[Any] | None = None,
         shape: Shape | None = None,
         weight: np.ndarray | None = None,
+        is_kept: bool = True,
     ) -> Reference:
         """Sketch a table.
 
@@ -65,6 +66,8 @@ class Reference:
             Of a row that is no row of a table.
         weight : ndarray of shape (n_rows,) or None
             What each row counts.
+        is_kept : bool, default=True
+            Whether it is kept with a model, and has to be small.
 
         Examples
         --------
@@ -73,7 +76,7 @@ class Reference:
         (('column 0', 'column 1'), 3, 5.0)
 
         """
-        reader = ColumnReader.of(X, categorical, names, shape)
+        reader = replace(ColumnReader.of(X, categorical, names, shape), is_kept=is_kept)
         return cls(reader, *_sketched(reader, X, weight), {})
 
     def also(self, X: Any, weight: np.ndarray | None = None) -> Reference:
@@ -86,7 +89,7 @@ class Reference:
     def with_target(self, target: dict[str, Sketch], before: dict[str, Sketch] | None = None) -> Reference:
         """The same with a sketch of the target, merged with that of rows `before`."""
         if before:
-            target = {name: _merged(before[name], own, 256) for name, own in target.items()}
+            target = {name: _merged(before[name], own, MODEL_KNOTS) for name, own in target.items()}
         return Reference(self.reader, self.columns, self.n_rows, target, self.outputs)
 
     def with_outputs(self, outputs: ModelOutputs | None) -> Reference:

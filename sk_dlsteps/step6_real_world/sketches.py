@@ -15,6 +15,10 @@ import numpy as np
 MAX_SKETCH_ROWS, MAX_SKETCH_LEVELS = 20_000, 1000
 # Numbers of at most so many different values are counted, value by value, as levels are.
 MAX_COUNTED = 20
+# Points of a distribution function, of one column that is looked at by itself.
+MAX_KNOTS = 256
+# The same of a model's target and outputs, which it keeps.
+MODEL_KNOTS = 96
 
 
 @dataclass(frozen=True)
@@ -23,9 +27,9 @@ class NumberSketch:
 
     Attributes
     ----------
-    knots : ndarray
-        Some of its values, sorted; all of them if `exact`.
-    shares : ndarray
+    knots : float32 ndarray
+        Some of its values, sorted; all of them if `exact`. New values are rounded as these are.
+    shares : float32 ndarray
         Share of the values that are at most so large: what the distribution function is there.
     exact : bool
         Whether there is no other value than the knots.
@@ -37,8 +41,6 @@ class NumberSketch:
         Share of the rows without a value.
     low, high : float
         The smallest and the largest value of all rows; NaN if there is none.
-    small : bool
-        Whether the values were float32.
 
     """
 
@@ -50,10 +52,9 @@ class NumberSketch:
     missing: float
     low: float
     high: float
-    small: bool = False
 
     @classmethod
-    def of(cls, values: np.ndarray, weight: np.ndarray | None = None, n_knots: int = 256) -> NumberSketch:
+    def of(cls, values: np.ndarray, weight: np.ndarray | None = None, n_knots: int = MAX_KNOTS) -> NumberSketch:
         """Look at a column.
 
         Parameters
@@ -62,7 +63,7 @@ class NumberSketch:
             NaN where there is none.
         weight : ndarray of shape (n_rows,) or None
             What each row counts.
-        n_knots : int, default=256
+        n_knots : int, default=MAX_KNOTS
             Values that are kept, about.
 
         Examples
@@ -77,6 +78,7 @@ class NumberSketch:
         missing = 1 - (present.sum() if weight is None else weight[present].sum()) / max(total, 1e-300)
         own = values[present]
         low, high = (float(own.min()), float(own.max())) if len(own) else (math.nan, math.nan)
+        own = rounded(own)
         counts = None if weight is None else weight[present]
         rows = _some(len(own))
         if rows is not None:
@@ -85,8 +87,12 @@ class NumberSketch:
         exact = len(knots) <= n_knots and rows is None
         knots, shares = _thinned(knots, shares, n_knots)
         n_eff = float(len(own)) if counts is None else float(counts.sum() ** 2 / max((counts**2).sum(), 1e-300))
-        small = values.dtype == np.float32
-        return cls(knots, shares, exact, n_eff, len(values), max(0.0, float(missing)), low, high, small)
+        return cls(*_small(knots, shares), exact, n_eff, len(values), max(0.0, float(missing)), low, high)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickled in a few bytes: there is one for each column of a model's table."""
+        others = self.exact, self.n_eff, self.n_rows, self.missing, self.low, self.high
+        return _unpickled, (self.knots.tobytes(), self.shares.tobytes(), *others)
 
     @property
     def is_counted(self) -> bool:
@@ -104,17 +110,17 @@ class NumberSketch:
             return np.zeros(len(values))
         if self.exact:
             return np.append(0.0, self.shares)[np.searchsorted(self.knots, values, "right")]
-        return np.interp(values, self.knots, self.shares, left=0.0)
+        return np.interp(values, self.knots.astype(float), self.shares.astype(float), left=0.0)
 
     def quantile(self, levels: np.ndarray) -> np.ndarray:
         """The smallest knot whose share is at least so large."""
-        return self.knots[np.minimum(np.searchsorted(self.shares, levels - 1e-12), len(self.knots) - 1)]
+        return self.knots[np.minimum(np.searchsorted(self.shares, levels - 1e-6), len(self.knots) - 1)]
 
     def levels(self) -> dict[Any, float]:
         """Shares of the different values among all rows, of few of them."""
         return dict(zip(self.knots.tolist(), (np.diff(self.shares, prepend=0.0) * (1 - self.missing)), strict=True))
 
-    def merged(self, other: NumberSketch, n_knots: int = 256) -> NumberSketch:
+    def merged(self, other: NumberSketch, n_knots: int = MAX_KNOTS) -> NumberSketch:
         """The sketch of the rows of both."""
         n_rows = self.n_rows + other.n_rows
         parts = self.n_rows * (1 - self.missing), other.n_rows * (1 - other.missing)
@@ -123,7 +129,7 @@ class NumberSketch:
             shown = self if parts[0] else other
             missing = 1 - present / max(n_rows, 1)
             return NumberSketch(
-                shown.knots, shown.shares, shown.exact, shown.n_eff, n_rows, missing, shown.low, shown.high, shown.small
+                shown.knots, shown.shares, shown.exact, shown.n_eff, n_rows, missing, shown.low, shown.high
             )
         knots = np.union1d(self.knots, other.knots)
         shares = (parts[0] * self.share_at_most(knots) + parts[1] * other.share_at_most(knots)) / present
@@ -133,8 +139,7 @@ class NumberSketch:
         # Each part counts in proportion to its rows: what its values are worth is that of a sum of weights.
         n_eff = present**2 / sum(part**2 / own.n_eff for part, own in zip(parts, (self, other), strict=True))
         low, high = min(self.low, other.low), max(self.high, other.high)
-        small = self.small and other.small
-        return NumberSketch(knots, shares, exact, n_eff, n_rows, 1 - present / n_rows, low, high, small)
+        return NumberSketch(*_small(knots, shares), exact, n_eff, n_rows, 1 - present / n_rows, low, high)
 
 
 @dataclass(frozen=True)
@@ -192,7 +197,7 @@ class LevelSketch:
         shares = {level: float(n) / total for level, n in zip(levels, counts[1:], strict=True) if n > 0}
         return _bounded(shares, 0.0, float(counts[0]) / total, n_eff, len(codes), 2**32)
 
-    def merged(self, other: LevelSketch, n_knots: int = 256) -> LevelSketch:
+    def merged(self, other: LevelSketch, n_knots: int = MAX_KNOTS) -> LevelSketch:
         """The sketch of the rows of both."""
         n_rows = self.n_rows + other.n_rows
         own, its = self.n_rows / max(n_rows, 1), other.n_rows / max(n_rows, 1)
@@ -254,7 +259,23 @@ def _steps(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, n
         order = np.argsort(values, kind="stable")
         own, total = values[order], np.cumsum(weight[order]) / weight.sum()
     last = np.flatnonzero(np.append(own[1:] != own[:-1], True))
-    return own[last].astype(float), np.minimum(total[last], 1.0)
+    return own[last], np.minimum(total[last], 1.0)
+
+
+def rounded(values: np.ndarray) -> np.ndarray:
+    """Numbers as float32, in which sketches keep and compare them; what is too large becomes the largest one."""
+    most = np.finfo(np.float32).max
+    return np.clip(values, -most, most).astype(np.float32)
+
+
+def _unpickled(knots: bytes, shares: bytes, *others: Any) -> NumberSketch:
+    """What was pickled."""
+    return NumberSketch(np.frombuffer(knots, np.float32), np.frombuffer(shares, np.float32), *others)
+
+
+def _small(knots: np.ndarray, shares: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both as float32: a model is to stay small."""
+    return knots.astype(np.float32), shares.astype(np.float32)
 
 
 def _thinned(knots: np.ndarray, shares: np.ndarray, n_knots: int) -> tuple[np.ndarray, np.ndarray]:

@@ -27,12 +27,13 @@ def levels_of(own):
 @settings(deadline=None)
 def test_shares_are_those_of_the_values_at_every_knot(values):
     X = np.array(values)
-    own = X[~np.isnan(X)]
+    own = X[~np.isnan(X)].astype(np.float32)
     sketch = NumberSketch.of(X, n_knots=16)
-    np.testing.assert_allclose(sketch.shares, [(own <= knot).mean() for knot in sketch.knots])
+    np.testing.assert_allclose(sketch.shares, [(own <= knot).mean() for knot in sketch.knots], rtol=1e-6)
     assert sketch.missing == pytest.approx(np.isnan(X).mean())
     if len(own):
-        assert (sketch.low, sketch.high) == (own.min(), own.max()) == (sketch.knots[0], sketch.knots[-1])
+        assert (own.min(), own.max()) == (sketch.knots[0], sketch.knots[-1])
+        assert (sketch.low, sketch.high) == (np.nanmin(X), np.nanmax(X))
 
 
 @given(few_values, few_values)
@@ -41,7 +42,7 @@ def test_two_sketches_of_few_values_merge_to_the_sketch_of_all_rows(first, secon
     merged = NumberSketch.of(np.array(first)).merged(NumberSketch.of(np.array(second)))
     whole = NumberSketch.of(np.array(first + second))
     np.testing.assert_array_equal(merged.knots, whole.knots)
-    np.testing.assert_allclose(merged.shares, whole.shares)
+    np.testing.assert_allclose(merged.shares, whole.shares, rtol=1e-5)
     assert (merged.n_rows, merged.n_eff) == pytest.approx((whole.n_rows, whole.n_eff))
     assert merged.missing == pytest.approx(whole.missing)
 
@@ -69,7 +70,7 @@ def test_many_merged_chunks_stay_near_the_distribution_of_all_rows():
 def test_weights_count_as_copies_do():
     values, weight = np.array([1.0, 2.0, np.nan, 5.0]), np.array([1.0, 3.0, 2.0, 2.0])
     weighted, copied = NumberSketch.of(values, weight), NumberSketch.of(np.repeat(values, weight.astype(int)))
-    np.testing.assert_allclose(weighted.shares, copied.shares)
+    np.testing.assert_allclose(weighted.shares, copied.shares, rtol=1e-6)
     assert weighted.missing == copied.missing
     assert weighted.n_eff == pytest.approx(36 / 14)
 
@@ -120,4 +121,4 @@ def test_some_rows_are_the_same_every_time_and_leave_numpys_random_numbers_alone
 
 
 def test_a_sketch_is_small():
-    assert len(pickle.dumps(NumberSketch.of(np.random.default_rng(0).normal(size=100_000)))) < 6000
+    assert len(pickle.dumps(NumberSketch.of(np.random.default_rng(0).normal(size=100_000)))) < 2500
