@@ -9,6 +9,7 @@ from typing import Any
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.schedules import Cosine, CosineRestarts
+from sk_dlsteps.step6_real_world.watch import TITLE as WATCH
 
 DONE, OPEN, NOT_APPLICABLE = "done", "open", "not applicable"
 # Rows of a table have one dimension, steps of a sequence come before its features, and images have channels.
@@ -178,7 +179,7 @@ class _Checklist:
 
     def _of_step(self, step: int, name: str, how: str) -> ChecklistItem:
         """Whether a step has a record."""
-        done = any(number == step for number, _ in self.titles)
+        done = any(number == step and title != WATCH for number, title in self.titles)
         return ChecklistItem(step, name, DONE if done else OPEN, "" if done else how)
 
 

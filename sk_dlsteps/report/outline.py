@@ -80,7 +80,8 @@ class Section:
     @property
     def state(self) -> str:
         """Whether the step was taken: "done" or "open"."""
-        return "done" if self.records else "open"
+        taken = any(item.state == "done" for item in self.checklist) if self.checklist else bool(self.records)
+        return "done" if taken else "open"
 
 
 @dataclass(frozen=True)

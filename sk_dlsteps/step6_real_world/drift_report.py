@@ -122,6 +122,12 @@ class DriftReport:
             text = f"the inputs look as before, so what they say about the target has changed: {text}"
         if self.verdict == "inputs drifted" and self.score is not None:
             text = "the predictions and the score are as before: go on, and watch the score of such rows"
+        if self.verdict == "predictions drifted" and self.score is not None:
+            low, high = self.score.interval
+            text = (
+                f"the score has not fallen for certain (by {self.score.drop:.3f}, {low:.3f} to {high:.3f}): get the "
+                "true values of more such rows, and watch their score"
+            )
         return text
 
     @property

@@ -13,7 +13,8 @@ from sk_dlsteps.inputs.encoder import TableEncoder
 from sk_dlsteps.inputs.levels import MAX_LEVELS
 from sk_dlsteps.plan import StepRecord
 
-# Columns listed at the most.
+# Title of the record, which checks nothing yet. And columns listed at the most.
+TITLE = "what to watch"
 _MAX_COLUMNS = 10
 
 
@@ -90,7 +91,7 @@ def what_to_watch(
     }
     if categorical.any():
         evidence["test rows with a level that training has not seen"] = int(unseen.sum())
-    return StepRecord(6, "what to watch", decision, because, evidence)
+    return StepRecord(6, TITLE, decision, because, evidence)
 
 
 def unseen_levels(encoder: TableEncoder, encoded: np.ndarray) -> np.ndarray:

@@ -51,7 +51,7 @@ def test_the_error_is_nadeau_and_bengio_s_by_the_share_of_rows_that_folds_test(c
     assert found.score == pytest.approx(search.best_score_)
     assert found.error == pytest.approx(scores.std(ddof=1) * np.sqrt(1 / k + share / (1 - share)))
     # Repetitions bring no new rows.
-    assert found.row_error == pytest.approx(scores.std(ddof=1) * np.sqrt(max(1 / k, share)))
+    assert found.row_error == pytest.approx(scores.std(ddof=1) * np.sqrt(max(1 / k, share) + 0.5 * share / (1 - share)))
     assert (found.n_candidates, found.optimism) == (1, 0.0)
 
 
