@@ -156,7 +156,7 @@ def look_for_useless_columns(subject: Subject) -> Iterator[Finding]:
     columns = Columns.of(subject.X)
     if issparse(subject.X):
         raise NotLooked("the columns of a sparse table are not shuffled")
-    if subject.over(subject.own.scores.test, subject.dummy.test).mean <= ERRORS * LITTLE * subject.span:
+    if subject.explained.mean() <= ERRORS * LITTLE:
         raise NotLooked("the model has learnt nothing from any column")
     skipped = {*columns.constant(), *(j for pair in columns.copies() for j in pair)}
     places = [j for j in range(len(columns.names)) if j not in skipped]
@@ -202,7 +202,7 @@ def _costs_of_shuffling(
 ) -> dict[int, tuple[float, float]]:
     """What shuffling costs on rows held out, as a share of a constant guess's loss, and its error, by columns."""
     rng = np.random.RandomState(subject.seed)
-    target = _target(subject)
+    target = subject.indicators(subject.y)
     constant = float(((target - target.mean(0)) ** 2).mean())
     differences: dict[int, list[np.ndarray]] = {j: [] for j in places}
     for (_, test), estimator in zip(subject.splits, estimators, strict=True):
@@ -231,13 +231,6 @@ def _shuffled(X: Any, places: list[int], target: np.ndarray, rng: np.random.Rand
             order[start : start + n] = start + rng.permutation(n)
         copies = with_shuffled(copies, [j], order)
     return copies, target[every]
-
-
-def _target(subject: Subject) -> np.ndarray:
-    """The target as columns of numbers: values, or zeros and ones for each class or label."""
-    if subject.labels is not None:
-        return np.eye(len(subject.model.classes_))[subject.labels]
-    return np.asarray(subject.y, dtype=float).reshape(len(subject.y), -1)
 
 
 def _errors(subject: Subject, estimator: Any, X: Any, target: np.ndarray) -> np.ndarray:

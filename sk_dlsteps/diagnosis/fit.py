@@ -60,7 +60,8 @@ def look_at_training_fit(subject: Subject) -> Iterator[Finding]:
     ahead = {name: subject.over(scores, train) for name, scores in rivals}
     worst = max(ahead, key=lambda name: ahead[name].mean, default=None)
     over_dummy = subject.over(train, subject.dummy.train)
-    if not over_dummy.exceeds(ERRORS):
+    explained = subject.over(subject.explained, np.zeros(len(subject.splits)))
+    if not over_dummy.exceeds(ERRORS) and not explained.exceeds(ERRORS):
         evidence |= {"ahead of a constant guess": over_dummy.mean, "standard error": over_dummy.error}
         title = f"the training rows are fitted no better than by a constant guess ({over_dummy} {subject.score_name})"
         yield Finding(3, "underfits", title, action, evidence, severity=3)

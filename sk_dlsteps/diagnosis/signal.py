@@ -39,7 +39,7 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
         no_signal.
 
     """
-    own = subject.over(subject.own.scores.test, subject.dummy.test)
+    own = subject.over(subject.explained, np.zeros(len(subject.splits)))
     if own.exceeds(CLEAR):
         return
     subject.announce("diagnosis: shuffling the labels")
@@ -49,22 +49,22 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
     yield Finding(
         3,
         "no_signal",
-        f"the labels are predicted no better than shuffled ones (p = {found['p-value']:.2g}), nor better than by a "
-        f"constant guess ({own} {subject.score_name})",
+        f"the labels are predicted no better than shuffled ones (p = {found['p-value']:.2g}), nor does the model "
+        f"explain more of them than a constant guess ({own})",
         "look for inputs that have to do with the target, or change what is to be predicted",
-        {"score": subject.score_name, "ahead of a constant guess": own.mean, "standard error": own.error, **found},
+        {"explained": own.mean, "standard error": own.error, **found},
         severity=3,
     )
 
 
 def _shuffle_labels(subject: Subject) -> dict[str, Any]:
-    """The best score of cheap learners on the labels and on shuffled ones, and the p-value."""
+    """What the better of cheap learners explains of the labels and of shuffled ones, and the p-value."""
     learners = [subject.behind_the_others(model) for model in _cheap_learners(subject)]
     y, rng = np.asarray(subject.y), np.random.RandomState(subject.seed)
 
     def best(labels: np.ndarray) -> float:
         """The better learner's mean score; a fold that it cannot learn counts as worthless."""
-        means = [subject.score(learner, y=labels).test.mean() for learner in learners]
+        means = [subject.score(learner, y=labels, scorer=subject.score_explained).test.mean() for learner in learners]
         known = [mean for mean in means if np.isfinite(mean)]
         if not known:
             raise NotLooked("no cheap learner can be fitted on these folds")

@@ -235,10 +235,31 @@ class Subject:
         trees = HistGradientBoostingClassifier(random_state=self.seed)
         return MultiOutputClassifier(trees) if self.task == "multilabel" else trees
 
-    def score(self, model: Any, X: Any = None, y: Any = None) -> FoldScores:
+    @cached_property
+    def explained(self) -> np.ndarray:
+        """What the model explains of the rows held out, fold by fold: R squared, of probabilities where there are any.
+
+        Accuracy hardly tells a network that knows a rare class from one that knows nothing.
+        """
+        target = self.indicators(self.y)
+        return np.array([_explained(target[test], self.own.predictions[test]) for _, test in self.splits])
+
+    def indicators(self, y: np.ndarray) -> np.ndarray:
+        """A target as columns of numbers: values, or zeros and ones for each class or label."""
+        if self.task == "classification":
+            return (y[:, None] == self.model.classes_).astype(float)
+        return np.asarray(y, dtype=float).reshape(len(y), -1)
+
+    def score_explained(self, estimator: Any, X: Any, y: np.ndarray) -> float:
+        """A scorer: what an estimator explains of rows, for several labels the share that is all right."""
+        if self.task == "multilabel":
+            return float(estimator.score(X, y))
+        return _explained(self.indicators(y), self.predict(estimator, X))
+
+    def score(self, model: Any, X: Any = None, y: Any = None, scorer: Any = None) -> FoldScores:
         """Scores of any model on the folds, on other inputs or targets if given; NaN where it fails."""
         X, y = self.X if X is None else X, self.y if y is None else y
-        scorer = check_scoring(model)
+        scorer = check_scoring(model) if scorer is None else scorer
         return Problem(model, X, y, self.splits, scorer, self.task).score(model)
 
     @property
@@ -256,3 +277,9 @@ class Subject:
     def rows(self, index: np.ndarray, X: Any = None) -> Any:
         """Some rows of the table, or of another one."""
         return _safe_indexing(self.X if X is None else X, index)
+
+
+def _explained(target: np.ndarray, predictions: np.ndarray) -> float:
+    """Share of the squared deviations from the mean that predictions explain, over all columns together."""
+    spread = ((target - target.mean(0)) ** 2).sum()
+    return float(1 - ((predictions.reshape(target.shape) - target) ** 2).sum() / spread) if spread > 0 else 0.0

@@ -32,7 +32,7 @@ def test_a_rare_class_that_is_missed_is_found(small):
 
 
 def test_the_next_step_after_class_weights_is_more_rows(small):
-    X, y = rare(shift=0.1)
+    X, y = rare()
     model = small("classification", class_weight={"common": 1.0}, max_epochs=10).fit(X, y)
     assert found(diagnose(model, X, y, cv=3), "rare_class_missed").action == "get more rows of class rare $x$"
 
