@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 
@@ -27,7 +28,10 @@ from sk_dlsteps import (
     StepwiseClassifier,
     StepwiseRegressor,
     StepwiseSearchCV,
+    StepwiseWarning,
+    VerificationDisplay,
     learning_curve,
+    verify_test_set,
 )
 from sk_dlsteps.displays.axes import MAIN, MARK
 
@@ -98,6 +102,18 @@ def draw_calibration(folder: Path) -> Path:
     return _save(folder / "calibration.svg", draw)
 
 
+def draw_verification(folder: Path) -> Path:
+    """Draw the gallery's test set."""
+    X, y = make_classification(1000, 100, n_informative=20, flip_y=0.1, random_state=0)
+    X_train, X_test, y_train, y_test = train_test_split(X, y, random_state=0)
+    model = StepwiseClassifier(n_estimators=3, max_epochs=20, random_state=0).fit(X_train, y_train)
+    with warnings.catch_warnings():
+        # Drawn again, it is looked at again.
+        warnings.simplefilter("ignore", StepwiseWarning)
+        verification = verify_test_set(model, X_test, y_test)
+    return _save(folder / "verification.svg", VerificationDisplay(verification).plot)
+
+
 def _digits() -> tuple[np.ndarray, np.ndarray]:
     """The first 600 digits."""
     X, y = load_digits(return_X_y=True)
@@ -160,6 +176,7 @@ if __name__ == "__main__":
         draw_calibration,
         draw_drift,
         draw_drift_timeline,
+        draw_verification,
     )
     for draw in drawings:
         print(draw(folder))

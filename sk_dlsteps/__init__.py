@@ -17,9 +17,11 @@ from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.learning_curve import learning_curve
 from sk_dlsteps.step4_validation.search import StepwiseSearchCV
 from sk_dlsteps.step5_test.verification import Verification, verify_test_set
+from sk_dlsteps.step6_real_world.detector import DriftDetector
 
 __all__ = [
     "CalibrationDisplay",
+    "DriftDetector",
     "DriftDisplay",
     "DriftTimelineDisplay",
     "GradientFlowDisplay",

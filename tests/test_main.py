@@ -3,6 +3,7 @@ import re
 import signal
 import subprocess
 import sys
+from functools import partial
 
 import joblib
 import numpy as np
@@ -11,11 +12,11 @@ import pytest
 from sklearn.datasets import load_iris, make_regression
 from sklearn.metrics import accuracy_score
 
-from sk_dlsteps.__main__ import main
+from sk_dlsteps.__main__ import _parser, main
 from sk_dlsteps.step5_test.hold_out import hold_out_test_set
 
 HEADINGS = [f"Step {number}" for number in range(1, 7)]
-FILES = ["learning_rate.png", "model.joblib", "report.md"]
+FILES = ["learning_rate.png", "model.joblib", "report.html", "report.md"]
 
 
 @pytest.fixture(scope="module")
@@ -141,6 +142,12 @@ def test_a_wrong_path_and_a_missing_target_say_what_to_do(iris_csv, capsys):
         (["--task", "clustering"], "invalid choice: 'clustering'"),
         (["--taget", "kind"], "unrecognized arguments: --taget"),
         (["--target", "kind", "--task", "regression"], "--target and --task need a CSV file"),
+        (["--new-data", "later.csv"], "--new-data need a CSV file"),
+        (["--search", "grid"], "invalid choice: 'grid'"),
+        (["--budget", "60s"], "--budget bounds the ladder: say --search ladder as well"),
+        (["--search", "random", "--budget", "60s"], "--budget bounds the ladder"),
+        (["--search", "ladder", "--budget", "soon"], "must be a time above 0 such as 60s, 5m or 1h, got 'soon'"),
+        (["--search", "ladder", "--budget", "0s"], "must be a time above 0"),
     ],
 )
 def test_a_wrong_option_says_what_to_do(capsys, arguments, message):
@@ -207,4 +214,69 @@ def test_help_names_every_option(capsys):
     with pytest.raises(SystemExit, match="0"):
         main(["--help"])
     out = capsys.readouterr().out
-    assert all(option in out for option in ("--target", "--task", "--out", "--test-size", "--seed", "--quiet"))
+    assert all(option in out for option in ("--target", "--task", "--search", "--budget", "--new-data"))
+    assert all(option in out for option in ("--out", "--test-size", "--seed", "--quiet"))
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("90", 90), ("60s", 60), ("1.5m", 90), ("2h", 7200)])
+def test_a_budget_has_a_unit_or_is_in_seconds(text, seconds):
+    assert _parser().parse_args(["--budget", text]).budget == seconds
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory):
+    """A folder with a table, a later one that is like it, and one whose rows have drifted."""
+    folder = tmp_path_factory.mktemp("trees")
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame({"girth": rng.normal(size=300), "kind": rng.choice(["oak", "<b>elm</b>"], 300)})
+    frame["height"] = (frame["girth"] + (frame["kind"] == "oak") + 0.3 * rng.normal(size=300)).round(4)
+    frame[:150].to_csv(folder / "trees.csv", index=False)
+    frame[150:].to_csv(folder / "alike.csv", index=False)
+    frame[150:].assign(girth=frame["girth"] + 2).to_csv(folder / "drifted.csv", index=False)
+    frame[150:].drop(columns="kind").to_csv(folder / "incomplete.csv", index=False)
+    return folder
+
+
+def test_a_ladder_is_climbed_within_its_budget_and_later_rows_are_looked_at(trees, tmp_path):
+    arguments = ["trees.csv", "--target", "height", "--search", "ladder", "--budget", "1s"]
+    done = run(*arguments, "--new-data", "drifted.csv", "--out", tmp_path, cwd=trees)
+    assert done.returncode == 0, done.stderr
+    assert "Ladder:" in done.stdout
+    assert "the 1 seconds of `max_seconds` were spent" in " ".join(done.stdout.split())
+    assert "New rows: score dropped" in done.stdout
+    assert "6 of 6 steps were taken" in done.stdout
+    assert "trees: comparing 150 later rows with the training rows ..." in done.stderr
+    html = (tmp_path / "report.html").read_text()
+    assert "<b>elm" not in html
+    assert html.count("<svg") == 6
+    assert headings((tmp_path / "report.md").read_text()) == HEADINGS
+
+
+def test_without_later_rows_the_last_step_is_left(trees, capsys):
+    assert main([str(trees / "trees.csv"), "--target", "height", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "5 of 6 steps were taken. Left: step 6, verify in the real world." in out
+    assert "not done: performance in the real world" in out
+
+
+def test_later_rows_like_those_before_have_not_drifted(trees, capsys):
+    arguments = ["--target", "height", "--new-data", str(trees / "alike.csv"), "--quiet"]
+    assert main([str(trees / "trees.csv"), *arguments]) == 0
+    assert "New rows: no drift" in capsys.readouterr().out
+
+
+def test_a_later_file_that_lacks_a_column_is_an_error_before_the_work_begins(trees, capsys):
+    arguments = ["--target", "height", "--new-data", trees / "incomplete.csv"]
+    assert "lacks columns that the model was fitted on: 'kind'" in error_of(capsys, trees / "trees.csv", *arguments)
+
+
+def test_a_random_search_finds_the_model_that_is_kept(trees, tmp_path, monkeypatch, capsys):
+    from sk_dlsteps import walkthrough
+
+    few = partial(walkthrough.StepwiseSearchCV, n_iter=2, cv=2)
+    monkeypatch.setattr(walkthrough, "StepwiseSearchCV", few)
+    arguments = ["--target", "height", "--search", "random", "--out", str(tmp_path), "--quiet"]
+    assert main([str(trees / "trees.csv"), *arguments]) == 0
+    out = capsys.readouterr().out
+    assert "because the best of 2 candidates on 2 folds" in " ".join(out.split())
+    assert joblib.load(tmp_path / "model.joblib").plan_.n_networks >= 1

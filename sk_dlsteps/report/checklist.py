@@ -139,7 +139,7 @@ class _Checklist:
         else:
             yield ChecklistItem(4, "dropout", NOT_APPLICABLE, "the module has its own")
         decay = plan.weight_decay > 0
-        yield self._item(4, "L2 regularization", decay, f"{plan.weight_decay:g}", "weight_decay")
+        yield self._item(4, "L2 regularization", decay, f"{plan.weight_decay:.3g}", "weight_decay")
         scaler = p["scaler"]
         yield self._item(4, "normalized inputs", scaler is not None, _short(scaler), "scaler")
         if self.is_mlp:
@@ -192,7 +192,7 @@ def _tried(search: Any) -> Collection[str]:
 
 def _numbers(values: Sequence[float]) -> str:
     """Numbers in a note."""
-    return " and ".join(f"{value:g}" for value in values)
+    return " and ".join(f"{value:.3g}" for value in values)
 
 
 def _short(value: Any) -> str:

@@ -9,7 +9,8 @@ from sk_dlsteps.report.checklist import ChecklistItem
 from sk_dlsteps.report.figures import capital, split_figures
 from sk_dlsteps.report.outline import Outline, Section
 
-_WIDTH = 100
+# Characters of a line, and of a cell that is text rather than a figure.
+_WIDTH, _LONG = 100, 24
 _WORDS = {"done": "done", "open": "not done", "not applicable": "does not apply"}
 
 
@@ -69,11 +70,12 @@ def _wrapped(text: str, indent: int) -> list[str]:
 
 
 def _aligned(cells: list[list[str]]) -> list[str]:
-    """Columns one below the other: the first to the left, figures to the right."""
+    """Columns one below the other: the first and a last one of long texts to the left, figures to the right."""
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    left = {0} | ({len(widths) - 1} if widths[-1] > _LONG else set())
     return [
         "  ".join(
-            cell.ljust(w) if i == 0 else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        )
+            cell.ljust(w) if i in left else cell.rjust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in cells
     ]

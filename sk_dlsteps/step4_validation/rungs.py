@@ -150,4 +150,6 @@ def _show(value: Any) -> str:
     """A parameter's value, short."""
     if isinstance(value, float | np.floating):
         return f"{value:.3g}"
+    if isinstance(value, tuple | list):
+        return f"({', '.join(map(_show, value))})"
     return str(getattr(value, "__name__", value))

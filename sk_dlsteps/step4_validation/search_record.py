@@ -48,9 +48,9 @@ def search_records(search: Any) -> tuple[StepRecord, ...]:
     name = "score" if metric == "score" else metric
     table = [
         {
-            "candidate": describe_change(results["params"][i]),
             f"validation {name}": float(mean[i]),
             "std over folds": float(spread[i]),
+            "candidate": describe_change(results["params"][i]),
         }
         for i in order
     ]
