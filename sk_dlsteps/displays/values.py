@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Values that spread as wide as this stand on a logarithmic axis.
 _SPREAD = 20
 # Characters of a label, inches that one of them takes, and its height in font sizes if it is turned.
-_LONG, _CHARACTER, _TURNED = 18, 0.085, 0.35
+_LONG, _CHARACTER, _TURNED = 18, 0.085, 0.3
 # Scores below the median by so many times the distance from there to the best are drawn on the edge.
 _FAR = 4
 
