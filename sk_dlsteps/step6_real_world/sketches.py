@@ -69,8 +69,8 @@ class NumberSketch:
         Examples
         --------
         >>> sketch = NumberSketch.of(np.array([3.0, 1.0, np.nan, 3.0]))
-        >>> sketch.knots.tolist(), sketch.shares.round(2).tolist(), sketch.missing, sketch.exact
-        ([1.0, 3.0], [0.33, 1.0], 0.25, True)
+        >>> sketch.knots.tolist(), len(sketch.shares), sketch.missing, sketch.exact
+        ([1.0, 3.0], 2, 0.25, True)
 
         """
         present = ~np.isnan(values)
