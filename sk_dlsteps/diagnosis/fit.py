@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -190,14 +191,19 @@ def look_at_number_of_rows(subject: Subject) -> Iterator[Finding]:
         return
     subject.check_time(len(subject.splits))
     subject.announce("diagnosis: fitting the model on fewer rows")
-    curve = learning_curve(
-        subject.estimator,
-        subject.X,
-        subject.y,
-        train_sizes=TRAIN_SIZES,
-        cv=subject.splits,
-        random_state=subject.seed,
-    )
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of fits on few rows
+            curve = learning_curve(
+                subject.estimator,
+                subject.X,
+                subject.y,
+                train_sizes=TRAIN_SIZES,
+                cv=subject.splits,
+                random_state=subject.seed,
+            )
+    except ValueError as error:
+        raise NotLooked(f"the learning curve could not be drawn: {error}") from error
     low, high = (bound - float(scores.test.mean()) for bound in curve.expected_interval)
     gain = curve.expected_score - float(np.nanmean(curve.test_scores[-1]))
     if curve.more_rows_help is not True or gain <= GAIN * subject.span:

@@ -45,6 +45,8 @@ def look_at_losses(subject: Subject) -> Iterator[Finding]:
         rate_too_high, or rate_too_low or stopped_too_early; trained_too_long.
 
     """
+    if any(record.title == "stream" for record in subject.model.steps_):
+        raise NotLooked("the calls of partial_fit are no epochs of one training")
     rows = subject.model.history_
     train = np.array([row.get("train_loss", np.nan) for row in rows], dtype=float)
     if len(train) == 0 or not np.isfinite(train).any():

@@ -136,6 +136,8 @@ def _over_the_inside(search: Any, name: str, numbers: _Range) -> Difference | No
     """The best candidate's scores over those of the best one whose value is inside; None if there is none."""
     results = search.cv_results_
     metric = search.refit if isinstance(search.refit, str) else "score"
+    if f"mean_test_{metric}" not in results:
+        return None
     values = np.array(
         [params.get(name, np.nan) if _is_number(params.get(name)) else np.nan for params in results["params"]]
     )

@@ -18,14 +18,15 @@ from sk_dlsteps.step4_validation.baselines import Standardised, baseline_models
 # Shuffles at the most, the p-value above which the labels are no better than shuffled ones, and how many shuffled ones
 # that do as well are enough to say so (Besag & Clifford 1991).
 SHUFFLES, LEVEL, ENOUGH = 39, 0.05, 4
-# Standard errors by which the model must beat a constant guess, for the test to be left out.
+# Standard errors by which the model, or one that it is compared with, must beat a constant guess, for the test to be
+# left out.
 CLEAR = 3.0
 
 
 def look_for_signal(subject: Subject) -> Iterator[Finding]:
     """Ask whether the labels are predicted better than shuffled ones.
 
-    A model that is far ahead of a constant guess has answered that. Otherwise a linear model and small boosted trees
+    Where any model is far ahead of a constant guess, that is answered. Otherwise a linear model and small boosted trees
     are scored on the labels and on shuffled ones; the better of the two counts, each time.
 
     Parameters
@@ -40,7 +41,8 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
 
     """
     own = subject.over(subject.explained, np.zeros(len(subject.splits)))
-    if own.exceeds(CLEAR):
+    others = [subject.over(scores.test, subject.dummy.test) for scores in subject.baselines.values()]
+    if own.exceeds(CLEAR) or any(other.exceeds(CLEAR) for other in others):
         return
     subject.announce("diagnosis: shuffling the labels")
     found = _shuffle_labels(subject)

@@ -211,11 +211,23 @@ class Subject:
         whole[:, np.searchsorted(self.model.classes_, estimator.classes_)] = p
         return whole
 
-    @cached_property
+    @property
     def own(self) -> CrossValidated:
         """The model, cross-validated."""
+        if isinstance(self._own_or_why_not, str):
+            raise NotLooked(self._own_or_why_not)
+        return self._own_or_why_not
+
+    @cached_property
+    def _own_or_why_not(self) -> CrossValidated | str:
+        """The model, cross-validated, or why that is not possible; tried once."""
         self.announce(f"diagnosis: fitting the model on {len(self.splits)} folds")
-        return self.cross_validate(self.estimator)
+        try:
+            return self.cross_validate(self.estimator)
+        except NotLooked as reason:
+            return str(reason)
+        except ValueError as error:
+            return f"the model could not be fitted on a fold: {error}"
 
     @cached_property
     def baselines(self) -> dict[str, FoldScores]:

@@ -151,6 +151,14 @@ def test_a_dear_model_is_not_fitted_again_within_a_short_time(small, rule):
     assert "leaks" in diagnosis.looked_at
 
 
+def test_folds_on_which_the_model_cannot_be_fitted_are_no_error(small):
+    X, y = np.arange(24.0).reshape(12, 2), np.array(["a"] * 11 + ["b"])
+    folds = [(np.arange(6), np.arange(6, 12)), (np.arange(6, 12), np.arange(6))]
+    diagnosis = diagnose(small("classification", max_epochs=2).fit(X, y), X, y, cv=folds)
+    assert "could not be fitted on a fold" in diagnosis.left_out["training fit"]
+    assert "loss curves" in diagnosis.looked_at
+
+
 def test_progress_goes_to_standard_error_when_asked_for(small, rule, capsys):
     diagnose(small(max_epochs=5).fit(*rule), *rule, cv=2, verbose=1)
     err = capsys.readouterr().err

@@ -65,8 +65,10 @@ def test_a_training_that_goes_on_past_its_best_is_found_with_validation_data(sma
     assert "trained_too_long" not in diagnose(stopped).codes
 
 
-def test_a_stream_has_no_losses_of_epochs_to_judge_and_says_so_or_judges_them(small, rule):
+def test_a_stream_has_no_epochs_to_judge_and_it_says_so(small, rule):
     X, y = rule
     model = small().partial_fit(X, y).partial_fit(X, y)
     diagnosis = diagnose(model)
-    assert "gap to validation" in diagnosis.left_out
+    assert "no epochs" in diagnosis.left_out["loss curves"]
+    assert "held no rows out" in diagnosis.left_out["gap to validation"]
+    assert not {"stopped_too_early", "rate_too_low"} & {*diagnosis.codes}
