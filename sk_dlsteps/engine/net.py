@@ -18,6 +18,7 @@ from sk_dlsteps.engine.batches import Augmentation, Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.device import as_tensor, choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.history import ColumnHistory
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.processes import Processes
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
@@ -116,6 +117,11 @@ class FleetNet(NeuralNet):
             return self.initialize()
         finally:
             self.module = build
+
+    def initialize_history(self) -> FleetNet:
+        """Begin with an empty history."""
+        self.history_ = ColumnHistory()
+        return self
 
     def initialize_criterion(self) -> FleetNet:
         """The cost is part of the fleet already."""
