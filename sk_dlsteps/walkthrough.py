@@ -166,7 +166,13 @@ def walk_through(
         baselines_record(table.task, model.training_score_, model.validation_score_, baselines),
         verification,
         comparison_record(y_test, predictions, score_name=score_name, seed=seed),
-        what_to_watch(X_train, X_test, table.columns, score_name=score_name, interval=verification.test_interval),
+        what_to_watch(
+            model.reference_,
+            model._network_inputs(X_test),
+            table.columns,
+            score_name=score_name,
+            interval=verification.test_interval,
+        ),
     )
     if later is not None:
         announce(f"{table.name}: comparing {len(later.X)} later rows with the training rows")

@@ -127,9 +127,8 @@ def compare_column(name: str, old: Sketch, new: ColumnValues, n_bins: int = 10) 
     if isinstance(old, LevelSketch):
         return _compare_levels(name, old, new)
     values = new.values
-    # Before they are rounded; a float32 table's values are what they are.
-    low, high = (rounded(np.array([end]))[0] if values.dtype == np.float32 else end for end in (old.low, old.high))
-    outside = int(((values < low) | (values > high)).sum())
+    # Before they are rounded.
+    outside = int(old.is_outside(values).sum())
     values = rounded(values)
     sketch = NumberSketch.of(values)
     present = np.sort(values[~np.isnan(values)])
@@ -214,11 +213,10 @@ def _compare_levels(name: str, old: LevelSketch, new: ColumnValues) -> ColumnTes
     levels = new.levels if new.levels is not None else []
     counts = np.bincount(new.values + 1, minlength=len(levels) + 1)
     found: dict[Any, float] = {_MISSING: float(counts[0])}
-    unseen = 0
     for level, n in zip(levels, counts[1:].tolist(), strict=True):
         key = level if old.is_told_apart(level) else _OTHERS
-        unseen += n if key is level and level not in old.shares else 0
         found[key] = found.get(key, 0.0) + n
+    unseen = int(old.is_unseen(new.values, levels).sum())
     shares = {**old.shares, _OTHERS: old.others, _MISSING: old.missing}
     test, statistic, p_value, index = _compare_counts(shares, found, old.n_eff)
     sketch = LevelSketch.of(new.values, levels)

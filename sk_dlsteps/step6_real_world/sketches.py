@@ -116,6 +116,13 @@ class NumberSketch:
         """The smallest knot whose share is at least so large."""
         return self.knots[np.minimum(np.searchsorted(self.shares, levels - 1e-6), len(self.knots) - 1)]
 
+    def is_outside(self, values: np.ndarray) -> np.ndarray:
+        """Which values lie outside the range; a float32 table's ends are what its values are."""
+        low, high = np.array([self.low, self.high])
+        if values.dtype == np.float32:
+            low, high = rounded(np.array([low, high]))
+        return (values < low) | (values > high)
+
     def levels(self) -> dict[Any, float]:
         """Shares of the different values among all rows, of few of them."""
         return dict(zip(self.knots.tolist(), (np.diff(self.shares, prepend=0.0) * (1 - self.missing)), strict=True))
@@ -208,6 +215,11 @@ class LevelSketch:
         n_eff = 1 / sum(part**2 / kept.n_eff for part, kept in ((own, self), (its, other)) if part)
         others, missing = own * self.others + its * other.others, own * self.missing + its * other.missing
         return _bounded(shares, others, missing, n_eff, n_rows, min(self.last, other.last))
+
+    def is_unseen(self, codes: np.ndarray, levels: list[Any]) -> np.ndarray:
+        """Which rows have a level that did not occur, of those that are told apart."""
+        unseen = [self.is_told_apart(level) and level not in self.shares for level in levels]
+        return np.array([*unseen, False])[codes]
 
     def is_told_apart(self, level: Any) -> bool:
         """Whether a level would have a share of its own if it had occurred."""
