@@ -50,9 +50,8 @@ def what_to_watch(
     """
     beyond, unseen = np.zeros((2, X.shape[0]), dtype=bool)
     ranges: list[dict[str, Any]] = []
-    for name, sketch, column in zip(
-        reference.reader.names, reference.columns, reference.reader.columns(X), strict=True
-    ):
+    reader = reference.reader
+    for place, sketch, column in zip(reader.places, reference.columns, reader.columns(X), strict=True):
         if isinstance(sketch, LevelSketch):
             unseen |= sketch.is_unseen(column.values, column.levels or [])
             continue
