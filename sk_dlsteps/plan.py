@@ -157,3 +157,26 @@ class StepRecord:
     decision: str
     because: str
     evidence: dict[str, Any] = field(default_factory=dict)
+
+
+class Reported:
+    """What prints as the text of its records, and shows itself in a notebook as a report."""
+
+    @property
+    def _title(self) -> str | None:
+        """A heading; None for none."""
+        return None
+
+    def records(self) -> tuple[StepRecord, ...]:
+        """The records for a report."""
+        raise NotImplementedError
+
+    def __repr__(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report(self.records(), title=self._title).to_text().rstrip("\n")
+
+    def _repr_html_(self) -> str:
+        from sk_dlsteps.report.report import Report
+
+        return Report(title=self._title).add(self)._repr_html_()

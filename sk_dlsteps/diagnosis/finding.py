@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
-from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.plan import Reported, StepRecord
 
 # Of a finding, from "the scores mean little" to "something to tidy up".
 SEVERITIES = {3: "serious", 2: "matters", 1: "minor"}
-_WIDTH = 100
 
 
 @dataclass(frozen=True)
@@ -50,7 +48,7 @@ class Finding:
 
 
 @dataclass(frozen=True, repr=False)
-class Diagnosis(Sequence):
+class Diagnosis(Reported, Sequence):
     """All findings, the worst first.
 
     Attributes
@@ -104,24 +102,9 @@ class Diagnosis(Sequence):
         """What was left out for one reason."""
         return [name for name, why in self.left_out.items() if why == reason]
 
-    def __repr__(self) -> str:
-        """The findings by step, worst first within a step."""
-        from sk_dlsteps.report.report import Report
-
-        title = self._title
-        lines = [title, "=" * len(title), ""]
-        if len(self.findings) > 1:
-            worst = f"Worst first: {', '.join(code.replace('_', ' ') for code in self.codes)}."
-            lines += [*textwrap.wrap(worst, _WIDTH), ""]
-        return "\n".join([*lines, Report(self.records()).to_text()])
-
-    def _repr_html_(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report(title=self._title).add(self)._repr_html_()
-
     @property
     def _title(self) -> str:
-        """How many findings there are."""
+        """How many findings there are, and the worst."""
         n = len(self.findings)
-        return f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}"
+        worst = f", the worst: {self.codes[0].replace('_', ' ')}" if n > 1 else ""
+        return f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}{worst}"

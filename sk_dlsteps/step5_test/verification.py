@@ -10,7 +10,7 @@ from typing import Any
 
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.plan import Reported, StepRecord
 from sk_dlsteps.step5_test.bootstrap import N_RESAMPLES, measure_losses, measure_score
 from sk_dlsteps.step5_test.gap import Gap
 from sk_dlsteps.step5_test.looks import count_look
@@ -24,7 +24,7 @@ TOLERANCE, LOSS_TOLERANCE = 0.05, 0.1
 
 
 @dataclass(frozen=True, repr=False)
-class Verification:
+class Verification(Reported):
     """What the test set said; higher scores are better.
 
     Attributes
@@ -103,17 +103,6 @@ class Verification:
 
         """
         return (verification_record(self),)
-
-    def __repr__(self) -> str:
-        """The report of step 5."""
-        from sk_dlsteps.report.report import Report
-
-        return Report(self.records()).to_text().rstrip()
-
-    def _repr_html_(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report().add(self)._repr_html_()
 
 
 def verify_test_set(

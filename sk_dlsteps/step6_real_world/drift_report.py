@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sk_dlsteps.plan import StepRecord
+from sk_dlsteps.plan import Reported, StepRecord
 from sk_dlsteps.step6_real_world.column_tests import PSI_LEVEL, ColumnTest
 from sk_dlsteps.step6_real_world.domain import DomainTest
 from sk_dlsteps.step6_real_world.score_drop import ScoreDrop
@@ -26,8 +26,8 @@ _NEXT = {
 }
 
 
-@dataclass(frozen=True)
-class DriftReport:
+@dataclass(frozen=True, repr=False)
+class DriftReport(Reported):
     """What a check of new rows found.
 
     Attributes
@@ -144,11 +144,7 @@ class DriftReport:
             If pandas is missing.
 
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError('`to_frame` needs pandas: pip install "sk_dlsteps[csv]"') from error
-        return pandas.DataFrame(self.table)
+        return frame_of(self.table)
 
     def records(self) -> tuple[StepRecord, ...]:
         """Step 6 in words: the verdict with its figures, and the next step."""
@@ -177,16 +173,6 @@ class DriftReport:
             StepRecord(6, "next step", self.next_step, f"the verdict is {self.verdict!r}"),
         )
 
-    def __repr__(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report(self.records()).to_text().rstrip("\n")
-
-    def _repr_html_(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report().add(self)._repr_html_()
-
     def _because(self) -> str:
         """The findings in a sentence, and what a false alarm costs."""
         chance = f"a false alarm has a probability of at most {self.alpha:g}"
@@ -210,6 +196,22 @@ class DriftReport:
     def _test(self, kind: str, p_value: float) -> dict[str, Any]:
         """A row of the table of tests."""
         return {"test of": kind, "p": p_value, "level": self.level, "alarm": "yes" if p_value <= self.level else "no"}
+
+
+def frame_of(table: Sequence[Mapping[str, Any]]) -> Any:
+    """A table as a DataFrame of pandas.
+
+    Parameters
+    ----------
+    table : sequence of dict
+        Its rows.
+
+    """
+    try:
+        import pandas
+    except ImportError as error:
+        raise ImportError('`to_frame` needs pandas: pip install "sk_dlsteps[csv]"') from error
+    return pandas.DataFrame(list(table))
 
 
 def _smallest(tests: Sequence[ColumnTest]) -> float:

@@ -7,15 +7,15 @@ from typing import Any
 
 from scipy.stats import binom
 
-from sk_dlsteps.plan import StepRecord
-from sk_dlsteps.step6_real_world.drift_report import DriftReport
+from sk_dlsteps.plan import Reported, StepRecord
+from sk_dlsteps.step6_real_world.drift_report import DriftReport, frame_of
 
 # Batches shown in records.
 _MAX_SHOWN = 30
 
 
-@dataclass(frozen=True)
-class DriftTimeline:
+@dataclass(frozen=True, repr=False)
+class DriftTimeline(Reported):
     """What checks of one batch after the other found.
 
     Attributes
@@ -55,11 +55,7 @@ class DriftTimeline:
             If pandas is missing.
 
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise ImportError('`to_frame` needs pandas: pip install "sk_dlsteps[csv]"') from error
-        return pandas.DataFrame(list(self.table))
+        return frame_of(self.table)
 
     def records(self) -> tuple[StepRecord, ...]:
         """Step 6 in words, with the last batches."""
@@ -75,16 +71,6 @@ class DriftTimeline:
         name = "batches" if len(shown) == n else f"the last {len(shown)} batches"
         evidence = {"training rows": self.n_reference, name: [_shown(row) for row in shown]}
         return (StepRecord(6, "batches of new rows", decision, because, evidence),)
-
-    def __repr__(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report(self.records()).to_text().rstrip("\n")
-
-    def _repr_html_(self) -> str:
-        from sk_dlsteps.report.report import Report
-
-        return Report().add(self)._repr_html_()
 
 
 def batch_row(time: Any, report: DriftReport | None) -> dict[str, Any]:

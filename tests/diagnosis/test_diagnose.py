@@ -33,9 +33,7 @@ def test_findings_stand_worst_first_and_print_as_a_report(small, rule):
     assert diagnosis.codes[0] == "underfits"
     assert diagnosis.codes[-1] == "constant_columns"
     text = repr(diagnosis)
-    assert text.startswith(
-        "Diagnosis: 3 findings\n=====================\n\nWorst first: underfits, stopped too early, const"
-    )
+    assert text.startswith("Diagnosis: 3 findings, the worst: underfits\n===========================================\n")
     assert diagnosis[0].action == diagnosis[1].action
     for finding in diagnosis:
         assert finding.action.split(":")[0] in " ".join(text.split())
