@@ -78,6 +78,37 @@ class Fitted:
             else:
                 return cls(model_or_search, search, tuple(leading), model)
 
+    @classmethod
+    def of_ours(cls, model_or_search: Any, purpose: str) -> Fitted:
+        """Look into what must end with a model of ours.
+
+        Parameters
+        ----------
+        model_or_search : estimator object
+            As for `of`.
+        purpose : str
+            What is wanted of it, for the error.
+
+        Returns
+        -------
+        fitted : Fitted
+
+        Raises
+        ------
+        sklearn.exceptions.NotFittedError
+            If it is not fitted.
+        ValueError
+            If the model is none of ours.
+
+        """
+        fitted = cls.of(model_or_search)
+        if not fitted.is_ours:
+            raise ValueError(
+                f"a fitted StepwiseRegressor or StepwiseClassifier, or a pipeline or search that ends with one, is needed "
+                f"{purpose}; got {type(fitted.model).__name__}"
+            )
+        return fitted
+
     @property
     def is_ours(self) -> bool:
         """Whether the model is a StepwiseRegressor or StepwiseClassifier."""

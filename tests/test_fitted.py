@@ -46,3 +46,9 @@ def test_a_search_that_was_not_refitted_is_refused_with_a_way_out():
     search = GridSearchCV(Ridge(), {"alpha": [1.0, 2.0]}, cv=2, refit=False).fit(X, y)
     with pytest.raises(ValueError, match="`refit=False`"):
         Fitted.of(search)
+
+
+def test_who_needs_a_model_of_ours_says_for_what(model):
+    assert Fitted.of_ours(model, "to count its networks").model is model
+    with pytest.raises(ValueError, match=r"StepwiseClassifier, .*is needed to count its networks; got Ridge"):
+        Fitted.of_ours(make_pipeline(Ridge()).fit(X, y), "to count its networks")

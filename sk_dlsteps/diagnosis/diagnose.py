@@ -147,8 +147,7 @@ def diagnose(
 
     """
     deadline = np.inf if max_seconds is None else time.monotonic() + max_seconds
-    fitted = Fitted.of(model_or_search)
-    _check_model(fitted)
+    fitted = Fitted.of_ours(model_or_search, "to look into its training")
     X, y, weight = _receive(fitted, X, y, sample_weight)
     seed = np.random.SeedSequence().generate_state(1)[0] % 2**31 if random_state is None else random_state
     subject = Subject(fitted, X, y, weight, cv, int(seed), deadline, _announcer(verbose))
@@ -166,15 +165,6 @@ def diagnose(
             left_out[check.name] = str(reason)
     _end_announcing(verbose)
     return Diagnosis(_worst_first(findings), tuple(looked_at), left_out)
-
-
-def _check_model(fitted: Fitted) -> None:
-    """Raise if the model is none of ours."""
-    if not fitted.is_ours:
-        raise ValueError(
-            f"`model_or_search` must be, or end with, a StepwiseRegressor or StepwiseClassifier, whose training is "
-            f"looked into, got {type(fitted.model).__name__}"
-        )
 
 
 def _check_possible(check: Check, subject: Subject) -> None:

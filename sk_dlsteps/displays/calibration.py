@@ -9,7 +9,7 @@ from sklearn import calibration
 from sklearn.utils import check_consistent_length
 
 from sk_dlsteps.displays.axes import MAIN, OTHER, axes_to_draw_on, legend_below
-from sk_dlsteps.displays.model import fitted_model
+from sk_dlsteps.fitted import Fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,7 @@ class CalibrationDisplay(calibration.CalibrationDisplay):
         if y is None:
             raise ValueError("`y` is missing: give the labels of `X`, or without `X` those that it was fitted to")
         if X is None:
-            model = fitted_model(estimator, "its held-out rows")
+            model = Fitted.of_ours(estimator, "to show its held-out rows").model
             classes, probabilities = getattr(model, "classes_", None), _held_out(model)
             name = name or f"{type(model).__name__}, held-out rows"
         else:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_dlsteps.displays.axes import MAIN, MARK, OTHER, axes_to_draw_on, legend_below
-from sk_dlsteps.displays.model import fitted_model
+from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.step3_training.record import MANY_DEAD, VANISHED
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ class GradientFlowDisplay:
             If matplotlib is missing.
 
         """
-        return cls(fitted_model(estimator, "its gradients").history_).plot(ax)
+        return cls(Fitted.of_ours(estimator, "to show its gradients").model.history_).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> GradientFlowDisplay:
         """Draw the layers, the bound below which they have vanished, and the dead units.

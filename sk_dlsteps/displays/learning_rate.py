@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on
-from sk_dlsteps.displays.model import fitted_model
+from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ class LearningRateDisplay:
             If matplotlib is missing.
 
         """
-        model = fitted_model(estimator, "its range test")
+        model = Fitted.of_ours(estimator, "to show its range test").model
         if model.lr_curve_ is None:
             raise ValueError(
                 f"{type(model).__name__} was fitted with `learning_rate={model.learning_rate_:g}`, so there "

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sk_dlsteps.displays.axes import MAIN, MARK, OTHER, axes_to_draw_on, label_in_numbers, legend_below
-from sk_dlsteps.displays.model import fitted_model
 from sk_dlsteps.engine.loss_curves import LossCurves
+from sk_dlsteps.fitted import Fitted
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -102,7 +102,7 @@ class LossCurveDisplay:
             If matplotlib is missing.
 
         """
-        model = fitted_model(estimator, "its losses")
+        model = Fitted.of_ours(estimator, "to show its losses").model
         return cls(model.history_, model.loss_curves_, model.loss_.replace("_", " ")).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> LossCurveDisplay:

@@ -76,12 +76,7 @@ class Report:
             If the model is not one of ours.
 
         """
-        fitted = Fitted.of(model_or_search)
-        if not fitted.is_ours:
-            raise ValueError(
-                f"a report needs a StepwiseRegressor or StepwiseClassifier, whose steps it tells, got "
-                f"{type(fitted.model).__name__}"
-            )
+        fitted = Fitted.of_ours(model_or_search, "to report its steps")
         found = "" if fitted.search is None else f", found by {type(fitted.search).__name__}"
         report = cls(records, title=title or f"{type(fitted.model).__name__}{found}")
         report._fitted = fitted

@@ -164,7 +164,7 @@ def test_the_model_is_found_in_pipelines_and_searches(model, ax):
 def test_what_is_not_fitted_or_not_ours_is_refused():
     with pytest.raises(NotFittedError):
         LossCurveDisplay.from_estimator(StepwiseRegressor())
-    with pytest.raises(ValueError, match=r"must be a fitted StepwiseRegressor .*to show its losses; got Ridge"):
+    with pytest.raises(ValueError, match=r"a fitted StepwiseRegressor .*to show its losses; got Ridge"):
         LossCurveDisplay.from_estimator(make_pipeline(Ridge()).fit(X, y))
 
 
