@@ -104,8 +104,8 @@ class Fitted:
         fitted = cls.of(model_or_search)
         if not fitted.is_ours:
             raise ValueError(
-                f"a fitted StepwiseRegressor or StepwiseClassifier, or a pipeline or search that ends with one, is needed "
-                f"{purpose}; got {type(fitted.model).__name__}"
+                "a fitted StepwiseRegressor or StepwiseClassifier, or a pipeline or search that ends with one, is "
+                f"needed {purpose}; got {type(fitted.model).__name__}"
             )
         return fitted
 
