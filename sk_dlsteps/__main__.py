@@ -204,7 +204,9 @@ def _keep(walk: Walk, folder: Path) -> None:
     except OSError as error:
         raise _UsageError(f"--out {folder}: {error.strerror or error}; choose another folder") from error
     print(f"Kept in {folder}: {', '.join(names)}")
-    if "learning_rate.png" not in names:
+    if walk.model.lr_curve_ is None:
+        print("There is no learning-rate plot: the search chose the rate.")
+    elif "learning_rate.png" not in names:
         print('The learning-rate plot was left out: it needs matplotlib, pip install "sk_dlsteps[plot]"')
     print(flush=True)
 

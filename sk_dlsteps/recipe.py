@@ -260,7 +260,7 @@ class StepwiseEstimator(Parameters):
         --------
         >>> from sklearn.datasets import load_iris
         >>> from sk_dlsteps import StepwiseClassifier
-        >>> model = StepwiseClassifier(max_epochs=5, random_state=0).fit(*load_iris(return_X_y=True))
+        >>> model = StepwiseClassifier(max_epochs=20, random_state=0).fit(*load_iris(return_X_y=True))
         >>> page = model.report().to_html()
 
         """

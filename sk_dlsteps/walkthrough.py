@@ -203,7 +203,7 @@ def save_walk(walk: Walk, folder: Path) -> list[str]:
     Returns
     -------
     names : list of str
-        The files kept: without ``learning_rate.png`` if matplotlib is missing.
+        The files kept: without ``learning_rate.png`` if matplotlib is missing, or if a search chose the rate.
 
     Raises
     ------
@@ -228,7 +228,9 @@ def save_walk(walk: Walk, folder: Path) -> list[str]:
 
 
 def _plot(walk: Walk) -> bytes | None:
-    """The learning-rate plot as PNG; None without matplotlib."""
+    """The learning-rate plot as PNG; None without matplotlib, or without a range test."""
+    if walk.model.lr_curve_ is None:
+        return None
     try:
         from matplotlib.figure import Figure
     except ImportError:

@@ -279,4 +279,8 @@ def test_a_random_search_finds_the_model_that_is_kept(trees, tmp_path, monkeypat
     assert main([str(trees / "trees.csv"), *arguments]) == 0
     out = capsys.readouterr().out
     assert "because the best of 2 candidates on 2 folds" in " ".join(out.split())
-    assert joblib.load(tmp_path / "model.joblib").plan_.n_networks >= 1
+    model = joblib.load(tmp_path / "model.joblib")
+    assert f"learning_rate={model.learning_rate_:.3g}" in out
+    # The search chose the rate, so that there was no range test to draw.
+    assert sorted(os.listdir(tmp_path)) == FILES[1:]
+    assert "There is no learning-rate plot" in out
