@@ -3,6 +3,7 @@
 import io
 import os
 import signal
+import threading
 import warnings
 from contextlib import redirect_stderr
 from functools import partial
@@ -138,7 +139,7 @@ class Interrupted(io.StringIO):
 def test_ctrl_c_keeps_the_batches_that_came_back(data, alone, monkeypatch):
     monkeypatch.setattr("sk_dlsteps.report.progress._TERMINAL", 0.0)
     # Not by a filter: those are shared by the threads, of which one still fits.
-    told = []
+    told, before = [], {*threading.enumerate()}
     monkeypatch.setattr(warnings, "warn", lambda message, *args, **kwargs: told.append(str(message)))
     part = search(n_iter=4, verbose=1)
     with (
@@ -147,6 +148,8 @@ def test_ctrl_c_keeps_the_batches_that_came_back(data, alone, monkeypatch):
         pytest.raises(KeyboardInterrupt),
     ):
         part.fit(*data)
+    for thread in {*threading.enumerate()} - before:
+        thread.join()
     assert any("1 of 4 candidates had finished" in message for message in told)
     (params,) = part.cv_results_["params"]
     row = alone.cv_results_["params"].index(params)
