@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from skorch.callbacks import Callback
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
+from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.inputs.table import NewRows, Table, TableError, guess_task
 from sk_dlsteps.plan import StepRecord
@@ -31,7 +33,7 @@ from sk_dlsteps.step5_test.metric import Metric
 from sk_dlsteps.step5_test.rows import Rows
 from sk_dlsteps.step5_test.verification import judge
 from sk_dlsteps.step6_real_world.detector import DriftDetector
-from sk_dlsteps.step6_real_world.watch import what_to_watch
+from sk_dlsteps.step6_real_world.watch import REFUSED, what_to_watch
 
 # Folds for the baselines when the model is a single network.
 _N_FOLDS = 5
@@ -181,13 +183,14 @@ def walk_through(
 
 
 def _look_at(later: NewRows, model: StepwiseEstimator, X_train: Any, seed: int) -> list[Any]:
-    """What later rows say, and what was not looked at of them."""
-    note = [StepRecord(6, "later rows", later.note, "")] if later.note else []
+    """What later rows say, and what was not looked at of them; what was done until then is not lost for them."""
+    parts: list[Any] = [StepRecord(6, REFUSED, later.note, "")] if later.note else []
     try:
-        detector = DriftDetector.from_estimator(model, X_train, random_state=seed)
-        return [*note, detector.check(later.X, later.y)]
+        parts.append(DriftDetector.from_estimator(model, X_train, random_state=seed).check(later.X, later.y))
     except ValueError as error:
-        raise TableError(f"the later rows cannot be checked: {error}") from error
+        warnings.warn(f"The later rows were not checked: {error}", StepwiseWarning, stacklevel=3)
+        parts.append(StepRecord(6, REFUSED, "not checked", str(error)))
+    return parts
 
 
 def save_walk(walk: Walk, folder: Path) -> list[str]:

@@ -12,7 +12,9 @@ import pytest
 from sklearn.datasets import load_iris, make_regression
 from sklearn.metrics import accuracy_score
 
+from sk_dlsteps import StepwiseWarning, walkthrough
 from sk_dlsteps.__main__ import _parser, main
+from sk_dlsteps.inputs.table import NewRows, read_table
 from sk_dlsteps.step5_test.hold_out import hold_out_test_set
 
 HEADINGS = [f"Step {number}" for number in range(1, 7)]
@@ -271,8 +273,6 @@ def test_a_later_file_that_lacks_a_column_is_an_error_before_the_work_begins(tre
 
 
 def test_a_random_search_finds_the_model_that_is_kept(trees, tmp_path, monkeypatch, capsys):
-    from sk_dlsteps import walkthrough
-
     few = partial(walkthrough.StepwiseSearchCV, n_iter=2, cv=2)
     monkeypatch.setattr(walkthrough, "StepwiseSearchCV", few)
     arguments = ["--target", "height", "--search", "random", "--out", str(tmp_path), "--quiet"]
@@ -284,3 +284,13 @@ def test_a_random_search_finds_the_model_that_is_kept(trees, tmp_path, monkeypat
     # The search chose the rate, so that there was no range test to draw.
     assert sorted(os.listdir(tmp_path)) == FILES[1:]
     assert "There is no learning-rate plot" in out
+
+
+def test_later_rows_that_cannot_be_checked_do_not_cost_the_rest(trees):
+    table = read_table(trees / "trees.csv", "height")
+    with pytest.warns(StepwiseWarning, match="The later rows were not checked: .*0 sample"):
+        walk = walkthrough.walk_through(table, later=NewRows(table.X[:0], None))
+    assert walk.model.n_iter_ > 0
+    text = walk.report.to_text()
+    assert "Later rows: not checked" in text
+    assert "not done: performance in the real world" in text

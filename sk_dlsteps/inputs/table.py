@@ -6,6 +6,7 @@ import difflib
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from sk_dlsteps.plan import StepRecord
 MAX_CLASSES = 10
 # Fewer rows leave nothing to learn from once validation and test rows are set aside.
 MIN_ROWS = 20
+# What pandas calls a first column without a name, and writes row numbers as.
+_ROW_NUMBERS = "Unnamed: 0"
 
 
 class TableError(ValueError):
@@ -178,7 +181,12 @@ def read_new_rows(path: str | Path, table: Table) -> NewRows:
     path = Path(path)
     kinds = {name: getattr(kind, "kind", "O") for name, kind in table.X.dtypes.items()}
     text = [name for name, kind in kinds.items() if kind not in "biuf" and not _holds_flags(table.X[name])]
-    frame, note = _without_row_numbers(_read_frame(path, text))
+    if table.y.dtype.kind not in "biuf":
+        text.append(table.target)
+    frame = _read_frame(path, text)
+    note = ""
+    if _ROW_NUMBERS not in table.columns:
+        frame, note = _without_row_numbers(frame)
     missing = [name for name in table.columns if name not in frame.columns]
     if missing:
         near = difflib.get_close_matches(missing[0], frame.columns, n=3, cutoff=0.5)
@@ -189,9 +197,13 @@ def read_new_rows(path: str | Path, table: Table) -> NewRows:
     if surplus:
         notes.append(f"columns that the model does not know were left out: {_listed(surplus)}")
     X = frame[[*table.columns]]
-    numbers = [name for name, kind in kinds.items() if kind in "iuf" and X[name].dtype.kind not in "biuf"]
-    if numbers:
-        raise TableError(f"{path} has text in columns that held numbers: {_listed(numbers)}; write numbers there")
+    for of_kind, what, fits in (
+        ("iuf", "numbers", lambda column: column.dtype.kind in "biuf"),
+        ("b", "truth values", _holds_flags),
+    ):
+        others = [name for name, kind in kinds.items() if kind in of_kind and not fits(X[name])]
+        if others:
+            raise TableError(f"{path} has text in columns that held {what}: {_listed(others)}; write {what} there")
     _check_values(X, path)
     if table.target not in frame.columns:
         return NewRows(X, None, "; ".join(notes))
@@ -209,12 +221,24 @@ def _holds_flags(column: Any) -> bool:
 
 def _new_target(column: Any, table: Table, path: Path) -> np.ndarray:
     """The target of further rows, of the type that the table's has."""
-    try:
-        return column.to_numpy().astype(table.y.dtype if table.y.dtype.kind in "biuf" else str)
-    except ValueError:
+    values, kind = column.to_numpy(), table.y.dtype.kind
+    if kind not in "biuf":
+        return values.astype(str)
+    what = {"b": "truth values", "f": "numbers"}.get(kind, "whole numbers")
+    fits = values.dtype.kind == "b" if kind == "b" else values.dtype.kind in "biuf"
+    if not fits or (kind in "iu" and not _are_whole(values.astype(float))):
+        odd = next((value for value in values if not _is_of(value, kind)), values[0])
         raise TableError(
-            f"{path} has values of the target {table.target!r} that are no numbers, e.g. {str(column.iloc[0])!r}"
-        ) from None
+            f"{path} has values of the target {table.target!r} that are no {what} as those before, e.g. {str(odd)!r}"
+        )
+    return values.astype(table.y.dtype)
+
+
+def _is_of(value: Any, kind: str) -> bool:
+    """Whether a value of a target is a truth value, a whole number or a number."""
+    if kind == "b":
+        return isinstance(value, bool | np.bool_)
+    return isinstance(value, Real) and (kind == "f" or float(value) == np.floor(float(value)))
 
 
 def guess_task(values: np.ndarray) -> tuple[str, str]:
@@ -291,7 +315,7 @@ def _near_files(path: Path) -> str:
 def _without_row_numbers(frame: Any) -> tuple[Any, str]:
     """The frame without a nameless first column that counts the rows, as pandas writes it."""
     first = frame.iloc[:, 0]
-    if frame.columns[0] != "Unnamed: 0" or first.dtype.kind != "i" or not (first.diff().iloc[1:] == 1).all():
+    if frame.columns[0] != _ROW_NUMBERS or first.dtype.kind != "i" or not (first.diff().iloc[1:] == 1).all():
         return frame, ""
     return frame.iloc[:, 1:], "a first column without a name, which only counts the rows, was left out"
 

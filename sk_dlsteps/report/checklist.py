@@ -9,7 +9,7 @@ from typing import Any
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.schedules import Cosine, CosineRestarts
-from sk_dlsteps.step6_real_world.watch import TITLE as WATCH
+from sk_dlsteps.step6_real_world.watch import CHECKS_NOTHING
 
 DONE, OPEN, NOT_APPLICABLE = "done", "open", "not applicable"
 # Rows of a table have one dimension, steps of a sequence come before its features, and images have channels.
@@ -110,13 +110,13 @@ class _Checklist:
         yield self._item(3, "cosine decay", decays, "" if decays else str(schedule or "constant"), "lr_schedule")
         yield self._item(3, "restarts", isinstance(schedule, CosineRestarts), "", "restart_period", "restart_mult")
         yield self._transfer()
-        for name, parameter, value in (
-            ("units tuned", "hidden_units", " and ".join(map(str, plan.hidden_units))),
-            ("minibatch tuned", "batch_size", str(plan.batch_size)),
-            ("number of layers tuned", "n_hidden_layers", str(len(plan.hidden_units))),
+        for name, parameters, value in (
+            ("units tuned", {"hidden_units", "hidden_size_factor"}, " and ".join(map(str, plan.hidden_units))),
+            ("minibatch tuned", {"batch_size"}, str(plan.batch_size)),
+            ("number of layers tuned", {"n_hidden_layers"}, str(len(plan.hidden_units))),
         ):
-            if parameter == "batch_size" or self.is_mlp:
-                tuned = parameter in self.tried
+            if parameters == {"batch_size"} or self.is_mlp:
+                tuned = not parameters.isdisjoint(self.tried)
                 yield ChecklistItem(3, name, DONE if tuned else OPEN, f"{value}{'' if tuned else ' by the recipe'}")
             else:
                 yield ChecklistItem(3, name, NOT_APPLICABLE, "the module has its own")
@@ -179,7 +179,7 @@ class _Checklist:
 
     def _of_step(self, step: int, name: str, how: str) -> ChecklistItem:
         """Whether a step has a record."""
-        done = any(number == step and title != WATCH for number, title in self.titles)
+        done = any(number == step and title not in CHECKS_NOTHING for number, title in self.titles)
         return ChecklistItem(step, name, DONE if done else OPEN, "" if done else how)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import hashlib
+from dataclasses import replace
 from html import escape
 
 from sk_dlsteps.plan import StepRecord
@@ -13,10 +13,14 @@ from sk_dlsteps.report.pictures import as_svg
 
 # Nothing is loaded and nothing runs, whatever a page may hold.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:"
+# Characters of a cell that is text rather than a figure.
+_LONG = 24
 _WORDS = {"done": "done", "open": "not done", "not applicable": "does not apply"}
 # Everything is written with the ink and paper of the page around, so that it is right on dark ones too.
 _STYLE = """
 .sk-dlsteps { --line: color-mix(in srgb, currentColor 22%, transparent); --paper: transparent;
+  --main: color-mix(in srgb, #2f7fc1 72%, currentColor); --other: color-mix(in srgb, #7a8290 62%, currentColor);
+  --mark: color-mix(in srgb, #d1495b 72%, currentColor); --faint: #8fb3d1;
   color: inherit; font: 16px/1.55 system-ui, sans-serif; max-width: 52rem; overflow-wrap: anywhere; }
 .sk-dlsteps h1 { font-size: 1.7rem; line-height: 1.25; margin: 0 0 .5rem; }
 .sk-dlsteps h2 { font-size: 1.3rem; line-height: 1.3; margin: 2.2rem 0 .6rem; padding-top: .8rem;
@@ -35,7 +39,8 @@ _STYLE = """
 .sk-dlsteps table { border-collapse: collapse; color: inherit; font-size: .9rem; background: none; }
 .sk-dlsteps caption { text-align: left; font-weight: 600; padding-bottom: .2rem; }
 .sk-dlsteps th, .sk-dlsteps td { padding: .2rem .7rem .2rem 0; border-bottom: 1px solid var(--line);
-  text-align: right; overflow-wrap: normal; }
+  text-align: right; overflow-wrap: normal; white-space: nowrap; }
+.sk-dlsteps .long { white-space: normal; min-width: 14rem; text-align: left; }
 .sk-dlsteps th:first-child, .sk-dlsteps td:first-child { text-align: left; }
 .sk-dlsteps figure { margin: 1rem 0; } .sk-dlsteps figcaption { font-size: .9rem; opacity: .85; }
 .sk-dlsteps svg { display: block; width: 100%; min-width: 27rem; max-width: 40rem; height: auto;
@@ -51,10 +56,10 @@ _STYLE = """
 _PAGE_STYLE = """
 :root { color-scheme: light dark; }
 body { margin: 0; padding: 1.2rem; background: #fff; color: #1b1f24; }
-.sk-dlsteps { margin: 0 auto; --paper: #fff; --main: #1f6bb0; --other: #636b77; --mark: #bf3347; --faint: #8fb3d1; }
+.sk-dlsteps { margin: 0 auto; --paper: #fff; }
 @media (prefers-color-scheme: dark) {
   body { background: #14171b; color: #e4e7eb; }
-  .sk-dlsteps { --paper: #14171b; --main: #6aaee6; --other: #a3abb8; --mark: #f0808d; --faint: #46637c; }
+  .sk-dlsteps { --paper: #14171b; --faint: #46637c; }
 }
 @media print { .sk-dlsteps nav { display: none; } .sk-dlsteps figure, .sk-dlsteps table { break-inside: avoid; } }
 """.strip()
@@ -75,7 +80,8 @@ def as_page(outline: Outline) -> str:
         It is readable on a phone, in light and dark, and for a screen reader; everything of the user's is escaped.
 
     """
-    title = escape(outline.title or "Report")
+    outline = outline if outline.title else replace(outline, title="Report")
+    title = escape(outline.title)
     return (
         f'<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<title>{title}</title>\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -101,7 +107,7 @@ def as_fragment(outline: Outline) -> str:
     """
     content = _content(outline, "")
     # Several reports of a notebook must not share their anchors.
-    prefix = f"r{hashlib.sha256(content.encode()).hexdigest()[:8]}-"
+    prefix = f"r{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-"
     return f'<style>\n{_STYLE}\n</style>\n<div class="sk-dlsteps">\n{_content(outline, prefix)}\n</div>\n'
 
 
@@ -156,9 +162,11 @@ def _record(record: StepRecord) -> str:
 def _table(name: str, cells: list[list[str]]) -> str:
     """A table that scrolls by itself where it is wider than the page."""
     header, *rows = cells
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
+    head = "".join(f'<th scope="col"{_length(cell)}>{escape(cell)}</th>' for cell in header)
     body = "".join(
-        f'<tr><th scope="row">{escape(row[0])}</th>{"".join(f"<td>{escape(cell)}</td>" for cell in row[1:])}</tr>'
+        f'<tr><th scope="row"{_length(row[0])}>{escape(row[0])}</th>'
+        + "".join(f"<td{_length(cell)}>{escape(cell)}</td>" for cell in row[1:])
+        + "</tr>"
         for row in rows
     )
     label = escape(capital(name), quote=True)
@@ -166,6 +174,11 @@ def _table(name: str, cells: list[list[str]]) -> str:
         f'<div class="scroll" role="region" aria-label="{label}" tabindex="0"><table><caption>{label}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>"
     )
+
+
+def _length(cell: str) -> str:
+    """What marks a cell of a long text, which may be broken; figures may not."""
+    return ' class="long"' if len(cell) > _LONG else ""
 
 
 def _figure(picture: Picture, prefix: str) -> str:

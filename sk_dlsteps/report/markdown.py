@@ -63,7 +63,9 @@ def _item(item: ChecklistItem) -> str:
 
 def _plain(text: str) -> str:
     """A text on one line that no reader of Markdown takes for markup."""
-    text = re.sub(r"([\\`*\[\]<>|~])", r"\\\1", " ".join(text.split()))
+    text = re.sub(r"([\\`*\[\]<>|~&])", r"\\\1", " ".join(text.split()))
+    # What would be a heading, a rule or a list, in a list too.
+    text = re.sub(r"^(\d*)([#+=.)-])(?=[#=\s-]|$)", r"\1\\\2", text)
     # An underscore within a word is none of emphasis, and names are full of them.
     return re.sub(r"(?<!\w)_|_(?!\w)", r"\\_", text)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from functools import singledispatch
 from html import escape
 from typing import Any
@@ -125,7 +126,9 @@ def as_svg(picture: Picture, prefix: str) -> str | None:
         return None
     # Text stays text; the same picture gives the same file.
     own = {"svg.fonttype": "none", "svg.hashsalt": "sk_dlsteps", "font.family": "sans-serif"}
-    with matplotlib.style.context(["default", own]):
+    with matplotlib.style.context(["default", own]), warnings.catch_warnings():
+        # The page's own fonts have what matplotlib's lack.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         figure = Figure(figsize=(PICTURE_WIDTH, picture.height), layout="constrained")
         picture.draw(figure.subplots())
         file = io.StringIO()
@@ -139,11 +142,17 @@ def _embedded(svg: str, alt: str, prefix: str) -> str:
     svg = re.sub(r"<metadata>.*?</metadata>\s*", "", svg, flags=re.DOTALL)
     svg = re.sub(r' (?:width|height)="[\d.]+pt"', "", svg, count=2)
     used = set(re.findall(r"(?:url\(#|href=\"#)([^)\"]+)", svg))
-    svg = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", svg)
-    svg = re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}", svg)
+    # In tags only: a name in the picture may look like an id.
+    svg = re.sub(r"<[a-z][^<>]*>", lambda tag: _own_ids(tag[0], used, prefix), svg)
     # Black and white are the ink and the paper of the page, which may have shades of the other colours, too.
     svg = re.sub(r"#000000\b", "currentColor", svg)
     svg = re.sub(r"#ffffff\b", "var(--paper)", svg)
     for name, colour in COLOURS.items():
-        svg = svg.replace(colour, f"var(--{name}, {colour})")
+        svg = svg.replace(colour, f"var(--{name})")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{escape(alt, quote=True)}" ', 1).strip()
+
+
+def _own_ids(tag: str, used: set[str], prefix: str) -> str:
+    """A tag whose id is the picture's own, if anything refers to it."""
+    tag = re.sub(r' id="([^"]*)"', lambda found: f' id="{prefix}{found[1]}"' if found[1] in used else "", tag)
+    return re.sub(r"(url\(#|href=\"#)", rf"\g<1>{prefix}", tag)

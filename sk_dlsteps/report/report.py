@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import re
 from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
@@ -12,7 +14,7 @@ from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.report.checklist import checklist
 from sk_dlsteps.report.html import as_fragment, as_page
 from sk_dlsteps.report.markdown import as_markdown
-from sk_dlsteps.report.outline import Outline, outline
+from sk_dlsteps.report.outline import STEPS, Outline, outline
 from sk_dlsteps.report.pictures import pictures_of
 from sk_dlsteps.report.text import as_text
 from sk_dlsteps.step4_validation.search_record import search_records
@@ -79,7 +81,8 @@ class Report:
         fitted = Fitted.of_ours(model_or_search, "to report its steps")
         found = "" if fitted.search is None else f", found by {type(fitted.search).__name__}"
         report = cls(records, title=title or f"{type(fitted.model).__name__}{found}")
-        report._fitted = fitted
+        # As they are now: a model that is fitted again is another one.
+        report._fitted = replace(fitted, model=copy.copy(fitted.model), search=copy.copy(fitted.search))
         steps = fitted.model.steps_ if fitted.search is None else map(_chosen_by_whom, fitted.model.steps_)
         report._parts += [*steps, *search_records(fitted.search)]
         return report
@@ -101,6 +104,8 @@ class Report:
         ------
         TypeError
             If a part is none of these; then nothing is added.
+        ValueError
+            If the number of a record is none of a step; nothing is added either.
 
         Examples
         --------
@@ -114,6 +119,8 @@ class Report:
 
         """
         for part in parts:
+            if isinstance(part, StepRecord) and part.number not in STEPS:
+                raise ValueError(f"a step of the article has a number from 1 to {len(STEPS)}, got {part.number}")
             if not isinstance(part, StepRecord) and not callable(getattr(part, "records", None)):
                 raise TypeError(
                     "a report takes what has a method `records()`, such as the result of verify_test_set, "
@@ -139,7 +146,7 @@ class Report:
             Ends with a newline.
 
         """
-        return as_text(self._outline())
+        return _shown(as_text(self._outline()))
 
     def to_markdown(self) -> str:
         """Render as Markdown: a heading per step, lists of figures, tables, a task list.
@@ -150,7 +157,7 @@ class Report:
             Ends with a newline.
 
         """
-        return as_markdown(self._outline())
+        return _shown(as_markdown(self._outline()))
 
     def to_html(self, path: str | Path | None = None) -> str:
         """Render as one HTML page that needs nothing from outside.
@@ -172,7 +179,7 @@ class Report:
             If the file cannot be written.
 
         """
-        page = as_page(self._outline(pictures=True))
+        page = _shown(as_page(self._outline(pictures=True)))
         if path is not None:
             Path(path).write_text(page, encoding="utf-8")
         return page
@@ -181,7 +188,7 @@ class Report:
         return self.to_text()
 
     def _repr_html_(self) -> str:
-        return as_fragment(self._outline(pictures=True))
+        return _shown(as_fragment(self._outline(pictures=True)))
 
     def _outline(self, pictures: bool = False) -> Outline:
         """What the report says."""
@@ -190,6 +197,11 @@ class Report:
         parts = [*([] if self._fitted is None else [self._fitted]), *self._parts]
         drawn = [picture for part in parts for picture in pictures_of(part)] if pictures else []
         return outline(self.title or "", records, items, drawn)
+
+
+def _shown(text: str) -> str:
+    """A text without control characters, which could command a terminal, and without halves of characters."""
+    return re.sub("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", "\ufffd", text)
 
 
 def _chosen_by_whom(record: StepRecord) -> StepRecord:

@@ -11,8 +11,9 @@ from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step6_real_world.reference import Reference
 from sk_dlsteps.step6_real_world.sketches import LevelSketch
 
-# Title of the record, which checks nothing yet. And columns listed at the most.
-TITLE = "what to watch"
+# Titles of records of step 6 that check nothing: what to watch, and later rows that could not be checked.
+TITLE, REFUSED = CHECKS_NOTHING = ("what to watch", "later rows")
+# Columns listed at the most.
 _MAX_COLUMNS = 10
 
 

@@ -100,14 +100,14 @@ def test_an_epoch_that_was_interrupted_has_none(small_fleets):
     assert np.isfinite(net.loss_curves_.train).all(1).tolist() == [True, True, False]
 
 
-def test_they_survive_a_pickle_with_three_digits(small_fleets):
+def test_they_survive_a_pickle_with_two_digits(small_fleets):
     net = small_fleets().fit(max_epochs=20, lr=0.1, stopping=Patience(2))
     again = pickle.loads(pickle.dumps(net)).loss_curves_
     np.testing.assert_array_equal(again.best_epochs, net.loss_curves_.best_epochs)
     for name in ("train", "valid"):
         mine, kept = getattr(net.loss_curves_, name), getattr(again, name)
         assert kept.dtype == np.float32
-        np.testing.assert_allclose(kept, mine, rtol=5e-4)
+        np.testing.assert_allclose(kept, mine, rtol=4e-3)
     pickle.loads(pickle.dumps(again)).train[0] = 0
 
 
@@ -115,7 +115,7 @@ def test_they_survive_a_pickle_with_three_digits(small_fleets):
 def test_a_pickle_holds_losses_of_any_size_and_what_is_odd_about_them(size):
     train = np.array([[3000.0, np.nan], [1.234, -0.5], [0.001, 0.0]], dtype=np.float32) * np.float32(size)
     again = pickle.loads(pickle.dumps(LossCurves(train, None, np.ones(2))))
-    np.testing.assert_allclose(again.train, train, rtol=5e-4)
+    np.testing.assert_allclose(again.train, train, rtol=4e-3)
     assert again.valid is None
 
 
@@ -161,3 +161,9 @@ def test_stages_make_one_curve():
     assert tuned.loss_curves_.train.shape == (tuned.n_iter_, 2)
     assert np.isfinite(tuned.loss_curves_.valid).any(1).all()
     np.testing.assert_array_equal(tuned.loss_curves_.best_epochs, tuned.pipeline_[-1].best_epochs_)
+
+
+def test_a_pickle_holds_losses_of_all_sizes_together():
+    train = np.array([[1e9, 1e-8, np.nan], [-1.0, np.inf, 0.0]], dtype=np.float32)
+    again = pickle.loads(pickle.dumps(LossCurves(train, None, np.ones(3))))
+    np.testing.assert_allclose(again.train, train, rtol=4e-3)

@@ -254,7 +254,7 @@ def test_a_missing_column_is_named_with_what_it_may_be_called_now(write, frame, 
 def test_text_where_numbers_were_is_refused(write, frame, table):
     with pytest.raises(TableError, match="text in columns that held numbers: 'age'"):
         read_new_rows(write(frame.assign(age="old"), "later.csv"), table)
-    with pytest.raises(TableError, match="values of the target 'income' that are no numbers"):
+    with pytest.raises(TableError, match=r"values of the target 'income' that are no numbers .*'much'"):
         read_new_rows(write(frame.assign(income="much"), "later.csv"), table)
 
 
@@ -264,3 +264,39 @@ def test_truth_values_stay_what_they_are_whether_some_are_missing_or_not(write, 
         rows = read_new_rows(write(later, "later.csv"), read_table(write(first), "income"))
         assert set(rows.X["smokes"].dropna()) == {True, False}
         assert rows.X["smokes"].isna().tolist() == later["smokes"].isna().tolist()
+
+
+@pytest.mark.parametrize(
+    ("first", "later"), [(["TRUE", "FALSE", "UNKNOWN"], ["TRUE", "FALSE"]), (["01", "1A"], ["01"])]
+)
+def test_labels_of_a_later_file_are_spelt_as_before(write, frame, first, later):
+    table = read_table(write(frame.assign(kind=np.resize(first, N))), "kind")
+    rows = read_new_rows(write(frame.assign(kind=np.resize(later, N)), "later.csv"), table)
+    assert set(rows.y) == set(later) <= set(table.y)
+
+
+@pytest.mark.parametrize(
+    ("first", "later", "what"),
+    [
+        ([True, False], ["yes", "no"], "truth values"),
+        ([0, 1], [0, 0.7], "whole numbers"),
+        ([0, 1], ["a", "b"], "whole"),
+    ],
+)
+def test_a_later_target_of_another_kind_is_refused(write, frame, first, later, what):
+    table = read_table(write(frame.assign(kind=np.resize(first, N))), "kind")
+    with pytest.raises(TableError, match=f"values of the target 'kind' that are no {what}"):
+        read_new_rows(write(frame.assign(kind=np.resize(later, N)), "later.csv"), table)
+
+
+def test_text_where_truth_values_were_is_refused(write, frame, table):
+    with pytest.raises(TableError, match="text in columns that held truth values: 'smokes'"):
+        read_new_rows(write(frame.assign(smokes="often"), "later.csv"), table)
+
+
+def test_row_numbers_that_the_model_knows_as_a_column_are_kept(write, frame):
+    numbered = frame.assign(**{"Unnamed: 0": np.arange(N)[::-1] * 7})[["Unnamed: 0", *frame.columns]]
+    table = read_table(write(numbered), "income")
+    assert table.columns[0] == "Unnamed: 0"
+    later = numbered.assign(**{"Unnamed: 0": np.arange(N)})
+    assert read_new_rows(write(later, "later.csv"), table).X["Unnamed: 0"].tolist() == list(range(N))

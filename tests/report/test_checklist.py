@@ -102,3 +102,10 @@ def test_a_ladder_stands_in_the_report_with_what_it_tried():
     for rung in search.ladder_:
         assert rung.name in text
     assert Report.of(search).to_markdown() == search.report().to_markdown()
+
+
+def test_a_search_over_the_rules_factor_has_tuned_the_units(plain):
+    model = clone(plain).set_params(learning_rate=0.01)
+    items = items_of(GridSearchCV(model, {"hidden_size_factor": [2, 5]}, cv=2).fit(X, y))
+    assert items["units tuned"].state == items["architecture revisited"].state == "done"
+    assert items["number of layers tuned"].state == "open"

@@ -11,7 +11,7 @@ import pytest
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import Ridge
 
-from sk_dlsteps import Report, StepwiseRegressor, learning_curve
+from sk_dlsteps import DriftDetector, Report, StepwiseRegressor, learning_curve
 from sk_dlsteps.plan import StepRecord
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -27,7 +27,11 @@ NAMES = [
 ]
 # The least contrast of all texts with what lies behind them, by WCAG's formula.
 CONTRAST = """() => {
-  const parse = (c) => { const n = c.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const parse = (c) => {
+    const unit = c.includes("srgb") ? 255 : 1;
+    const n = c.replace("srgb", "").match(/[\\d.e-]+/g).map((v, i) => i < 3 ? unit * v : Number(v));
+    return n.length < 4 ? [...n, 1] : n;
+  };
   const light = ([r, g, b]) => [r, g, b].map((v) => v / 255)
     .map((v) => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
     .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
@@ -213,6 +217,39 @@ def test_texts_stand_out_in_light_and_in_dark(visit, scheme):
     assert (paper == "rgb(255, 255, 255)") == (scheme == "light")
     least = page.evaluate(CONTRAST)
     assert least["ratio"] >= 4.5, least
+
+
+@pytest.mark.parametrize(("ink", "paper"), [("#212121", "#ffffff"), ("#d4d4d4", "#1e1e1e")])
+def test_texts_stand_out_in_a_notebook_of_any_colour(visit, report, tmp_path, ink, paper):
+    path = tmp_path / "notebook.html"
+    body = f'<body style="color:{ink};background:{paper}">{report._repr_html_()}</body>'
+    path.write_text(f"<!doctype html><meta charset=utf-8>{body}", encoding="utf-8")
+    page = visit(path)
+    least = page.evaluate(CONTRAST)
+    assert least["ratio"] >= 4.5, least
+
+
+def test_figures_of_a_table_are_not_broken(visit, tmp_path):
+    path = tmp_path / "table.html"
+    figures = [
+        {"column": "a long name of a column that may well be broken " * 3, "p": 7.078e-14, "share": "0.0% to 0.0%"}
+    ]
+    Report([StepRecord(6, "drift", "none", "", {"columns": figures})]).to_html(path)
+    cells = visit(path, viewport={"width": 360, "height": 700}).locator("tbody td").all()
+    assert [cell.evaluate("e => getComputedStyle(e).whiteSpace") for cell in cells] == ["nowrap", "nowrap"]
+
+
+def test_a_name_that_looks_like_an_id_stays_as_it_is():
+    X, _ = load_diabetes(return_X_y=True)
+    frame = pd.DataFrame(X[:, :1], columns=['a id="q" b'])
+    drift = DriftDetector().fit(frame).check(frame + 1)
+    assert 'a id="q" b</text>' in Report().add(drift).to_html()
+
+
+def test_names_in_any_script_are_drawn_without_a_warning():
+    X, _ = load_diabetes(return_X_y=True)
+    frame = pd.DataFrame(X[:, :1], columns=["年龄"])
+    assert "年龄</text>" in Report().add(DriftDetector().fit(frame).check(frame + 1)).to_html()
 
 
 def test_a_link_leads_to_its_step(visit):

@@ -143,3 +143,37 @@ def test_a_search_may_have_chosen_what_a_model_takes_for_its_users_choice():
     search = GridSearchCV(model, {"dropout": [0.25]}, cv=2).fit(X, y)
     assert "because chosen by you or by the search" in Report.of(search).to_text()
     assert "because chosen by you\n" in search.best_estimator_.report().to_text()
+
+
+@pytest.mark.parametrize("text", ["# h", "- a", "+ a", "1. a", "2) b", "---", "== x", "&lt;b&gt;"])
+def test_no_line_of_the_users_is_markup(text):
+    markdown = Report([StepRecord(2, "a", "b", "c", {text: 1})]).to_markdown()
+    assert f"- {text}: 1" not in markdown
+    assert markdown.replace("\\", "").endswith(f"- {text}: 1\n")
+
+
+@pytest.mark.parametrize("text", ["-1.5", "1.5", "#1", "a & b"])
+def test_figures_stay_as_they_are(text):
+    assert f"- a: {text}\n" in Report([StepRecord(2, "a", "b", "c", {"a": text})]).to_markdown().replace("\\&", "&")
+
+
+def test_control_characters_and_halves_of_characters_do_no_harm(tmp_path):
+    report = Report([StepRecord(2, "a\x1b[31m", "b\ud800", "c\x00", {"\x07": "\x9b"})], title="\x1b]0;x")
+    for text in (report.to_text(), report.to_markdown(), report.to_html(tmp_path / "r.html"), report._repr_html_()):
+        assert not re.search("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]", text)
+        text.encode()
+
+
+def test_a_record_of_no_step_is_refused():
+    with pytest.raises(ValueError, match="a number from 1 to 6, got 7"):
+        Report().add(StepRecord(7, "a", "b", "c"))
+
+
+def test_a_report_tells_of_the_model_as_it_was():
+    X, y = load_diabetes(return_X_y=True)
+    model = StepwiseRegressor(max_epochs=2, n_estimators=1, learning_rate=0.01, random_state=0).fit(X, y)
+    report = model.report()
+    before = report.to_html()
+    model.set_params(n_hidden_layers=3).fit(X, y)
+    assert report.to_html() == before
+    assert "3 hidden layers" in model.report().to_text()
