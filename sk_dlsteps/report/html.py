@@ -107,7 +107,7 @@ def as_fragment(outline: Outline) -> str:
     """
     content = _content(outline, "")
     # Several reports of a notebook must not share their anchors.
-    prefix = f"r{hashlib.sha256(content.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}-"
+    prefix = f"r{zlib.crc32(content.encode('utf-8', 'surrogatepass')):08x}-"
     return f'<style>\n{_STYLE}\n</style>\n<div class="sk-dlsteps">\n{_content(outline, prefix)}\n</div>\n'
 
 
