@@ -106,5 +106,10 @@ class Diagnosis(Reported, Sequence):
     def _title(self) -> str:
         """How many findings there are, and the worst."""
         n = len(self.findings)
+        if not n and self.left_out:
+            n_all = len(self.looked_at) + len(self.left_out)
+            return (
+                f"Diagnosis: nothing found in {len(self.looked_at)} of {n_all} kinds of evidence, the rest is unknown"
+            )
         worst = f", the worst: {self.codes[0].replace('_', ' ')}" if n > 1 else ""
         return f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}{worst}"
