@@ -73,7 +73,7 @@ CHECKS = (
 )
 # What a finding explains, so that another one would only repeat it.
 EXPLAINS = {
-    "no_signal": ("underfits", "overfits", "more_rows_would_help", "trained_too_long"),
+    "no_signal": ("underfits", "overfits", "trained_too_long"),
     "trained_too_long": ("overfits",),
     "underfits": ("miscalibrated", "rare_class_missed"),
 }
