@@ -2,7 +2,8 @@
 
 A clean set has a signal that is easily learnt, all columns in use, balanced classes and enough rows. The default
 estimator is fitted, and diagnosed with its rows. With ``--real DIR``, a folder of ``NAME.csv.gz`` files whose last
-column is the target, those are diagnosed instead: up to 1,500 rows of each.
+column is the target, those are diagnosed instead: up to 1,500 rows of each. ``--base N`` makes other sets of the same
+kinds, whose seeds are N higher.
 
     OMP_NUM_THREADS=1 python docs/benchmarks/diagnosis.py
 """
@@ -23,6 +24,11 @@ def linear(n, d, seed, noise=0.2):
     rng = np.random.default_rng(seed)
     X = rng.normal(size=(n, d))
     return X, X @ rng.choice([-1.0, 1.0], d) + noise * np.sqrt(d) * rng.normal(size=n)
+
+
+def weighed(n, d, seed):
+    """Values by a linear rule in which columns count by chance."""
+    return make_regression(n, d, n_informative=d, noise=15, random_state=seed)
 
 
 def waves(n, seed):
@@ -65,26 +71,28 @@ def two_sums(n, d, seed):
 
 
 CLEAN = {
-    "linear 300 x 4": lambda: linear(300, 4, 1),
-    "linear 500 x 8": lambda: linear(500, 8, 2),
-    "linear 1000 x 10": lambda: linear(1000, 10, 3),
-    "linear 2000 x 15": lambda: linear(2000, 15, 4),
-    "make_regression 600 x 6": lambda: make_regression(600, 6, n_informative=6, noise=15, random_state=5),
-    "make_regression 1500 x 12": lambda: make_regression(1500, 12, n_informative=12, noise=15, random_state=3),
-    "friedman1 1000 x 5": lambda: make_friedman1(1000, 5, noise=0.5, random_state=7),
-    "friedman1 3000 x 5": lambda: make_friedman1(3000, 5, noise=1.0, random_state=8),
-    "waves 800 x 4": lambda: waves(800, 9),
-    "waves 2000 x 4": lambda: waves(2000, 10),
-    "table 1000 x 4": lambda: table(1000, 11),
-    "blobs 300 x 3, 3 classes": lambda: make_blobs(300, 3, centers=3, cluster_std=1.5, random_state=2),
-    "blobs 600 x 5, 4 classes": lambda: make_blobs(600, 5, centers=4, cluster_std=2.0, random_state=13),
-    "classes 500 x 5, 2": lambda: classes(500, 5, 2, 14),
-    "classes 800 x 6, 3": lambda: classes(800, 6, 3, 15),
-    "classes 1500 x 8, 4": lambda: classes(1500, 8, 4, 16),
-    "classes 3000 x 10, 5": lambda: classes(3000, 10, 5, 17),
-    "two sums 600 x 5": lambda: two_sums(600, 5, 18),
-    "two sums 1200 x 8": lambda: two_sums(1200, 8, 19),
-    "two sums 2500 x 10": lambda: two_sums(2500, 10, 20),
+    "linear 300 x 4": lambda base=0: linear(300, 4, 1 + base),
+    "linear 500 x 8": lambda base=0: linear(500, 8, 2 + base),
+    "linear 1000 x 10": lambda base=0: linear(1000, 10, 3 + base),
+    "linear 2000 x 15": lambda base=0: linear(2000, 15, 4 + base),
+    "make_regression 600 x 6": lambda base=0: weighed(600, 6, 5 + base),
+    "make_regression 1500 x 12": lambda base=0: make_regression(
+        1500, 12, n_informative=12, noise=15, random_state=3 + base
+    ),
+    "friedman1 1000 x 5": lambda base=0: make_friedman1(1000, 5, noise=0.5, random_state=7 + base),
+    "friedman1 3000 x 5": lambda base=0: make_friedman1(3000, 5, noise=1.0, random_state=8 + base),
+    "waves 800 x 4": lambda base=0: waves(800, 9 + base),
+    "waves 2000 x 4": lambda base=0: waves(2000, 10 + base),
+    "table 1000 x 4": lambda base=0: table(1000, 11 + base),
+    "blobs 300 x 3, 3 classes": lambda base=0: make_blobs(300, 3, centers=3, cluster_std=1.5, random_state=2 + base),
+    "blobs 600 x 5, 4 classes": lambda base=0: make_blobs(600, 5, centers=4, cluster_std=2.0, random_state=13 + base),
+    "classes 500 x 5, 2": lambda base=0: classes(500, 5, 2, 14 + base),
+    "classes 800 x 6, 3": lambda base=0: classes(800, 6, 3, 15 + base),
+    "classes 1500 x 8, 4": lambda base=0: classes(1500, 8, 4, 16 + base),
+    "classes 3000 x 10, 5": lambda base=0: classes(3000, 10, 5, 17 + base),
+    "two sums 600 x 5": lambda base=0: two_sums(600, 5, 18 + base),
+    "two sums 1200 x 8": lambda base=0: two_sums(1200, 8, 19 + base),
+    "two sums 2500 x 10": lambda base=0: two_sums(2500, 10, 20 + base),
 }
 
 
@@ -112,8 +120,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--real", metavar="DIR")
     parser.add_argument("--only", default="")
+    parser.add_argument("--base", type=int, default=0)
     arguments = parser.parse_args()
-    sets = real(arguments.real) if arguments.real else ((name, *make()) for name, make in CLEAN.items())
+    sets = real(arguments.real) if arguments.real else ((name, *make(arguments.base)) for name, make in CLEAN.items())
     n_sets = n_alarms = 0
     for name, X, y in sets:
         if arguments.only not in name:

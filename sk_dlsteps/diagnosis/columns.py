@@ -15,10 +15,12 @@ from sklearn.pipeline import make_pipeline
 from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.utils import _safe_indexing
 
-from sk_dlsteps.diagnosis.finding import Finding
+from sk_dlsteps.diagnosis.association import tells_alone
+from sk_dlsteps.diagnosis.finding import Finding, uncertainty
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
 from sk_dlsteps.diagnosis.table import Columns, with_shuffled
 from sk_dlsteps.step4_validation.baselines import Standardised, baseline_models
+from sk_dlsteps.step4_validation.noise import Difference
 
 # Of what there is to win, a leak brings this share by itself, and all other columns together at most that.
 LEAK, REST = 0.97, 0.8
@@ -175,23 +177,26 @@ def look_for_useless_columns(subject: Subject) -> Iterator[Finding]:
     largest = max(mean + errors * error for mean, error in noise.values())
     lost = loss.exceeds(ERRORS) or loss.mean > LITTLE * subject.span
     useless = [j for j in useless if costs[j][0] <= max(largest, 0.0)]
+    # What a column tells by itself is told by others, too, if the networks can do without it: no fault of the column.
+    useless = [j for j in useless if not tells_alone(columns.values[:, j], subject.indicators(subject.y))]
     if lost or not useless:
         return
     names = [columns.name(j) for j in useless]
     yield Finding(
         4,
         "useless_columns",
-        f"{_listed(names)} can be shuffled without loss, and noise in the place of such columns does as well",
+        f"{_listed(names)} can be shuffled without loss, noise in the place of such columns does as well, and "
+        f"{'it tells' if len(names) == 1 else 'they tell'} nothing by {'itself' if len(names) == 1 else 'themselves'}",
         f"drop {_listed(names)}",
         {
             "columns": [
-                {"column": columns.name(j), "cost of shuffling": costs[j][0], "standard error": costs[j][1]}
+                {"column": columns.name(j), "cost of shuffling": costs[j][0], **uncertainty(Difference(*costs[j]))}
                 for j in useless
             ],
             "cost allowed": LITTLE,
             "largest cost of noise": largest,
             f"{subject.score_name} lost with noise": loss.mean,
-            "standard error": loss.error,
+            **uncertainty(loss),
         },
         severity=1,
     )

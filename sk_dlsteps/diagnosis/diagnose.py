@@ -5,25 +5,23 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
-from scipy.sparse import issparse
-from sklearn.utils.validation import check_consistent_length
 
 from sk_dlsteps.diagnosis.classes import look_at_calibration, look_at_rare_classes
 from sk_dlsteps.diagnosis.columns import look_for_empty_columns, look_for_leaks, look_for_useless_columns
 from sk_dlsteps.diagnosis.finding import Diagnosis, Finding
 from sk_dlsteps.diagnosis.fit import look_at_gap, look_at_number_of_rows, look_at_training_fit
+from sk_dlsteps.diagnosis.folds import check_folds
 from sk_dlsteps.diagnosis.gradients import look_at_gradients
 from sk_dlsteps.diagnosis.history import look_at_losses
+from sk_dlsteps.diagnosis.rows import receive
 from sk_dlsteps.diagnosis.search import look_at_edges
 from sk_dlsteps.diagnosis.signal import look_for_signal
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.inputs.columns import as_frame
-from sk_dlsteps.inputs.target import as_labels
-from sk_dlsteps.inputs.weights import check_weight
 
 
 @dataclass(frozen=True)
@@ -75,7 +73,7 @@ CHECKS = (
 )
 # What a finding explains, so that another one would only repeat it.
 EXPLAINS = {
-    "no_signal": ("underfits", "overfits", "more_rows_would_help", "trained_too_long"),
+    "no_signal": ("underfits", "overfits", "trained_too_long"),
     "trained_too_long": ("overfits",),
     "underfits": ("miscalibrated", "rare_class_missed"),
 }
@@ -113,7 +111,8 @@ def diagnose(
         What each row counts, if the model was fitted with that: in the model's fits and scores, not in those of the
         models it is compared with.
     cv : int, splitter or iterable of (train, test), default=5
-        Folds; with an integer they are shuffled, and stratified for a classifier.
+        Folds; with an integer they are shuffled, and stratified for a classifier. Where rows belong together, give
+        ``list(GroupKFold().split(X, y, groups))``.
     max_seconds : float, default=None
         No fits are begun that would not end within it; what is left out is said. None: no limit.
     random_state : int or None, default=0
@@ -131,7 +130,7 @@ def diagnose(
     sklearn.exceptions.NotFittedError
         If the model is not fitted.
     ValueError
-        If it is none of ours, or the rows are not what they may be.
+        If it is none of ours, or a parameter or the rows are not what they may be.
 
     Examples
     --------
@@ -146,11 +145,14 @@ def diagnose(
     "train longer: max_epochs='auto', or more than 1"
 
     """
+    _check_parameters(max_seconds, random_state, cv)
     deadline = np.inf if max_seconds is None else time.monotonic() + max_seconds
     fitted = Fitted.of_ours(model_or_search, "to look into its training")
-    X, y, weight = _receive(fitted, X, y, sample_weight)
+    X, y, weight = receive(fitted, X, y, sample_weight)
     seed = np.random.SeedSequence().generate_state(1)[0] % 2**31 if random_state is None else random_state
     subject = Subject(fitted, X, y, weight, cv, int(seed), deadline, _announcer(verbose))
+    if X is not None:
+        _ = subject.splits  # folds that cannot be made are an error here, not in the first check
     findings: list[Finding] = []
     looked_at: list[str] = []
     left_out: dict[str, str] = {}
@@ -175,46 +177,20 @@ def _check_possible(check: Check, subject: Subject) -> None:
         raise NotLooked("the time was up; raise `max_seconds`")
 
 
-def _receive(fitted: Fitted, X: Any, y: Any, sample_weight: Any) -> tuple[Any, Any, np.ndarray | None]:
-    """Checked rows, the target as an array of values or zeros and ones, and weights."""
-    if (X is None) != (y is None):
-        missing, given = ("y", "X") if y is None else ("X", "y")
-        raise ValueError(f"`{missing}` is missing: `X` and `y` belong together; give both, or leave out `{given}`")
-    if X is None:
-        if sample_weight is not None:
-            raise ValueError("`sample_weight` is given without `X` and `y`, whose rows it counts")
-        return None, None, None
-    X = as_frame(X)
-    X = X if hasattr(X, "shape") else np.asarray(X)
-    X = X.tocsr() if issparse(X) else X
-    check_consistent_length(X, y)
-    try:
-        fitted.whole.predict(X[:1] if not hasattr(X, "iloc") else X.iloc[:1])
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"`X` does not fit the model, give the rows it was fitted on: {error}") from error
-    return X, _target(fitted.model, y), check_weight(sample_weight, X)
-
-
-def _target(model: Any, y: Any) -> np.ndarray:
-    """The target as an array; an error for another kind of target than the model was fitted on."""
-    y = y.toarray() if issparse(y) else np.asarray(y)
-    y = y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y
-    task, n_outputs = model.plan_.task, model.plan_.n_outputs
-    if task == "multilabel":
-        if y.shape[1:] != (n_outputs,):
-            raise ValueError(f"`y` must have {n_outputs} columns, as the model was fitted on, got shape {y.shape}")
-        return y.astype(int)
-    if task == "regression":
-        return y.astype(float)
-    if y.ndim != 1:
-        raise ValueError(f"`y` must have one label for each row, as the model was fitted on, got shape {y.shape}")
-    y = as_labels(y)
-    unknown = np.setdiff1d(y, model.classes_)
-    if len(unknown):
+def _check_parameters(max_seconds: Any, random_state: Any, cv: Any) -> None:
+    """Raise if a parameter is not what it may be."""
+    is_time = isinstance(max_seconds, Real) and not isinstance(max_seconds, bool) and float(max_seconds) >= 0
+    if max_seconds is not None and not is_time:
+        raise ValueError(f"`max_seconds` must be a number of at least 0, or None for no limit, got {max_seconds!r}")
+    is_seed = (
+        isinstance(random_state, Integral) and not isinstance(random_state, bool) and 0 <= int(random_state) < 2**32
+    )
+    if random_state is not None and not is_seed:
         raise ValueError(
-            f"`y` holds labels that the model does not know: {unknown[:5].tolist()}; give the training rows"
+            f"`random_state` must be an integer from 0 to 2**32 - 1, or None for another one each time, "
+            f"got {random_state!r}"
         )
-    return y
+    check_folds(cv)
 
 
 def _worst_first(findings: list[Finding]) -> tuple[Finding, ...]:

@@ -2,14 +2,43 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, overload
 
 from sk_dlsteps.plan import Reported, StepRecord
+from sk_dlsteps.step4_validation.noise import Difference
 
 # Of a finding, from "the scores mean little" to "something to tidy up".
 SEVERITIES = {3: "serious", 2: "matters", 1: "minor"}
+# What evidence calls the interval of an estimate, and its reach in standard errors.
+INTERVAL, REACH = "95 % interval", 1.96
+
+
+def uncertainty(estimate: Difference) -> dict[str, Any]:
+    """The figures by which evidence says how sure an estimate is, under the names that all findings use.
+
+    Parameters
+    ----------
+    estimate : Difference
+        Its error is NaN where a single fold shows no noise.
+
+    Returns
+    -------
+    evidence : dict
+        The standard error and the interval of a normal distribution; empty if they are not known.
+
+    Examples
+    --------
+    >>> uncertainty(Difference(0.5, 0.1))
+    {'standard error': 0.1, '95 % interval': (0.304, 0.696)}
+
+    """
+    if not math.isfinite(estimate.mean) or not math.isfinite(estimate.error):
+        return {}
+    reach = REACH * estimate.error
+    return {"standard error": estimate.error, INTERVAL: (estimate.mean - reach, estimate.mean + reach)}
 
 
 @dataclass(frozen=True)
@@ -106,5 +135,10 @@ class Diagnosis(Reported, Sequence):
     def _title(self) -> str:
         """How many findings there are, and the worst."""
         n = len(self.findings)
+        if not n and self.left_out:
+            n_all = len(self.looked_at) + len(self.left_out)
+            return (
+                f"Diagnosis: nothing found in {len(self.looked_at)} of {n_all} kinds of evidence, the rest is unknown"
+            )
         worst = f", the worst: {self.codes[0].replace('_', ' ')}" if n > 1 else ""
         return f"Diagnosis: {n or 'no'} finding{'' if n == 1 else 's'}{worst}"

@@ -117,6 +117,8 @@ def look_at_gap(subject: Subject) -> Iterator[Finding]:
         "95 % interval": (gap - 1.96 * error, gap + 1.96 * error),
         "gap allowed": GAP * span,
     }
+    if subject.X is None:
+        evidence["rows held out"] = subject.model.n_validation_rows_
     title = f"{subject.score_name} is {training:.3f} on training rows and {validation:.3f} on rows held out"
     if subject.X is not None and not subject.parameters["early_stopping"]:
         stopped = _stopped_early(subject)
@@ -136,22 +138,15 @@ def look_at_gap(subject: Subject) -> Iterator[Finding]:
 def _own_gap(subject: Subject) -> tuple[float, float, float, float, float]:
     """The gap of the fitted model, its standard error, both scores, and what there is to win."""
     model = subject.model
-    training, validation = float(model.training_score_), model.validation_score_
+    training, validation, error = float(model.training_score_), model.validation_score_, model.validation_error_
     if validation is None:
         raise NotLooked("the model held no rows out; give `X` and `y`, or fit it with early_stopping=True")
-    oof = model.oof_prediction_
-    n = len(oof) if oof is not None else model.plan_.n_rows
-    if oof is not None:
-        n = int((~np.isnan(oof.reshape(n, -1)).any(1)).sum())
-    if subject.task == "regression":
-        # Olkin & Finn (1995): the variance of a squared correlation, and as much as that can be of one below zero.
-        share = float(np.clip(validation, 0.0, 1.0))
-        error = math.sqrt(4 * share * (1 - share) ** 2 / n)
-        return training - validation, error, training, validation, 1.0
-    error = math.sqrt(validation * (1 - validation) / n)
+    if error is None or not math.isfinite(validation) or not math.isfinite(error):
+        raise NotLooked("too few rows validated the model for an error of their score; give `X` and `y`")
     # What a constant guess would score is not known; that of equally frequent classes is the least.
-    n_classes = 2 if subject.task == "multilabel" else len(model.classes_)
-    return training - validation, error, training, validation, 1.0 - 1.0 / n_classes
+    n_classes = 2 if subject.task == "multilabel" else np.size(getattr(model, "classes_", ()))
+    span = 1.0 if subject.task == "regression" else 1.0 - 1.0 / n_classes
+    return training - validation, error, training, validation, span
 
 
 def _stopped_early(subject: Subject) -> dict[str, float] | None:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy.stats import rv_discrete
 
-from sk_dlsteps.diagnosis.finding import Finding
-from sk_dlsteps.diagnosis.subject import Subject
+from sk_dlsteps.diagnosis.finding import Finding, uncertainty
+from sk_dlsteps.diagnosis.subject import NotLooked, Subject
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.spaces import SEARCHED, Dropout, LogUniform, LogUniformInteger, distributions
 
@@ -28,16 +29,26 @@ _FEWEST = 3
 
 @dataclass(frozen=True)
 class _Range:
-    """The numbers that a parameter could take."""
+    """The numbers that a parameter could take; of an end at infinity, the last value that was tried stands for it."""
 
     low: float
     high: float
     inner_low: float
     inner_high: float
+    endless: tuple[str, ...] = ()
 
     def side(self, value: float) -> str | None:
         """At which end a value stands, if at any."""
         return "lower" if value < self.inner_low else "upper" if value > self.inner_high else None
+
+    def with_ends(self, tried: np.ndarray) -> _Range:
+        """The same with finite ends."""
+        endless = tuple(
+            side for side, end in (("lower", self.low), ("upper", self.high)) if not np.isfinite(end) and len(tried)
+        )
+        low = float(tried.min()) if "lower" in endless else self.low
+        high = float(tried.max()) if "upper" in endless else self.high
+        return _Range(low, high, self.inner_low, self.inner_high, endless)
 
 
 def look_at_edges(subject: Subject) -> Iterator[Finding]:
@@ -57,23 +68,27 @@ def look_at_edges(subject: Subject) -> Iterator[Finding]:
     search = subject.fitted.search
     if search is None:
         return
+    results = _Results.of(search)
     for name, value in search.best_params_.items():
         own = name.rpartition("__")[2]
         numbers = _range(_space(search, name, subject))
         if numbers is None or own in UNORDERED or not _is_number(value):
             continue
+        numbers = numbers.with_ends(results.values(name))
         side = numbers.side(float(value))
         if side is None or _is_natural(own, side, numbers):
             continue
-        ahead = _over_the_inside(search, name, numbers)
+        ahead = results.over_the_inside(name, numbers)
         if ahead is None or not ahead.exceeds(ERRORS):
             continue
         end = numbers.low if side == "lower" else numbers.high
+        at = f"stands at the {side} end of its space, {end:.3g}"
+        if side in numbers.endless:
+            at = f"stands in the {side} tenth of its distribution, where values as far as {end:.3g} were tried"
         yield Finding(
             3 if own in SEARCHED[3] and own not in SEARCHED[4] else 4,
             "best_at_edge",
-            f"the best `{name}`, {value:.3g}, stands at the {side} end of its space, {end:.3g}, and scores {ahead} "
-            "better than the best inside",
+            f"the best `{name}`, {value:.3g}, {at}, and scores {ahead} better than the best inside",
             f"search further {'down' if side == 'lower' else 'up'}: `{name}` {'below' if side == 'lower' else 'above'} "
             f"{end:.3g}",
             {
@@ -82,7 +97,7 @@ def look_at_edges(subject: Subject) -> Iterator[Finding]:
                 "side": side,
                 "space": (numbers.low, numbers.high),
                 "ahead of the inside": ahead.mean,
-                "standard error": ahead.error,
+                **uncertainty(ahead),
             },
             severity=1,
         )
@@ -105,8 +120,7 @@ def _space(search: Any, name: str, subject: Subject) -> Any:
 def _range(space: Any) -> _Range | None:
     """The range of numbers in a space; None where there is no order, or no middle."""
     if hasattr(space, "support") and hasattr(space, "ppf"):
-        low, high = (float(end) for end in space.support())
-        return _Range(low, high, float(space.ppf(OUTER)), float(space.ppf(1 - OUTER)))
+        return _of_scipy(space)
     if isinstance(space, LogUniform | LogUniformInteger):
         step = (space.high / space.low) ** OUTER
         return _Range(space.low, space.high, space.low * step, space.high / step)
@@ -118,6 +132,17 @@ def _range(space: Any) -> _Range | None:
         if len(values) >= _FEWEST:
             return _Range(values[0], values[-1], values[1], values[-2])
     return None
+
+
+def _of_scipy(space: Any) -> _Range | None:
+    """The range of a distribution of scipy's; of whole numbers the first and the last are an edge as in a list."""
+    low, high = (float(end) for end in space.support())
+    inner_low, inner_high = float(space.ppf(OUTER)), float(space.ppf(1 - OUTER))
+    if isinstance(getattr(space, "dist", None), rv_discrete):
+        if high - low < _FEWEST - 1:
+            return None
+        inner_low, inner_high = max(inner_low, low + 1), min(inner_high, high - 1)
+    return _Range(low, high, inner_low, inner_high)
 
 
 def _is_number(value: Any) -> bool:
@@ -132,21 +157,49 @@ def _is_natural(name: str, side: str, numbers: _Range) -> bool:
     return name in HIGHEST and numbers.high >= HIGHEST[name]
 
 
-def _over_the_inside(search: Any, name: str, numbers: _Range) -> Difference | None:
-    """The best candidate's scores over those of the best one whose value is inside; None if there is none."""
-    results = search.cv_results_
-    metric = search.refit if isinstance(search.refit, str) else "score"
-    if f"mean_test_{metric}" not in results:
-        return None
-    values = np.array(
-        [params.get(name, np.nan) if _is_number(params.get(name)) else np.nan for params in results["params"]]
-    )
-    means = np.array(results[f"mean_test_{metric}"], dtype=float)
-    folds = [key for key in results if key.startswith("split") and key.endswith(f"_test_{metric}")]
-    scores = np.array([results[key] for key in folds], dtype=float)
-    inside = (values >= numbers.inner_low) & (values <= numbers.inner_high) & np.isfinite(means)
-    if not inside.any():
-        return None
-    best = int(np.flatnonzero(inside)[means[inside].argmax()])
-    ratio = 1 / (len(folds) - 1) if len(folds) > 1 else 0.0
-    return paired_difference(scores[:, search.best_index_], scores[:, best], ratio)
+@dataclass(frozen=True)
+class _Results:
+    """The candidates of a search, and their scores in the metric that chose the best."""
+
+    params: list[dict[str, Any]]
+    means: np.ndarray
+    scores: np.ndarray
+    rounds: np.ndarray
+    best: int
+
+    @classmethod
+    def of(cls, search: Any) -> _Results:
+        """Read a search; `NotLooked` if it is not known which of several scores chose the best."""
+        results = search.cv_results_
+        metric = search.refit if isinstance(search.refit, str) else "score"
+        if f"mean_test_{metric}" not in results:
+            raise NotLooked("there are several scores, and a function `refit` chose among them; set `refit` to a name")
+        params = list(results["params"])
+        folds = [key for key in results if key.startswith("split") and key.endswith(f"_test_{metric}")]
+        rounds = np.asarray(results["iter"]) if "iter" in results else np.zeros(len(params), dtype=int)
+        means = np.array(results[f"mean_test_{metric}"], dtype=float)
+        scores = np.array([results[key] for key in folds], dtype=float)
+        return cls(params, means, scores, rounds, int(search.best_index_))
+
+    def values(self, name: str) -> np.ndarray:
+        """The numbers that were tried of a parameter."""
+        return np.array([own[name] for own in self.params if _is_number(own.get(name))], dtype=float)
+
+    def over_the_inside(self, name: str, numbers: _Range) -> Difference | None:
+        """The best candidate's scores over those of the best one whose value is inside; None if there is none.
+
+        Of a search by halving, in the last round in which both were: other rounds had other resources.
+        """
+        values = np.array([own[name] if _is_number(own.get(name)) else np.nan for own in self.params], dtype=float)
+        inside = (values >= numbers.inner_low) & (values <= numbers.inner_high) & np.isfinite(self.means)
+        winner = np.array([str(own) == str(self.params[self.best]) for own in self.params])
+        winner &= self.rounds <= self.rounds[self.best]
+        shared = np.intersect1d(self.rounds[winner], self.rounds[inside])
+        if not len(shared):
+            return None
+        own_round = self.rounds == shared[-1]
+        chosen = self.best if own_round[self.best] else int(np.flatnonzero(winner & own_round)[0])
+        rivals = np.flatnonzero(inside & own_round)
+        best = int(rivals[self.means[rivals].argmax()])
+        k = len(self.scores)
+        return paired_difference(self.scores[:, chosen], self.scores[:, best], 1 / (k - 1) if k > 1 else 0.0)

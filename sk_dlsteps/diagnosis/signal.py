@@ -7,11 +7,12 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.sparse import issparse
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import make_pipeline
 
-from sk_dlsteps.diagnosis.finding import Finding
+from sk_dlsteps.diagnosis.finding import Finding, uncertainty
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
 from sk_dlsteps.step4_validation.baselines import Standardised, baseline_models
 
@@ -21,13 +22,17 @@ SHUFFLES, LEVEL, ENOUGH = 39, 0.05, 4
 # Standard errors by which the model, or one that it is compared with, must beat a constant guess, for the test to be
 # left out.
 CLEAR = 3.0
+# That nothing was found says something if a column that explains this share of the target would have been found in
+# this share of so many trials, by the same test with fewer shuffles.
+SIZE, POWER, TRIALS, FEW_SHUFFLES = 0.2, 0.8, 20, 19
 
 
 def look_for_signal(subject: Subject) -> Iterator[Finding]:
-    """Ask whether the labels are predicted better than shuffled ones.
+    """Ask whether the labels are predicted better than shuffled ones, where a signal would have been found.
 
     Where any model is far ahead of a constant guess, that is answered. Otherwise a linear model and small boosted trees
-    are scored on the labels and on shuffled ones; the better of the two counts, each time.
+    are scored on the labels and on shuffled ones; the better of the two counts, each time. If the labels are no better,
+    the same is tried on labels that a single column is made to explain in part.
 
     Parameters
     ----------
@@ -45,47 +50,102 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
     if own.exceeds(CLEAR) or any(other.exceeds(CLEAR) for other in others):
         return
     subject.announce("diagnosis: shuffling the labels")
-    found = _shuffle_labels(subject)
-    if found["p-value"] <= LEVEL:
+    test = _Test(subject)
+    p = test.p_value()
+    if p <= LEVEL:
         return
+    n = len(subject.y)
+    n_found, n_trials = test.find_planted()
     yield Finding(
         3,
         "no_signal",
-        f"the labels are predicted no better than shuffled ones (p = {found['p-value']:.2g}), nor does the model "
-        f"explain more of them than a constant guess ({own})",
-        "look for inputs that have to do with the target, or change what is to be predicted",
-        {"explained": own.mean, "standard error": own.error, **found},
-        severity=3,
+        f"no signal can be shown with {n} rows: the labels are predicted no better than shuffled ones (p = {p:.2g}), "
+        f"nor does the model explain more of them than a constant guess ({own}); a column that explains {SIZE:.0%} of "
+        f"the target was found in {n_found} of {n_trials} trials",
+        f"look for inputs that have to do with the target, or get more rows ({n} now)",
+        {
+            "explained": own.mean,
+            **uncertainty(own),
+            "p-value": p,
+            "p-value allowed": LEVEL,
+            "cheap learners": test.score,
+            "cheap learners on shuffled labels": (min(test.shuffled), max(test.shuffled)),
+            "shuffles": len(test.shuffled),
+            "a signal looked for": SIZE,
+            "found in trials": f"{n_found} of {n_trials}",
+        },
     )
 
 
-def _shuffle_labels(subject: Subject) -> dict[str, Any]:
-    """What the better of cheap learners explains of the labels and of shuffled ones, and the p-value."""
-    learners = [subject.behind_the_others(model) for model in _cheap_learners(subject)]
-    y, rng = np.asarray(subject.y), np.random.RandomState(subject.seed)
+class _Test:
+    """The shuffled-label test of a subject, and of targets that a column explains in part."""
 
-    def best(labels: np.ndarray) -> float:
+    def __init__(self, subject: Subject) -> None:
+        self.subject = subject
+        self.rng = np.random.RandomState(subject.seed)
+        self.learners = [subject.behind_the_others(model) for model in _cheap_learners(subject)]
+        self.shuffled: list[float] = []
+        self.score = self._best(np.asarray(subject.y))
+
+    def p_value(self) -> float:
+        """Shuffle until enough shuffled labels are as good, or there were enough shuffles."""
+        as_good = 0
+        while len(self.shuffled) < SHUFFLES and as_good < ENOUGH:
+            self._shuffle()
+            as_good += self.shuffled[-1] >= self.score
+        return as_good / len(self.shuffled) if as_good == ENOUGH else (1 + as_good) / (1 + SHUFFLES)
+
+    def find_planted(self) -> tuple[int, int]:
+        """In how many of the trials a column that explains a part of the target is found; `NotLooked` if in few."""
+        while len(self.shuffled) < FEW_SHUFFLES:
+            self._shuffle()
+        # As good as p = 1/20 asks: better than all but one in twenty of the shuffled ones.
+        bound = np.sort(self.shuffled)[-((1 + len(self.shuffled)) // 20)]
+        columns = self._columns()
+        n_found = n_trials = 0
+        while n_found < POWER * TRIALS:
+            if n_trials - n_found > (1 - POWER) * TRIALS:
+                raise NotLooked(
+                    f"with {len(columns)} rows even a column that explains {SIZE:.0%} of the target is often not found "
+                    f"({n_found} of {n_trials} trials), so that no signal found says little; get more rows"
+                )
+            n_trials += 1
+            n_found += self._best(self._planted(columns[:, self.rng.randint(columns.shape[1])])) > bound
+        return n_found, n_trials
+
+    def _shuffle(self) -> None:
+        """Score the learners on the labels in another order."""
+        self.shuffled.append(self._best(np.asarray(self.subject.y)[self.rng.permutation(len(self.subject.y))]))
+
+    def _best(self, labels: np.ndarray) -> float:
         """The better learner's mean score; a fold that it cannot learn counts as worthless."""
-        means = [subject.score(learner, y=labels, scorer=subject.score_explained).test.mean() for learner in learners]
+        if time.monotonic() > self.subject.deadline:
+            raise NotLooked("the time was up; raise `max_seconds`")
+        scorer = self.subject.score_explained
+        means = [self.subject.score(learner, y=labels, scorer=scorer).test.mean() for learner in self.learners]
         known = [mean for mean in means if np.isfinite(mean)]
         if not known:
             raise NotLooked("no cheap learner can be fitted on these folds")
         return float(max(known))
 
-    shuffled: list[float] = []
-    score, as_good = best(y), 0
-    while len(shuffled) < SHUFFLES and as_good < ENOUGH:
-        if time.monotonic() > subject.deadline:
-            raise NotLooked("the time was up; raise `max_seconds`")
-        shuffled.append(best(y[rng.permutation(len(y))]))
-        as_good += shuffled[-1] >= score
-    return {
-        "p-value": as_good / len(shuffled) if as_good == ENOUGH else (1 + as_good) / (1 + SHUFFLES),
-        "p-value allowed": LEVEL,
-        "cheap learners": score,
-        "cheap learners on shuffled labels": (min(shuffled), max(shuffled)),
-        "shuffles": len(shuffled),
-    }
+    def _columns(self) -> np.ndarray:
+        """The inputs as standardised numbers, without columns of one value."""
+        table = self.subject.behind_the_others(Standardised()).fit_transform(self.subject.X, self.subject.y)
+        spread = np.asarray(table.max(0).toarray() - table.min(0).toarray() if issparse(table) else np.ptp(table, 0))
+        kept = np.flatnonzero(spread.ravel() > 0)
+        if not len(kept):
+            raise NotLooked("no column has more than one value")
+        # A handful is enough to draw from, and a sparse table stays small.
+        kept = self.rng.permutation(kept)[:TRIALS]
+        columns = table[:, kept].toarray() if issparse(table) else np.asarray(table)[:, kept]
+        return (columns - columns.mean(0)) / columns.std(0)
+
+    def _planted(self, column: np.ndarray) -> np.ndarray:
+        """The labels, in an order that a column explains in part."""
+        y = np.asarray(self.subject.y)
+        rule = np.sqrt(SIZE) * column + np.sqrt(1 - SIZE) * self.rng.normal(size=len(column))
+        order = np.argsort(y if y.ndim == 1 else y[:, 0], kind="stable")
+        return y[order][np.argsort(np.argsort(rule))]
 
 
 def _cheap_learners(subject: Subject) -> list[Any]:

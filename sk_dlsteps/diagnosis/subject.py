@@ -13,11 +13,11 @@ import numpy as np
 from sklearn.base import clone
 from sklearn.ensemble import HistGradientBoostingClassifier, HistGradientBoostingRegressor
 from sklearn.metrics import check_scoring
-from sklearn.model_selection import KFold, StratifiedKFold, check_cv
 from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import _safe_indexing
 
+from sk_dlsteps.diagnosis.folds import split_rows
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.step3_training.schedules import steers_the_rate
 from sk_dlsteps.step4_validation.baselines import Standardised, baseline_models
@@ -140,14 +140,7 @@ class Subject:
     @cached_property
     def splits(self) -> list[tuple[np.ndarray, np.ndarray]]:
         """Rows that train and rows that are held out, fold by fold."""
-        cv, labels = self.cv, self.labels
-        if isinstance(cv, int | np.integer):
-            n = min(int(cv), len(self.y))
-            stratified = labels is not None and np.bincount(labels).max() >= n
-            cv = (StratifiedKFold if stratified else KFold)(n, shuffle=True, random_state=self.seed)
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of classes with fewer rows than folds
-            return list(check_cv(cv).split(self.X, self.y if labels is None else labels))
+        return split_rows(self.cv, self.X, self.y, self.labels, self.seed)
 
     @property
     def fold_ratio(self) -> float:

@@ -118,3 +118,18 @@ def test_sparse_tables_are_looked_at_as_far_as_they_can_be(small, rule):
     diagnosis = quick(small, table, y)
     assert found(diagnosis, "constant_columns").evidence["columns"] == ["4"]
     assert "sparse" in diagnosis.left_out["useless columns"]
+
+
+def test_columns_that_tell_what_others_tell_already_are_no_finding(small):
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(300) < 0.5, "left", "right")
+    X = rng.normal(size=(300, 5)) + np.outer(np.where(y == "left", 2.0, -2.0), [1, 1, 1, 0.2, 0.2])
+    diagnosis = diagnose(small("classification").fit(X, y), X, y, cv=3)
+    assert "useless columns" in diagnosis.looked_at
+    assert "useless_columns" not in diagnosis.codes
+    X[:, 3:] = rng.normal(size=(300, 2))
+    evidence = found(diagnose(small("classification").fit(X, y), X, y, cv=3), "useless_columns").evidence
+    assert [row["column"] for row in evidence["columns"]] == ["3", "4"]
+    for row in evidence["columns"]:
+        low, high = row["95 % interval"]
+        assert low <= row["cost of shuffling"] <= high < evidence["cost allowed"]

@@ -92,3 +92,21 @@ def test_a_learning_curve_that_still_rises_is_found(small):
     assert finding.evidence["80 % interval"][0] > 0
     assert finding.action == "get more training rows: 256 instead of 128"
     assert [row["rows"] for row in finding.evidence["scores"]] == [32, 64, 128]
+
+
+@pytest.mark.parametrize("task", ["regression", "classification"])
+def test_without_rows_a_gap_has_the_error_of_the_rows_that_validated(small, task):
+    X, y = hard()
+    y = y if task == "regression" else y > 0
+    model = small(task, hidden_units=64).fit(X[:80], y[:80], X_val=X[80:], y_val=y[80:])
+    evidence = found(diagnose(model), "overfits").evidence
+    assert (evidence["standard error"], evidence["rows held out"]) == (model.validation_error_, 40)
+    few = small(task, hidden_units=64).fit(X[:80], y[:80], X_val=X[80:86], y_val=y[80:86])
+    gap = few.training_score_ - few.validation_score_
+    assert ("overfits" in diagnose(few).codes) == (gap > 2 * few.validation_error_)
+
+
+def test_a_single_row_that_validates_shows_no_gap(small, rule):
+    X, y = rule
+    diagnosis = diagnose(small("classification").fit(X[1:], y[1:] > 0, X_val=X[:1], y_val=y[:1] > 0))
+    assert "too few rows validated" in diagnosis.left_out["gap to validation"]
