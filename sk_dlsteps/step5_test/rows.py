@@ -208,7 +208,7 @@ def losses_of_networks(model: Any, X: Any, rows: Rows) -> RowLosses:
 
 
 def score_of_rows(fitted: Fitted, metric: Metric, rows: Rows) -> Callable[[np.ndarray], float]:
-    """Any score of some of the rows, predicted once.
+    """Any score of some of the rows, whose predictions are made once; what a scorer makes of them is predicted anew.
 
     Parameters
     ----------
@@ -230,30 +230,34 @@ def score_of_rows(fitted: Fitted, metric: Metric, rows: Rows) -> Callable[[np.nd
     reads_rows = not isinstance(metric.scorer, _BaseScorer)
 
     def score(which: np.ndarray) -> float:
-        model.which = which
         X = _safe_indexing(rows.X, which) if reads_rows else which
+        model.which, model.given = which, X
         return metric(model, X, rows.y[which], None if rows.weight is None else rows.weight[which])
 
     return score
 
 
 class _Remembering:
-    """A fitted model that predicts a table once, and looks its predictions up for rows of it."""
+    """A fitted model that predicts a table once, and looks its predictions up for the rows given to a scorer."""
 
     def __init__(self, model: Any, X: Any) -> None:
         """Nothing is predicted yet."""
         self.model, self.X, self.which = model, X, np.arange(_num_samples(X))
+        self.given = X
         self.known: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """What the model has; its predictions of the rows `which`."""
+        """What the model has; its predictions of `given`, which are the rows `which`."""
         if (name.startswith("__") and name != "__sklearn_tags__") or "model" not in vars(self):
             raise AttributeError(name)
         found = getattr(self.model, name)
         if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
             return found
 
-        def looked_up(X: Any) -> Any:
+        def looked_up(X: Any, *arguments: Any, **parameters: Any) -> Any:
+            if X is not self.given or arguments or parameters:
+                # Other rows, or other inputs for these: a scorer may add noise to them, or take a part.
+                return found(X, *arguments, **parameters)
             if name not in self.known:
                 self.known[name] = found(self.X)
             return self.known[name][self.which]
