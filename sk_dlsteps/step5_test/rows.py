@@ -17,6 +17,7 @@ from sk_dlsteps.inputs.weights import check_weight
 from sk_dlsteps.step4_validation.scores import row_errors
 from sk_dlsteps.step5_test.bootstrap import RowLosses, Units
 from sk_dlsteps.step5_test.metric import Metric
+from sk_dlsteps.step5_test.targets import check_known
 
 # Numbers of single networks that are held at once.
 _CHUNK = 2**19
@@ -69,54 +70,11 @@ class Rows:
             groups = None if groups is None else groups[kept]
         if len(y) < 2:
             raise ValueError(f"`X_test` must have two rows or more that count, got {len(y)}; give more rows")
-        _check_known(y)
+        check_known(y)
         units = Units.of(len(y), groups)
         if units.n < 2:
             raise ValueError("`groups` must have two values or more, got 1; leave it out if rows are independent")
         return cls(X, y, weight, units)
-
-
-def _check_known(y: np.ndarray) -> None:
-    """Raise if a target is missing or infinite."""
-    rows = y.reshape(len(y), -1)
-    if y.dtype.kind in "fc":
-        missing = ~np.isfinite(rows)
-    elif y.dtype.kind == "O":
-        missing = np.array([[value is None or value != value for value in row] for row in rows])
-    else:
-        return
-    if missing.any():
-        raise ValueError(
-            f"`y_test` is missing or infinite in {int(missing.any(1).sum())} of {len(y)} rows, first in row "
-            f"{int(missing.any(1).argmax())}; leave those rows out"
-        )
-
-
-def check_labels(classes: Any, y: np.ndarray) -> None:
-    """Raise if rows have labels that a model cannot give.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,) or None
-        The labels of the model, None for a regressor; a list, of several outputs, is not looked at.
-    y : ndarray
-        Targets of the test set.
-
-    Raises
-    ------
-    ValueError
-        If there are other labels.
-
-    """
-    if not isinstance(classes, np.ndarray) or y.ndim != 1:
-        return
-    known = set(classes.tolist())
-    strange = [label for label in dict.fromkeys(y.tolist()) if label not in known]
-    if strange:
-        shown = ", ".join(repr(label) for label in strange[:5]) + (", ..." if len(strange) > 5 else "")
-        raise ValueError(
-            f"`y_test` holds labels that training did not: {shown}; leave those rows out, or train on more rows"
-        )
 
 
 def losses_of(fitted: Fitted, metric: Metric, rows: Rows) -> RowLosses | None:

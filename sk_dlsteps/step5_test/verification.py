@@ -16,7 +16,8 @@ from sk_dlsteps.step5_test.gap import Gap
 from sk_dlsteps.step5_test.looks import count_look
 from sk_dlsteps.step5_test.metric import Metric
 from sk_dlsteps.step5_test.promise import Promise
-from sk_dlsteps.step5_test.rows import Rows, check_labels, losses_of, losses_of_networks, score_of_rows
+from sk_dlsteps.step5_test.rows import Rows, losses_of, losses_of_networks, score_of_rows
+from sk_dlsteps.step5_test.targets import check_targets
 from sk_dlsteps.step5_test.words import VALIDATE, because, next_step, ordinal, verification_record
 
 # The gap that would matter: of scores that are at best 1, and as a share of those whose best is 0 or unknown.
@@ -196,7 +197,7 @@ def verify_test_set(
     _check_parameters(tolerance, confidence, n_resamples, random_state)
     fitted = Fitted.of(model_or_search)
     rows = Rows.of(X_test, y_test, sample_weight, groups)
-    check_labels(getattr(fitted.model, "classes_", None), rows.y)
+    check_targets(fitted, rows.X, rows.y)
     metric = Metric.of(fitted, scoring, rows.y)
     verification = judge(fitted, metric, rows, tolerance, confidence, n_resamples, random_state)
     # Last: a call that fails has shown nothing.
