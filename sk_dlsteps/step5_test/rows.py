@@ -13,7 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.inputs.weights import check_weight
+from sk_dlsteps.inputs.weights import check_weight, weights_differ
 from sk_dlsteps.step4_validation.scores import row_errors
 from sk_dlsteps.step5_test.bootstrap import RowLosses, Units
 from sk_dlsteps.step5_test.metric import Metric
@@ -34,7 +34,7 @@ class Rows:
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
     weight : ndarray of shape (n_rows,) or None
-        What each row counts.
+        What each row counts; None if all count the same.
     units : Units
         What is drawn together.
 
@@ -68,6 +68,7 @@ class Rows:
             kept = np.flatnonzero(weight)
             X, y, weight = _safe_indexing(X, kept), y[kept], weight[kept]
             groups = None if groups is None else groups[kept]
+        weight = weight if weights_differ(weight) else None
         if len(y) < 2:
             raise ValueError(f"`X_test` must have two rows or more that count, got {len(y)}; give more rows")
         check_known(y)

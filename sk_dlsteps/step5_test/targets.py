@@ -115,8 +115,8 @@ def _check_numbers(y: np.ndarray) -> None:
         if text is not None or y.dtype.kind != "O":
             found = value[0] if text is None else text
             raise ValueError(
-                f"`y_test` must hold numbers, as a regressor predicts them, got {found!r} in row {row}; give the targets "
-                "in the units of training"
+                f"`y_test` must hold numbers, as a regressor predicts them, got {found!r} in row {row}; give the "
+                "targets in the units of training"
             )
 
 
