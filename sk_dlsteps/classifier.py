@@ -237,6 +237,8 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         Standard error of `validation_score_`, from the rows behind it; None without validation.
     n_validation_rows_ : int
         Rows behind it.
+    validation_weighted_ : bool
+        Whether they count differently, by `sample_weight` or `sample_weight_val`.
     training_score_ : float
         Accuracy of the networks on the rows that each was trained on.
     temperature_ : float

@@ -21,7 +21,7 @@ from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
-from sk_dlsteps.inputs.weights import CountedRows, check_weight, without_zeros
+from sk_dlsteps.inputs.weights import CountedRows, check_weight, weights_differ, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
@@ -326,6 +326,9 @@ class StepwiseEstimator(Parameters):
                 "validation_score_": scores.validation_score,
                 "validation_error_": scores.validation_error,
                 "n_validation_rows_": scores.n_validation_rows,
+                "validation_weighted_": weights_differ(data.weight_valid)
+                if data.X_valid is not None
+                else data.counted is not None and data.counted.differ,
                 "reference_": self._sketch(prepared, pipeline, names, scores.oof_prediction, memory),
                 **calibration,
                 "_memory": memory or remember(prepared, self.get_params(deep=False)),

@@ -215,6 +215,8 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         Standard error of `validation_score_`, from the rows behind it; None without validation.
     n_validation_rows_ : int
         Rows behind it.
+    validation_weighted_ : bool
+        Whether they count differently, by `sample_weight` or `sample_weight_val`.
     training_score_ : float
         R squared of the networks on the rows that each was trained on.
     n_features_in_ : int

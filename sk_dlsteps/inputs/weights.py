@@ -40,6 +40,18 @@ def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndar
     return None if (values == 1).all() else values
 
 
+def weights_differ(weight: np.ndarray | None) -> bool:
+    """Whether rows count differently, apart from those of weight 0.
+
+    Examples
+    --------
+    >>> weights_differ(np.array([0.0, 2.0, 2.0])), weights_differ(np.array([1.0, 2.0])), weights_differ(None)
+    (False, True, False)
+
+    """
+    return weight is not None and len(np.unique(weight[weight > 0])) > 1
+
+
 def class_weights(class_weight: Any, labels: np.ndarray, codes: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """What each row counts by its class.
 
@@ -101,6 +113,8 @@ class CountedRows:
         Which of the user's rows stand in the table, in order; None: all.
     leaves_out : bool
         Whether there are rows of weight 0.
+    differ : bool
+        Whether the others have different weights.
     weight : ndarray or None
         What those count; None: all the same.
     origin : int array of shape (n_rows,) or None
@@ -113,6 +127,7 @@ class CountedRows:
         self.n_given = n_rows = X.shape[0]
         self.kept: np.ndarray | None = None
         self.leaves_out = weight is not None and not weight.all()
+        self.differ = weights_differ(weight)
         self.origin: np.ndarray | None = None
         self.weight = weight
         if weight is not None and self.leaves_out:

@@ -54,6 +54,14 @@ class Units:
         for start in range(0, n_resamples, step):
             yield rng.integers(self.n, size=(min(step, n_resamples - start), self.n))
 
+    def rows_of(self) -> Callable[[np.ndarray], np.ndarray]:
+        """What gives the rows of drawn units, one unit after the other."""
+        order = np.argsort(self.codes, kind="stable")
+        if self.n == len(self.codes):
+            return order.__getitem__
+        members = np.split(order, np.cumsum(np.bincount(self.codes, minlength=self.n))[:-1])
+        return lambda drawn: np.concatenate([members[unit] for unit in drawn])
+
 
 @dataclass(frozen=True)
 class RowLosses:
@@ -203,11 +211,10 @@ def measure_score(
         If more than half of the resamples have no score.
 
     """
-    order = np.argsort(units.codes, kind="stable")
-    members = np.split(order, np.cumsum(np.bincount(units.codes, minlength=units.n))[:-1])
+    rows_of = units.rows_of()
     value = score(np.arange(len(units.codes)))
     draws = (drawn for chunk in units.draws(n_resamples, seed, 1) for drawn in chunk)
-    scores = np.array([_or_nan(score, np.concatenate([members[unit] for unit in drawn])) for drawn in draws])
+    scores = np.array([_or_nan(score, rows_of(drawn)) for drawn in draws])
     if not np.isfinite(scores).mean() > 0.5:
         raise ValueError(
             f"{int((~np.isfinite(scores)).sum())} of {n_resamples} resamples of `X_test` have no score, for example "

@@ -7,7 +7,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from sklearn.base import ClassifierMixin, RegressorMixin
-from sklearn.metrics import accuracy_score, check_scoring, log_loss, mean_absolute_error, mean_squared_error, r2_score
+from sklearn.metrics import (
+    accuracy_score,
+    check_scoring,
+    get_scorer_names,
+    log_loss,
+    mean_absolute_error,
+    mean_squared_error,
+    r2_score,
+)
 from sklearn.metrics._scorer import _PassthroughScorer, _Scorer
 from sklearn.utils.multiclass import type_of_target
 
@@ -75,6 +83,20 @@ class Metric:
         return cls(_name(fitted, scoring, key, kind, y), scorer, key, kind, column, is_loss)
 
     @property
+    def in_code(self) -> str:
+        """How to ask a search for it."""
+        return f"`scoring={self.name!r}`" if self.name in get_scorer_names() else "the same `scoring`"
+
+    @property
+    def asks_for_weights(self) -> bool:
+        """Whether the scorer is one that a search gives the weights of validation rows."""
+        if not hasattr(self.scorer, "get_metadata_routing"):
+            return False
+        requests = getattr(self.scorer.get_metadata_routing(), "score", None)
+        asked = getattr(requests, "requests", {}).get("sample_weight")
+        return asked is True or (isinstance(asked, str) and asked.isidentifier())
+
+    @property
     def best(self) -> float:
         """The score of no loss, where it is made of losses of rows."""
         return 1.0 if self.kind in ("R2", "accuracy") else 0.0
@@ -93,8 +115,13 @@ def _of_search(fitted: Fitted, scoring: Any) -> tuple[Any, str | None, str | Non
         if several and isinstance(scoring, str) and isinstance(known, dict) and scoring in known:
             return known[scoring], None, scoring
         scorer = check_scoring(fitted.whole, scoring)
+        for name in known if several and isinstance(known, dict) else ():
+            if _are_same(scorer, known[name]):
+                return known[name], None, name
         same = not several and (
-            scoring == search.scoring or _kind(scorer, fitted.model) == (_kind(known, fitted.model) or "none")
+            scoring == search.scoring
+            or _are_same(scorer, known)
+            or _kind(scorer, fitted.model) == (_kind(known, fitted.model) or "none")
         )
         return (known if same else scorer), None, "score" if same else None
     if not several:
@@ -105,6 +132,14 @@ def _of_search(fitted: Fitted, scoring: Any) -> tuple[Any, str | None, str | Non
             f"{sorted(known) if isinstance(known, dict) else 'them'}"
         )
     return (known[search.refit] if isinstance(known, dict) else known), search.refit, search.refit
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    """Whether two scorers give the same."""
+    if not (isinstance(one, _Scorer) and isinstance(other, _Scorer)):
+        return one is other
+    names = ("_score_func", "_sign", "_kwargs", "_response_method")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
 
 
 def _kind(scorer: Any, model: Any) -> str | None:
@@ -126,4 +161,4 @@ def _name(fitted: Fitted, scoring: Any, key: str | None, kind: str | None, y: An
     asked = key or scoring or getattr(fitted.search, "scoring", None)
     if isinstance(asked, str):
         return asked
-    return str(getattr(asked, "__name__", "score"))
+    return str(getattr(getattr(asked, "_score_func", asked), "__name__", "score"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +14,8 @@ _REACH = 8.0
 _BEYOND = 3.0
 # Values that the scores apart from luck may have, and rounds of the fit of their shares.
 _N_VALUES, _N_ROUNDS = 89, 100
+# Of the largest score, differences that are rounding.
+_ROUNDING = 1e-12
 
 
 @dataclass(frozen=True)
@@ -59,7 +63,56 @@ class Optimism:
         if min(scores.shape) < 2:
             return cls(0.0, 0.0)
         fair = min(float(selected_scores(scores).mean()), shrunken(scores, best))
-        return cls(max(0.0, float(scores[best].mean()) - fair), own_error(scores))
+        value = float(scores[best].mean()) - fair
+        # Less than this is rounding.
+        least = _ROUNDING * float(np.abs(scores).max())
+        return cls(value if value > least else 0.0, own_error(scores))
+
+    @classmethod
+    def of_search(cls, results: Mapping[str, Any], scores: np.ndarray, best: int, resource: str) -> Optimism:
+        """Estimate it from the results of a search, by halving too.
+
+        Who survives a round of halving is the luckiest of that round in part, and takes its luck along, in so far as
+        later rounds score on the same rows: on all of them, or on more, of which they are a share. The round that
+        says most counts.
+
+        Parameters
+        ----------
+        results : dict
+            The `cv_results_`.
+        scores : ndarray of shape (n_candidates, n_splits)
+            Of the results; rows with NaN are left out.
+        best : int
+            The row that was taken.
+        resource : str
+            What rounds of halving differ in.
+
+        Examples
+        --------
+        >>> scores = np.random.default_rng(0).normal(size=(4, 5))
+        >>> results = {"params": [{"C": 1}, {"C": 2}, {"C": 3}, {"C": 2}], "iter": [0, 0, 0, 1], "n_resources": [1] * 4}
+        >>> Optimism.of_search(results, scores, 3, "max_iter") == Optimism.of(scores[:3], 1)
+        True
+
+        """
+        known = np.isfinite(scores).all(1)
+        rounds = np.asarray(results.get("iter", np.zeros(len(scores), dtype=int)))
+        shares_rows = resource == "n_samples"
+        names = [_candidate(params, resource) for params in results["params"]] if rounds.any() else [""] * len(scores)
+        found = [cls(0.0, 0.0)]
+        for number in np.unique(rounds[rounds <= rounds[best]]):
+            rows = np.flatnonzero((rounds == number) & known).tolist()
+            own = [row for row in rows if row == best or (number < rounds[best] and names[row] == names[best])]
+            if own:
+                luck = cls.of(scores[rows], rows.index(own[0]))
+                share = results["n_resources"][own[0]] / results["n_resources"][best] if shares_rows else 1.0
+                found.append(cls(luck.value * share, luck.error * share))
+        return max(found, key=lambda luck: (luck.value, luck.error))
+
+
+def _candidate(params: Mapping[str, Any], resource: str) -> str:
+    """The parameters of a candidate without the resource, in a form that can be compared."""
+    return repr(sorted((name, repr(value)) for name, value in params.items() if name != resource))
 
 
 def selected_scores(scores: np.ndarray) -> np.ndarray:

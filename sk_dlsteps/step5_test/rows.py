@@ -13,10 +13,11 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sk_dlsteps.fitted import Fitted
-from sk_dlsteps.inputs.weights import check_weight
+from sk_dlsteps.inputs.weights import check_weight, weights_differ
 from sk_dlsteps.step4_validation.scores import row_errors
 from sk_dlsteps.step5_test.bootstrap import RowLosses, Units
 from sk_dlsteps.step5_test.metric import Metric
+from sk_dlsteps.step5_test.targets import check_known
 
 # Numbers of single networks that are held at once.
 _CHUNK = 2**19
@@ -33,7 +34,7 @@ class Rows:
     y : ndarray of shape (n_rows,) or (n_rows, n_outputs)
         Targets.
     weight : ndarray of shape (n_rows,) or None
-        What each row counts.
+        What each row counts; None if all count the same.
     units : Units
         What is drawn together.
 
@@ -67,56 +68,14 @@ class Rows:
             kept = np.flatnonzero(weight)
             X, y, weight = _safe_indexing(X, kept), y[kept], weight[kept]
             groups = None if groups is None else groups[kept]
+        weight = weight if weights_differ(weight) else None
         if len(y) < 2:
             raise ValueError(f"`X_test` must have two rows or more that count, got {len(y)}; give more rows")
-        _check_known(y)
+        check_known(y)
         units = Units.of(len(y), groups)
         if units.n < 2:
             raise ValueError("`groups` must have two values or more, got 1; leave it out if rows are independent")
         return cls(X, y, weight, units)
-
-
-def _check_known(y: np.ndarray) -> None:
-    """Raise if a target is missing or infinite."""
-    rows = y.reshape(len(y), -1)
-    if y.dtype.kind in "fc":
-        missing = ~np.isfinite(rows)
-    elif y.dtype.kind == "O":
-        missing = np.array([[value is None or value != value for value in row] for row in rows])
-    else:
-        return
-    if missing.any():
-        raise ValueError(
-            f"`y_test` is missing or infinite in {int(missing.any(1).sum())} of {len(y)} rows, first in row "
-            f"{int(missing.any(1).argmax())}; leave those rows out"
-        )
-
-
-def check_labels(classes: Any, y: np.ndarray) -> None:
-    """Raise if rows have labels that a model cannot give.
-
-    Parameters
-    ----------
-    classes : ndarray of shape (n_classes,) or None
-        The labels of the model, None for a regressor; a list, of several outputs, is not looked at.
-    y : ndarray
-        Targets of the test set.
-
-    Raises
-    ------
-    ValueError
-        If there are other labels.
-
-    """
-    if not isinstance(classes, np.ndarray) or y.ndim != 1:
-        return
-    known = set(classes.tolist())
-    strange = [label for label in dict.fromkeys(y.tolist()) if label not in known]
-    if strange:
-        shown = ", ".join(repr(label) for label in strange[:5]) + (", ..." if len(strange) > 5 else "")
-        raise ValueError(
-            f"`y_test` holds labels that training did not: {shown}; leave those rows out, or train on more rows"
-        )
 
 
 def losses_of(fitted: Fitted, metric: Metric, rows: Rows) -> RowLosses | None:
@@ -208,7 +167,7 @@ def losses_of_networks(model: Any, X: Any, rows: Rows) -> RowLosses:
 
 
 def score_of_rows(fitted: Fitted, metric: Metric, rows: Rows) -> Callable[[np.ndarray], float]:
-    """Any score of some of the rows, predicted once.
+    """Any score of some of the rows, whose predictions are made once; what a scorer makes of them is predicted anew.
 
     Parameters
     ----------
@@ -230,30 +189,34 @@ def score_of_rows(fitted: Fitted, metric: Metric, rows: Rows) -> Callable[[np.nd
     reads_rows = not isinstance(metric.scorer, _BaseScorer)
 
     def score(which: np.ndarray) -> float:
-        model.which = which
         X = _safe_indexing(rows.X, which) if reads_rows else which
+        model.which, model.given = which, X
         return metric(model, X, rows.y[which], None if rows.weight is None else rows.weight[which])
 
     return score
 
 
 class _Remembering:
-    """A fitted model that predicts a table once, and looks its predictions up for rows of it."""
+    """A fitted model that predicts a table once, and looks its predictions up for the rows given to a scorer."""
 
     def __init__(self, model: Any, X: Any) -> None:
         """Nothing is predicted yet."""
         self.model, self.X, self.which = model, X, np.arange(_num_samples(X))
+        self.given = X
         self.known: dict[str, np.ndarray] = {}
 
     def __getattr__(self, name: str) -> Any:
-        """What the model has; its predictions of the rows `which`."""
+        """What the model has; its predictions of `given`, which are the rows `which`."""
         if (name.startswith("__") and name != "__sklearn_tags__") or "model" not in vars(self):
             raise AttributeError(name)
         found = getattr(self.model, name)
         if name not in ("predict", "predict_proba", "predict_log_proba", "decision_function"):
             return found
 
-        def looked_up(X: Any) -> Any:
+        def looked_up(X: Any, *arguments: Any, **parameters: Any) -> Any:
+            if X is not self.given or arguments or parameters:
+                # Other rows, or other inputs for these: a scorer may add noise to them, or take a part.
+                return found(X, *arguments, **parameters)
             if name not in self.known:
                 self.known[name] = found(self.X)
             return self.known[name][self.which]

@@ -15,9 +15,10 @@ from sk_dlsteps.step5_test.bootstrap import N_RESAMPLES, measure_losses, measure
 from sk_dlsteps.step5_test.gap import Gap
 from sk_dlsteps.step5_test.looks import count_look
 from sk_dlsteps.step5_test.metric import Metric
-from sk_dlsteps.step5_test.promise import Promise
-from sk_dlsteps.step5_test.rows import Rows, check_labels, losses_of, losses_of_networks, score_of_rows
-from sk_dlsteps.step5_test.words import VALIDATE, because, next_step, ordinal, verification_record
+from sk_dlsteps.step5_test.promise import NoPromise, Promise
+from sk_dlsteps.step5_test.rows import Rows, losses_of, losses_of_networks, score_of_rows
+from sk_dlsteps.step5_test.targets import check_targets
+from sk_dlsteps.step5_test.words import because, next_step, ordinal, verification_record
 
 # The gap that would matter: of scores that are at best 1, and as a share of those whose best is 0 or unknown.
 TOLERANCE, LOSS_TOLERANCE = 0.05, 0.1
@@ -134,7 +135,9 @@ def verify_test_set(
     y_test : array-like of shape (n_samples,) or (n_samples, n_outputs)
         Their targets.
     sample_weight : array-like of shape (n_samples,), default=None
-        What each row counts; rows of weight 0 are left out.
+        What each row counts; rows of weight 0 are left out. The validation score must have counted rows so too: a
+        model of ours knows whether it did, and a search did if its scorer asks for `sample_weight`. Else there is no
+        verdict.
     groups : array-like of shape (n_samples,), default=None
         Rows that belong together, such as those of a person; resampled as a whole.
     scoring : str or callable, default=None
@@ -196,7 +199,7 @@ def verify_test_set(
     _check_parameters(tolerance, confidence, n_resamples, random_state)
     fitted = Fitted.of(model_or_search)
     rows = Rows.of(X_test, y_test, sample_weight, groups)
-    check_labels(getattr(fitted.model, "classes_", None), rows.y)
+    check_targets(fitted, rows.X, rows.y)
     metric = Metric.of(fitted, scoring, rows.y)
     verification = judge(fitted, metric, rows, tolerance, confidence, n_resamples, random_state)
     # Last: a call that fails has shown nothing.
@@ -241,7 +244,7 @@ def judge(
         test = measure_losses(losses, rows.units, **bootstrap)
     else:
         test = measure_score(score_of_rows(fitted, metric, rows), rows.units, **bootstrap)
-    promise, n_test = Promise.of(fitted, metric), len(rows.y)
+    promise, n_test = Promise.of(fitted, metric, rows.weight is not None), len(rows.y)
     always: dict[str, Any] = {
         "score_name": metric.name,
         "test_score": test.score,
@@ -249,9 +252,9 @@ def judge(
         "confidence": confidence,
         "n_test": n_test,
     }
-    if isinstance(promise, str):
+    if isinstance(promise, NoPromise):
         matters = _tolerance(tolerance, metric, test.score)
-        return Verification("inconclusive", promise, VALIDATE, tolerance=matters, **always)
+        return Verification("inconclusive", promise.because, promise.next_step, tolerance=matters, **always)
     matters = _tolerance(tolerance, metric, promise.score)
     gap = Gap.between(promise, test, rows.units.n, matters, confidence)
     networks = None

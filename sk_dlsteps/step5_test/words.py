@@ -12,8 +12,6 @@ from sk_dlsteps.step5_test.promise import Promise
 if TYPE_CHECKING:
     from sk_dlsteps.step5_test.verification import Verification
 
-# Where nothing was promised.
-VALIDATE = "go back to step 4 and validate; do not tune on the test set"
 _ENDINGS = {1: "st", 2: "nd", 3: "rd"}
 
 

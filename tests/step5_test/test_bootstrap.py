@@ -111,3 +111,14 @@ def test_resamples_without_a_score_are_left_out_and_too_many_of_them_are_an_erro
 def test_groups_may_be_of_any_kind():
     units = Units.of(5, np.array(["x", None, 3, None, "x"], dtype=object))
     assert (units.codes.tolist(), units.n) == ([0, 1, 2, 1, 0], 3)
+
+
+def test_rows_on_their_own_and_groups_of_one_are_drawn_alike():
+    drawn = []
+    units = Units.of(5, ["d", "b", "a", "c", "e"])
+    for own in (Units.of(5), units):
+        seen = []
+        measure_score(lambda rows, seen=seen: float(seen.append(rows.tolist()) or 0), own, n_resamples=100)
+        drawn.append(seen)
+    assert drawn[0] == drawn[1]
+    assert drawn[0][1:] == [rows.tolist() for rows in drawn_rows(None, 5, 100, 0)]

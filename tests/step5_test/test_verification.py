@@ -269,3 +269,20 @@ def test_of_several_metrics_one_must_be_named():
         quickly(search)
     found = quickly(search, scoring="neg_mean_absolute_error")
     assert found.validation_score == pytest.approx(search.cv_results_["mean_test_neg_mean_absolute_error"][0])
+
+
+def of_a_part(model, X, y):
+    """A score of half of the rows, predicted on their own."""
+    half = len(y) // 2
+    return float((model.predict(X[:half]) == y[:half]).mean())
+
+
+def of_other_inputs(model, X, y):
+    """A score by predictions of other inputs."""
+    return float((model.predict(-X) == y).mean())
+
+
+@pytest.mark.parametrize("scoring", [of_a_part, of_other_inputs])
+def test_a_scorer_that_predicts_other_inputs_gets_predictions_of_those(scoring):
+    search = search_over(LogisticRegression(), LABELS, scoring=scoring)
+    assert quickly(search, LABELS).test_score == scoring(search, X[TEST], LABELS[TEST])
