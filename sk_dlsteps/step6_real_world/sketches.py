@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
@@ -276,8 +276,8 @@ def _bounded(
 
 
 def checksum(level: Any) -> int:
-    """A number that depends on the level alone."""
-    return crc32(str(level).encode("utf-8", "surrogatepass"))
+    """A number that depends on the level alone, and spreads evenly over levels that are numbered."""
+    return int.from_bytes(blake2b(str(level).encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
 
 
 def some_rows(n_rows: int, most: int = MAX_SKETCH_ROWS, seed: int = 0) -> np.ndarray:

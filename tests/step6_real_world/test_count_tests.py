@@ -84,6 +84,12 @@ def test_unseen_levels_are_no_more_likely_than_the_bound():
     assert p_unseen(17, totals, 20) < 0.02
 
 
+@pytest.mark.parametrize("n", [200, 4 * MAX_SKETCH_LEVELS])
+def test_numbered_rows_are_no_drift(n):
+    assert compared([f"level {i}" for i in range(n)], [f"level {i}" for i in range(n, 2 * n)]).p_value > 0.01
+    assert compared([f"level {i}" for i in range(n)], [f"new {i}" for i in range(n // 2)]).p_value > 0.01
+
+
 def test_more_levels_than_are_told_apart_have_no_number_of_unseen_rows():
     old = list(range(2 * MAX_SKETCH_LEVELS))
     assert compared(old, old[:50]).unseen is None
