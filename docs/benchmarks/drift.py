@@ -2,6 +2,7 @@
 
     python docs/benchmarks/drift.py alarms [--sets adult,iris] [--splits 15] [--models] [--alpha 0.01]   # clean splits
     python docs/benchmarks/drift.py power     # half a standard deviation in one of 20 columns, 500 rows
+    python docs/benchmarks/drift.py levels    # few new rows of categories and ratings, with and without drift
     python docs/benchmarks/drift.py speed     # 100,000 rows of 50 columns
     python docs/benchmarks/drift.py cost      # seconds and bytes of `reference_` beside those of a fit
 
@@ -21,6 +22,8 @@ from scipy.stats import binomtest
 from sklearn import datasets
 
 from sk_dlsteps import DriftDetector, StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps.step6_real_world.column_reader import ColumnValues
+from sk_dlsteps.step6_real_world.column_tests import compare_column
 from sk_dlsteps.step6_real_world.fit_sketch import sketch_fit
 
 OWN = {"diabetes": "regression", "breast_cancer": "classes", "digits": "classes", "wine": "classes"}
@@ -103,6 +106,56 @@ def power(n_runs=200):
         print(f"{n_old} old, {n_new} new: found {found} of {n_runs}, the column {right}, other columns {named}")
 
 
+def some_levels(kind, n, rng):
+    """Rows of a column of levels, as codes; ratings and weighted rows too."""
+    if kind == "uniform":
+        return rng.integers(0, 20, n)
+    if kind == "zipf":
+        return rng.choice(200, n, p=1 / np.arange(1, 201) / (1 / np.arange(1, 201)).sum())
+    if kind == "rare":
+        return np.where(rng.random(n) < 0.9, 0, rng.integers(1, 300, n))
+    if kind == "gaps":
+        return np.where(rng.random(n) < 0.2, -1, rng.integers(0, 20, n))
+    return rng.integers(0, 10, n)
+
+
+def column_of(kind, values):
+    """Ratings as numbers, the others as codes of levels; -1 is a missing one."""
+    if kind == "ratings":
+        return ColumnValues(values.astype(float))
+    found, codes = np.unique(values, return_inverse=True)
+    n_missing = int((found == -1).sum())
+    return ColumnValues(codes - n_missing, found[n_missing:].tolist())
+
+
+def drifted_levels(kind, n, rng):
+    """The same of other rows: of a level that training did not see, of half the levels, or four points up."""
+    if kind == "gaps":
+        return np.full(n, -1)
+    if kind == "ratings":
+        return rng.integers(4, 14, n)
+    return rng.integers(10_000, 10_003, n) if kind == "rare" else some_levels(kind, n, rng) // 2
+
+
+def levels(n_runs=2000):
+    """Count p-values of one column below 0.05, 0.01 and 0.001, and below 0.01 where it has drifted."""
+    for kind in ("uniform", "zipf", "rare", "gaps", "ratings", "weighted"):
+        for n_new in (10, 20, 40, 60, 100):
+            p_values = []
+            for seed in range(n_runs + n_runs // 10):
+                rng, is_clean = np.random.default_rng(seed), seed < n_runs
+                own = "zipf" if kind == "weighted" else kind
+                old = some_levels(own, 500, rng)
+                new = some_levels(own, n_new, rng) if is_clean else drifted_levels(own, n_new, rng)
+                weight = rng.gamma(1, size=500) if kind == "weighted" else None
+                sketch = column_of(kind, old).sketch(weight, 256)
+                p_values.append(compare_column("", sketch, column_of(kind, new)).p_value)
+            clean, drifted = np.array(p_values[:n_runs]), np.array(p_values[n_runs:])
+            alarms = {level: int((clean <= level).sum()) for level in (0.05, 0.01, 0.001)}
+            found = f"{(drifted <= 0.01).sum()} of {len(drifted)}"
+            print(f"{kind}, {n_new} new rows: {alarms} of {n_runs}; drift found in {found}", flush=True)
+
+
 def speed():
     """Seconds for 100,000 rows of 50 columns."""
     rng = np.random.default_rng(0)
@@ -145,7 +198,7 @@ def cost():
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("what", choices=["alarms", "power", "speed", "cost"])
+    parser.add_argument("what", choices=["alarms", "power", "levels", "speed", "cost"])
     parser.add_argument("--sets", type=lambda text: text.split(","), default=[*OWN, *FILES])
     parser.add_argument("--splits", type=int, default=15)
     parser.add_argument("--alpha", type=float, default=0.01)
@@ -155,4 +208,4 @@ if __name__ == "__main__":
     if options.what == "alarms":
         alarms(options.sets, options.splits, options.models, options.alpha)
     else:
-        {"power": power, "speed": speed, "cost": cost}[options.what]()
+        {"power": power, "levels": levels, "speed": speed, "cost": cost}[options.what]()

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -11,7 +12,7 @@ from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, axes_to_draw_on
 from sk_dlsteps.step6_real_world.column_tests import ColumnTest
 from sk_dlsteps.step6_real_world.detector import DriftDetector
 from sk_dlsteps.step6_real_world.drift_report import DriftReport
-from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch
+from sk_dlsteps.step6_real_world.sketches import MAX_COUNTED, LevelSketch, NumberSketch
 from sk_dlsteps.step6_real_world.timeline import DriftTimeline
 
 if TYPE_CHECKING:
@@ -20,6 +21,16 @@ if TYPE_CHECKING:
 
 # Bins of a column of numbers, bars of a category, letters of a name, and the smallest p-value that is told from 0.
 _N_BINS, _N_BARS, _N_LETTERS, _SMALLEST = 24, 8, 22, 1e-16
+
+
+class _Others:
+    """Levels that are not told apart."""
+
+    def __str__(self) -> str:
+        return "other levels"
+
+
+_OTHERS = _Others()
 
 
 class DriftDisplay:
@@ -193,6 +204,39 @@ class DriftTimelineDisplay:
     def __init__(self, timeline: DriftTimeline) -> None:
         self.timeline = timeline
 
+    @classmethod
+    def from_estimator(
+        cls,
+        model_or_search: Any,
+        batches: Iterable[Any],
+        times: Iterable[Any] | None = None,
+        *,
+        ax: Axes | None = None,
+        **parameters: Any,
+    ) -> Self:
+        """Check batches of new rows with a fitted model's own sketch of its training rows, and draw them.
+
+        Parameters
+        ----------
+        model_or_search : estimator object
+            As for `DriftDetector.from_estimator`.
+        batches : iterable
+            Of tables, or of pairs ``(X, y)``.
+        times : iterable, default=None
+            What each batch is called.
+        ax : matplotlib Axes, default=None
+            Where to draw; a new figure by default.
+        **parameters : object
+            Of `DriftDetector.from_estimator`.
+
+        Returns
+        -------
+        display : DriftTimelineDisplay
+
+        """
+        detector = DriftDetector.from_estimator(model_or_search, **parameters)
+        return cls(detector.check_batches(batches, times)).plot(ax)
+
     def plot(self, ax: Axes | None = None) -> Self:
         """Draw.
 
@@ -254,18 +298,31 @@ def _heights(test: ColumnTest) -> tuple[np.ndarray, np.ndarray, np.ndarray, list
     """Shares of old and new values, the edges between them on an axis from 0 to 1, and names below it."""
     old, new = test.old, test.new
     if isinstance(old, NumberSketch) and isinstance(new, NumberSketch):
-        if old.is_counted:
-            return _bars(old.levels(), new.levels() if new.exact else {}, sort=True)
+        if old.is_counted and new.exact and len(new.knots) <= MAX_COUNTED:
+            return _bars(old.levels(), new.levels(), sort=True)
         low, high = _range(old, new)
         edges = np.linspace(low, high, _N_BINS + 1)
         # What lies further out counts in the outer bins.
         inner = edges[1:-1]
-        before, after = (np.diff(np.concatenate([[0.0], own.share_at_most(inner), [1.0]])) for own in (old, new))
+        before, after = (_between(own, inner) for own in (old, new))
         names = [(0.0, f"{low:.3g}", "left"), (1.0, f"{high:.3g}", "right")]
         return before, after, np.linspace(0, 1, _N_BINS + 1), names
     assert isinstance(old, LevelSketch)
     assert isinstance(new, LevelSketch)
-    return _bars(dict(old.shares), dict(new.shares), sort=False)
+    shares: dict[Any, float] = {}
+    for level, share in new.shares.items():
+        key = level if old.is_told_apart(level) else _OTHERS
+        shares[key] = shares.get(key, 0.0) + share
+    shares[_OTHERS] = shares.get(_OTHERS, 0.0) + new.others
+    both = {**old.shares, _OTHERS: old.others}, shares
+    return _bars(*({key: share for key, share in own.items() if share} for own in both), sort=False)
+
+
+def _between(own: NumberSketch, inner: np.ndarray) -> np.ndarray:
+    """Shares of the values between edges; none of a column without values."""
+    if not len(own.knots):
+        return np.zeros(len(inner) + 1)
+    return np.diff(np.concatenate([[0.0], own.share_at_most(inner), [1.0]]))
 
 
 def _bars(
@@ -302,7 +359,7 @@ def _positions(times: Sequence[Any]) -> list[Any]:
     """Times as an axis takes them: numbers and dates as they are, anything else one after the other."""
     if all(isinstance(time, int | float | np.number) and not isinstance(time, bool) for time in times):
         return list(times)
-    if all(type(time) is type(times[0]) and hasattr(time, "isoformat") for time in times):
+    if all(type(time) is type(times[0]) and isinstance(time, date | np.datetime64) for time in times):
         return list(times)
     return list(range(len(times)))
 

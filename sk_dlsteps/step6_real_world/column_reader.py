@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -100,7 +101,7 @@ class ColumnReader:
         if names is None:
             names = list(X.columns) if is_frame(X) else [f"column {i}" for i in range(n)]
         places = _places(X)
-        called = [str(names[i]) for i in places]
+        called = _distinct([names[i] for i in places])
         mask = [False if categorical is None else bool(categorical[i]) for i in places]
         if sparse.issparse(X):
             called, mask = ["non-zeros of a row", *called], [False, *mask]
@@ -151,6 +152,12 @@ class ColumnReader:
                 spread = np.where(there, own - mean[:, None], 0.0)
                 yield ColumnValues(mean)
                 yield ColumnValues(np.sqrt((spread**2).sum(1) / n))
+
+
+def _distinct(names: Sequence[Any]) -> list[str]:
+    """Names as text, or as literals where the texts would be the same."""
+    texts = Counter(str(name) for name in names)
+    return [repr(name) if texts[str(name)] > 1 else str(name) for name in names]
 
 
 def _read(X: Any, place: int, is_category: bool) -> ColumnValues:

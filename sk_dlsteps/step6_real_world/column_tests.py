@@ -11,17 +11,14 @@ import numpy as np
 from scipy.stats import betabinom, chi2, false_discovery_control, fisher_exact, kstwo, norm
 
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
-from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch, rounded
+from sk_dlsteps.step6_real_world.count_tests import MISSING, OTHERS, compare_counts
+from sk_dlsteps.step6_real_world.sketches import LevelSketch, NumberSketch, Sketch
 
-# Share of a column's level that each of its side tests gets (missing values; values outside the training range); the
-# main test has the rest, so that it loses next to no power to them.
+# Share of a column's level that each of its side tests gets (missing values, values outside the training range, levels
+# that training did not see, one level that became frequent); the main test has the rest, so that it loses little power.
 SIDE_SHARE = 0.1
-# Rows that are expected of each level in the smaller of two samples, at the least; rarer ones are pooled. Below it the
-# chi-square's tail is too thin where many columns are tested.
-MIN_EXPECTED = 10.0
 # Of the null distribution, above which a PSI is called large.
 PSI_LEVEL = 0.99
-_MISSING, _OTHERS = object(), object()
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class ColumnTest:
     outside : int or None
         New values outside the training range; None for categories.
     unseen : int or None
-        New rows of a level that training did not see; None for numbers.
+        New rows of a level that training did not see; None for numbers, and of more levels than are told apart.
     old, new : NumberSketch or LevelSketch
         What is drawn.
     adjusted : float
@@ -71,6 +68,12 @@ class ColumnTest:
     old: Sketch = field(repr=False)
     new: Sketch = field(repr=False)
     adjusted: float = 1.0
+
+    @property
+    def is_blind(self) -> bool:
+        """Whether no level is more frequent than another, so that nothing but unseen ones can be compared."""
+        both = isinstance(self.old, LevelSketch) and isinstance(self.new, LevelSketch)
+        return self.test == "none" and both and len({*self.old.shares, *self.new.shares}) > 1
 
 
 def compare_columns(
@@ -129,8 +132,8 @@ def compare_column(name: str, old: Sketch, new: ColumnValues, n_bins: int = 10) 
     values = new.values
     # Before they are rounded.
     outside = int(old.is_outside(values).sum())
-    values = rounded(values)
-    sketch = NumberSketch.of(values)
+    sketch = NumberSketch.of(values, centre=old.centre)
+    values = old.rounded(values)
     present = np.sort(values[~np.isnan(values)])
     if old.is_counted:
         return replace(_compare_counted(name, old, values, sketch), outside=outside)
@@ -164,7 +167,7 @@ def kolmogorov_smirnov(old: NumberSketch, present: np.ndarray) -> tuple[float, f
     old : NumberSketch
         Of one sample.
     present : ndarray
-        The other one, sorted.
+        The other one, rounded as the sketch's knots are, sorted.
 
     Returns
     -------
@@ -212,65 +215,36 @@ def _compare_levels(name: str, old: LevelSketch, new: ColumnValues) -> ColumnTes
     """Test a category."""
     levels = new.levels if new.levels is not None else []
     counts = np.bincount(new.values + 1, minlength=len(levels) + 1)
-    found: dict[Any, float] = {_MISSING: float(counts[0])}
+    found: dict[Any, float] = {MISSING: float(counts[0])}
     for level, n in zip(levels, counts[1:].tolist(), strict=True):
-        key = level if old.is_told_apart(level) else _OTHERS
+        key = level if old.is_told_apart(level) else OTHERS
         found[key] = found.get(key, 0.0) + n
-    unseen = int(old.is_unseen(new.values, levels).sum())
-    shares = {**old.shares, _OTHERS: old.others, _MISSING: old.missing}
-    test, statistic, p_value, index = _compare_counts(shares, found, old.n_eff)
-    sketch = LevelSketch.of(new.values, levels)
-    p_values = {"distribution": p_value}
-    return ColumnTest(
-        name, test, statistic, p_value, p_values, *index, old.missing, sketch.missing, None, unseen, old, sketch
-    )
+    unseen = int(old.is_unseen(new.values, levels).sum()) if old.tells_all_apart else None
+    own = compare_counts({**old.shares, OTHERS: old.others, MISSING: old.missing}, found, old.n_eff)
+    index, sketch = _stability(*own.table), LevelSketch.of(new.values, levels)
+    test, p_values, gaps = own.test, own.p_values, (old.missing, sketch.missing)
+    return ColumnTest(name, test, own.statistic, combined(p_values), p_values, *index, *gaps, None, unseen, old, sketch)
 
 
 def _compare_counted(name: str, old: NumberSketch, values: np.ndarray, sketch: NumberSketch) -> ColumnTest:
-    """Test a number of few values as a category of so many levels."""
-    different, counts = np.unique(values[~np.isnan(values)], return_counts=True)
-    found = dict(zip(different.tolist(), counts.astype(float).tolist(), strict=True))
-    found[_MISSING] = float(np.isnan(values).sum())
-    test, statistic, p_value, index = _compare_counts({**old.levels(), _MISSING: old.missing}, found, _rows_worth(old))
-    unseen = int(sum(n for value, n in found.items() if value is not _MISSING and value not in old.knots))
-    p_values = {"distribution": p_value}
-    return ColumnTest(
-        name, test, statistic, p_value, p_values, *index, old.missing, sketch.missing, None, unseen, old, sketch
+    """Test a number of few values as a category of so many levels, and their order."""
+    known, shares = np.sort(values[~np.isnan(values)]), old.levels()
+    different, counts = np.unique(known, return_counts=True)
+    found: dict[Any, float] = dict(
+        zip((old.centre + different.astype(float)).tolist(), counts.astype(float).tolist(), strict=True)
     )
-
-
-def _compare_counts(
-    shares: Mapping[Any, float], found: Mapping[Any, float], n_eff: float
-) -> tuple[str, float, float, tuple[float, float, float]]:
-    """The test of two columns of counts, its statistic and p-value, and the PSI."""
-    keys = list({**shares, **found})
-    table = np.array([[shares.get(key, 0.0) * n_eff for key in keys], [found.get(key, 0.0) for key in keys]])
-    table = _pooled(table)
-    index = _stability(*table)
-    total = table.sum()
-    if table.shape[1] < 2 or not table.sum(1).all():
-        return "none", 0.0, 1.0, index
-    if table.shape[1] == 2:
-        share = table[:, 0] / table.sum(1)
-        return "Fisher", float(share[1] - share[0]), float(fisher_exact(np.rint(table)).pvalue), index
-    expected = np.outer(table.sum(1), table.sum(0)) / total
-    statistic = float(((table - expected) ** 2 / expected).sum())
-    return "chi-square", statistic, float(chi2.sf(statistic, table.shape[1] - 1)), index
-
-
-def _pooled(table: np.ndarray) -> np.ndarray:
-    """Counts (2, n_levels) whose rare levels, judged by both samples together, are one level."""
-    counts = table.sum(0)
-    table, counts = table[:, counts > 0], counts[counts > 0]
-    expected = counts * (table.sum(1).min() / max(counts.sum(), 1e-300))
-    order = np.argsort(-expected, kind="stable")
-    n_kept = int((expected >= MIN_EXPECTED).sum())
-    rest = order[n_kept:]
-    if len(rest) and expected[rest].sum() < MIN_EXPECTED and n_kept > 1:
-        n_kept -= 1
-        rest = order[n_kept:]
-    kept = table[:, order[:n_kept]]
-    return np.column_stack([kept, table[:, rest].sum(1)]) if len(rest) else kept
+    unseen = int(sum(n for value, n in found.items() if value not in shares))
+    found[MISSING] = float(np.isnan(values).sum())
+    own = compare_counts({**shares, MISSING: old.missing}, found, _rows_worth(old))
+    test, statistic, p_values = own.test, own.statistic, own.p_values
+    if len(found) > 2 or len(shares) > 2:
+        distance, p_order = kolmogorov_smirnov(old, known)
+        if own.is_pooled:
+            test, statistic, p_values = "KS", distance, {**p_values, "distribution": p_order}
+        else:
+            p_values = {**p_values, "order": p_order}
+    index, gaps = _stability(*own.table), (old.missing, sketch.missing)
+    return ColumnTest(name, test, statistic, combined(p_values), p_values, *index, *gaps, None, unseen, old, sketch)
 
 
 def _rows_worth(old: NumberSketch) -> float:
@@ -285,7 +259,8 @@ def _binned(old: NumberSketch, present: np.ndarray, n_missing: int, n_bins: int)
         return np.append(missing[0], 0.0), np.append(missing[1], float(len(present)))
     edges = np.unique(old.quantile(np.arange(1, n_bins) / n_bins))
     old_counts = np.diff(np.concatenate([[0.0], old.share_at_most(edges), [1.0]])) * old.n_eff
-    new_counts = np.diff(np.concatenate([[0], np.searchsorted(present, edges, "right"), [len(present)]]))
+    at = np.searchsorted(present, old.rounded(edges), "right")
+    new_counts = np.diff(np.concatenate([[0], at, [len(present)]]))
     if old.missing == 0 and n_missing == 0:
         return old_counts, new_counts.astype(float)
     return np.append(old_counts, missing[0]), np.append(new_counts, missing[1])

@@ -15,15 +15,13 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.inputs.columns import as_frame, is_frame
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
-from sk_dlsteps.inputs.values import as_levels
-from sk_dlsteps.step6_real_world.column_reader import ColumnValues
+from sk_dlsteps.step6_real_world.column_reader import ColumnReader, ColumnValues
 from sk_dlsteps.step6_real_world.column_tests import ColumnTest, compare_columns, smallest_shift
 from sk_dlsteps.step6_real_world.domain import MIN_DOMAIN_ROWS, DomainTest, compare_domains
 from sk_dlsteps.step6_real_world.door import as_table, categorical_columns, check_columns, check_length, understood
 from sk_dlsteps.step6_real_world.drift_report import DriftReport
-from sk_dlsteps.step6_real_world.model_outputs import losses_of
+from sk_dlsteps.step6_real_world.output_tests import TargetKind, compare_outputs
 from sk_dlsteps.step6_real_world.reference import Reference, target_columns
-from sk_dlsteps.step6_real_world.score_drop import MIN_SCORED_ROWS, ScoreDrop, compare_losses
 from sk_dlsteps.step6_real_world.sketches import MAX_KNOTS, some_rows
 from sk_dlsteps.step6_real_world.timeline import DriftTimeline, batch_row
 
@@ -146,6 +144,7 @@ class DriftDetector(BaseEstimator):
         detector._check_parameters()
         detector.model_, detector.reference_ = fitted, reference
         detector.n_features_in_ = fitted.model.n_features_in_
+        detector._target_kind = TargetKind.of(fitted.model, reference)
         detector._old_rows = None if X is None else detector._some_columns(detector._admit(X))
         return detector
 
@@ -176,14 +175,15 @@ class DriftDetector(BaseEstimator):
         if X.shape[0] < 2:
             raise ValueError(f"`X` has {X.shape[0]} rows; give at least 2 to compare new ones with")
         reference = Reference.of(X, categorical_columns(X), None, shape, is_kept=False)
+        self._target_kind: TargetKind | None = None
         if y is not None:
             task, values, labels = understood(y)
-            check_length(values, X, "y", "X")
+            check_length(values, X.shape[0], "y", "X")
             columns = target_columns(values, task, labels)
             reference = reference.with_target(
                 {name: column.sketch(None, MAX_KNOTS) for name, column in columns.items()}
             )
-            self._task, self._labels = task, labels
+            self._target_kind = TargetKind(task, labels, values.size // len(values))
         self.reference_ = reference
         self.model_: Fitted | None = None
         self.n_features_in_ = X.shape[1]
@@ -221,12 +221,19 @@ class DriftDetector(BaseEstimator):
         reference = self.reference_
         new = list(reference.reader.columns(X))
         columns = compare_columns(reference.reader.names, reference.columns, new, self.n_bins)
-        target, score, predictions, notes = self._outputs(X, y_new, rng)
-        n_kinds = 1 + (self._old_rows is not None) + bool(predictions) + bool(target) + (score is not None)
-        domain, missing = self._domain(new, columns, self.alpha / n_kinds, rng)
-        if reference.reader.is_partial:
-            looked_at = f"{len(reference.reader.places)} of {reference.reader.n_columns} columns are looked at"
-            missing = (*missing, looked_at)
+        outputs = compare_outputs(
+            reference,
+            None if self.model_ is None else self.model_.model,
+            self._target_kind,
+            X,
+            y_new,
+            max_samples=self.max_samples,
+            n_bins=self.n_bins,
+            rng=rng,
+        )
+        found = bool(outputs.predictions), bool(outputs.target), outputs.score is not None
+        n_kinds = 1 + (self._old_rows is not None) + sum(found)
+        domain, notes = self._domain(new, columns, self.alpha / n_kinds, rng)
         shift = smallest_shift(reference.n_rows, X.shape[0], self.alpha / n_kinds / max(len(columns), 1))
         return DriftReport(
             float(self.alpha),
@@ -234,11 +241,11 @@ class DriftDetector(BaseEstimator):
             reference.n_rows,
             columns,
             domain,
-            predictions,
-            target,
-            score,
+            outputs.predictions,
+            outputs.target,
+            outputs.score,
             shift,
-            (*missing, *notes),
+            (*notes, *_notes_on(reference.reader, columns), *outputs.notes),
         )
 
     def check_batches(self, batches: Iterable[Any], times: Iterable[Any] | None = None) -> DriftTimeline:
@@ -273,6 +280,8 @@ class DriftDetector(BaseEstimator):
 
         """
         check_is_fitted(self)
+        if isinstance(times, str) or not (times is None or isinstance(times, Iterable)):
+            raise ValueError(f"`times` must be an iterable with a name for each batch, or None, got {times!r}")
         names = None if times is None else iter(times)
         rows = []
         for number, batch in enumerate(batches):
@@ -294,6 +303,10 @@ class DriftDetector(BaseEstimator):
             value = getattr(self, name)
             if not isinstance(value, Integral) or isinstance(value, bool) or value < least:
                 raise ValueError(f"`{name}` must be an integer of at least {least}, got {value!r}")
+        seed = self.random_state
+        is_seed = isinstance(seed, Integral) and not isinstance(seed, bool) and seed >= 0
+        if not (seed is None or is_seed or isinstance(seed, np.random.RandomState)):
+            raise ValueError(f"`random_state` must be an integer of at least 0, a RandomState or None, got {seed!r}")
 
     def _generator(self) -> np.random.Generator:
         """The same random numbers for every check with the same seed."""
@@ -341,74 +354,17 @@ class DriftDetector(BaseEstimator):
             return None, (f"all columns together: {MIN_DOMAIN_ROWS} old and new rows are needed",)
         return found, ()
 
-    def _outputs(
-        self, X: Any, y: Any, rng: np.random.Generator
-    ) -> tuple[tuple[ColumnTest, ...], ScoreDrop | None, tuple[ColumnTest, ...], tuple[str, ...]]:
-        """Tests of the target, the score and the predictions, and notes on those that cannot be made."""
-        reference, model = self.reference_, None if self.model_ is None else self.model_.model
-        values, known, labels, notes = None, np.arange(X.shape[0]), None, []
-        if y is not None:
-            values, known, labels = self._target(y, X)
-        target = () if values is None else self._target_tests(values[known], labels)
-        if y is not None and not reference.target:
-            notes.append("target: the training targets were not given")
-        outputs = reference.outputs
-        if model is None or outputs is None:
-            notes += [] if model is None else ["predictions and score: no training rows were held out to compare with"]
-            return target, None, (), tuple(notes)
-        rows = np.sort(rng.permutation(X.shape[0])[: self.max_samples])
-        predictions = _predict(model, outputs, _safe_indexing(X, rows), rng)
-        columns = outputs.columns(predictions)
-        tests = compare_columns(list(columns), list(outputs.predictions.values()), list(columns.values()), self.n_bins)
-        score = None
-        if values is not None:
-            scored = np.isin(rows, known)
-            losses = losses_of(predictions[scored], values[rows[scored]], outputs.task, outputs.target_variance)
-            score = compare_losses(outputs.score_name, outputs.losses, losses)
-            if score is None:
-                notes.append(f"score: {MIN_SCORED_ROWS} rows with a true value are needed")
-        return target, score, tests, tuple(notes)
-
-    def _target(self, y: Any, X: Any) -> tuple[np.ndarray, np.ndarray, list[Any] | None]:
-        """True values as numbers or codes, the rows that have one, and what codes stand for."""
-        task, labels = self._kind_of_target()
-        given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
-        check_length(given, X, "y_new", "X_new")
-        if task in ("binary", "multiclass"):
-            codes, found = as_levels(given.reshape(-1), "y_new")
-            place = {label: code for code, label in enumerate(labels or ())}
-            # Labels that training did not know get codes of their own: whatever is predicted is wrong.
-            own = [place.setdefault(label, len(place)) for label in found]
-            return np.array([*own, -1], dtype=int)[codes], np.flatnonzero(codes >= 0), list(place)
-        try:
-            numbers = given.astype(float).reshape(len(given), -1)
-        except (TypeError, ValueError) as error:
-            raise ValueError("`y_new` holds what is no number, and the training targets were numbers") from error
-        return numbers, np.flatnonzero(np.isfinite(numbers).all(1)), None
-
-    def _kind_of_target(self) -> tuple[str, Any]:
-        """What the targets are, and their labels."""
-        if self.model_ is not None and self.model_.model is not None:
-            model = self.model_.model
-            labels = getattr(model, "classes_", None)
-            return model.plan_.task, None if labels is None else labels.tolist()
-        return getattr(self, "_task", "regression"), getattr(self, "_labels", None)
-
-    def _target_tests(self, values: np.ndarray, labels: list[Any] | None) -> tuple[ColumnTest, ...]:
-        """Tests of the true values that are known."""
-        reference = self.reference_
-        if not reference.target or not len(values):
-            return ()
-        columns = target_columns(values, self._kind_of_target()[0], labels)
-        return compare_columns(list(columns), list(reference.target.values()), list(columns.values()), self.n_bins)
-
 
 _NONE = object()
 
 
-def _predict(model: Any, outputs: Any, X: Any, rng: np.random.Generator) -> np.ndarray:
-    """Predictions (n_rows, n_outputs) of one group of networks, drawn at random, for each row."""
-    net = model.pipeline_[-1]
-    votes = net.votes(model.pipeline_[:-1].transform(X))
-    point = net.module_.cost.point(net.count(outputs.draw(votes, rng)))
-    return np.asarray(point).reshape(len(votes), -1)
+def _notes_on(reader: ColumnReader, columns: tuple[ColumnTest, ...]) -> tuple[str, ...]:
+    """What of the columns is not looked at."""
+    notes = []
+    if reader.is_partial:
+        notes.append(f"{len(reader.places)} of {reader.n_columns} columns are looked at")
+    blind = [repr(test.name) for test in columns if test.is_blind]
+    if blind:
+        more = f" and {len(blind) - 5} more" if len(blind) > 5 else ""
+        notes.append(f"levels of {', '.join(blind[:5])}{more}: none is more frequent than another")
+    return tuple(notes)

@@ -44,10 +44,11 @@ def check_columns(X: Any, names: list[Any] | None, n_columns: int) -> None:
         raise ValueError(f"`X_new` has {X.shape[1]} columns, and the training table had {n_columns}; give the same")
 
 
-def check_length(values: np.ndarray, X: Any, name: str, table: str) -> None:
+def check_length(values: np.ndarray, n_rows: int, name: str, table: str) -> None:
     """Raise if there is not one value for each row."""
-    if len(values) != X.shape[0]:
-        raise ValueError(f"`{name}` has {len(values)} values, and `{table}` has {X.shape[0]} rows; give one for each")
+    n = len(values) if values.ndim else 1
+    if n != n_rows:
+        raise ValueError(f"`{name}` has {n} values, and `{table}` has {n_rows} rows; give one for each")
 
 
 def understood(y: Any) -> tuple[str, np.ndarray, list[Any] | None]:

@@ -10,9 +10,10 @@ from sk_dlsteps.plan import Reported, StepRecord
 from sk_dlsteps.step6_real_world.column_tests import PSI_LEVEL, ColumnTest
 from sk_dlsteps.step6_real_world.domain import DomainTest
 from sk_dlsteps.step6_real_world.score_drop import ScoreDrop
+from sk_dlsteps.step6_real_world.sketches import LevelSketch
 
-# Columns shown in records.
-_MAX_SHOWN = 10
+# Columns shown in records, and letters of their names.
+_MAX_SHOWN, _N_LETTERS = 10, 30
 _NEXT = {
     "no drift": "nothing to change: go on watching",
     "inputs drifted": "nothing shows yet in what the model makes of them: collect the true values of some new rows and "
@@ -241,7 +242,7 @@ def _row(test: ColumnTest, drifted: bool) -> dict[str, Any]:
 def _short(test: ColumnTest) -> dict[str, Any]:
     """The figures of a column that fit a line."""
     return {
-        "column": test.name if len(test.name) <= 30 else f"{test.name[:27]}...",
+        "column": shortened(test.name),
         "test": test.test,
         "statistic": test.statistic,
         "adjusted p": test.adjusted,
@@ -249,8 +250,20 @@ def _short(test: ColumnTest) -> dict[str, Any]:
         f"PSI {PSI_LEVEL:.0%} by chance": test.psi_limit,
         "missing": f"{test.missing_before:.1%} to {test.missing:.1%}",
         "outside": "" if test.outside is None else test.outside,
-        "unseen": "" if test.unseen is None else test.unseen,
+        "unseen": _unseen(test),
     }
+
+
+def shortened(name: str) -> str:
+    """A name that fits a table."""
+    return name if len(name) <= _N_LETTERS else f"{name[: _N_LETTERS - 3]}..."
+
+
+def _unseen(test: ColumnTest) -> int | str:
+    """Rows of levels that training did not see, or that it is not known."""
+    if test.unseen is not None:
+        return test.unseen
+    return "unknown" if isinstance(test.old, LevelSketch) else ""
 
 
 def _scored(drop: ScoreDrop) -> dict[str, Any]:

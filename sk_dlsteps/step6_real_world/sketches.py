@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from hashlib import blake2b
 from typing import Any
-from zlib import crc32
 
 import numpy as np
 
@@ -15,6 +15,11 @@ import numpy as np
 MAX_SKETCH_ROWS, MAX_SKETCH_LEVELS = 20_000, 1000
 # Numbers of at most so many different values are counted, value by value, as levels are.
 MAX_COUNTED = 20
+# So many times as many rows as different values there have to be.
+MIN_REPEATS = 2
+# Of numbers whose middle is so many times as large as their spread, the distance from the middle is kept: float32 has
+# 24 bits, of which the spread has to get ten at the least.
+MAX_OFFSET = 10_000
 # Points of a distribution function, of one column that is looked at by itself.
 MAX_KNOTS = 256
 # The same of a model's target and outputs, which it keeps.
@@ -28,7 +33,7 @@ class NumberSketch:
     Attributes
     ----------
     knots : float32 ndarray
-        Some of its values, sorted; all of them if `exact`. New values are rounded as these are.
+        Some of its values less `centre`, sorted; all of them if `exact`. New values are rounded as these are.
     shares : float32 ndarray
         Share of the values that are at most so large: what the distribution function is there.
     exact : bool
@@ -41,6 +46,8 @@ class NumberSketch:
         Share of the rows without a value.
     low, high : float
         The smallest and the largest value of all rows; NaN if there is none.
+    centre : float
+        What values are taken less: 0, but where they are far from it and close to each other.
 
     """
 
@@ -52,9 +59,16 @@ class NumberSketch:
     missing: float
     low: float
     high: float
+    centre: float = 0.0
 
     @classmethod
-    def of(cls, values: np.ndarray, weight: np.ndarray | None = None, n_knots: int = MAX_KNOTS) -> NumberSketch:
+    def of(
+        cls,
+        values: np.ndarray,
+        weight: np.ndarray | None = None,
+        n_knots: int = MAX_KNOTS,
+        centre: float | None = None,
+    ) -> NumberSketch:
         """Look at a column.
 
         Parameters
@@ -65,6 +79,8 @@ class NumberSketch:
             What each row counts.
         n_knots : int, default=MAX_KNOTS
             Values that are kept, about.
+        centre : float or None
+            That of a sketch to compare with; None chooses one.
 
         Examples
         --------
@@ -78,7 +94,8 @@ class NumberSketch:
         missing = 1 - (present.sum() if weight is None else weight[present].sum()) / max(total, 1e-300)
         own = values[present]
         low, high = (float(own.min()), float(own.max())) if len(own) else (math.nan, math.nan)
-        own = rounded(own)
+        centre = _centre_of(own) if centre is None else centre
+        own = rounded(own, centre)
         counts = None if weight is None else weight[present]
         rows = _some(len(own))
         if rows is not None:
@@ -87,34 +104,44 @@ class NumberSketch:
         exact = len(knots) <= n_knots and rows is None
         knots, shares = _thinned(knots, shares, n_knots)
         n_eff = float(len(own)) if counts is None else float(counts.sum() ** 2 / max((counts**2).sum(), 1e-300))
-        return cls(*_small(knots, shares), exact, n_eff, len(values), max(0.0, float(missing)), low, high)
+        return cls(*_small(knots, shares), exact, n_eff, len(values), max(0.0, float(missing)), low, high, centre)
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickled in a few bytes: there is one for each column of a model's table."""
-        others = self.exact, self.n_eff, self.n_rows, self.missing, self.low, self.high
+        others = self.exact, self.n_eff, self.n_rows, self.missing, self.low, self.high, self.centre
         return _unpickled, (self.knots.tobytes(), self.shares.tobytes(), *others)
 
     @property
     def is_counted(self) -> bool:
         """Whether the values are few, and so compared one by one."""
-        return self.exact and len(self.knots) <= MAX_COUNTED
+        return self.exact and len(self.knots) <= min(MAX_COUNTED, self.n_present / MIN_REPEATS)
 
     @property
     def n_present(self) -> int:
         """Rows with a value."""
         return round(self.n_rows * (1 - self.missing))
 
+    @property
+    def points(self) -> np.ndarray:
+        """The values that the knots stand for."""
+        return self.centre + self.knots.astype(float)
+
+    def rounded(self, values: np.ndarray) -> np.ndarray:
+        """Values as knots are, to be compared with them."""
+        return rounded(values, self.centre)
+
     def share_at_most(self, values: np.ndarray) -> np.ndarray:
         """The distribution function; between knots it is a straight line, or a step if there is no other value."""
         if not len(self.knots):
             return np.zeros(len(values))
+        values = self.rounded(values)
         if self.exact:
             return np.append(0.0, self.shares)[np.searchsorted(self.knots, values, "right")]
         return np.interp(values, self.knots.astype(float), self.shares.astype(float), left=0.0)
 
     def quantile(self, levels: np.ndarray) -> np.ndarray:
         """The smallest knot whose share is at least so large."""
-        return self.knots[np.minimum(np.searchsorted(self.shares, levels - 1e-6), len(self.knots) - 1)]
+        return self.points[np.minimum(np.searchsorted(self.shares, levels - 1e-6), len(self.knots) - 1)]
 
     def is_outside(self, values: np.ndarray) -> np.ndarray:
         """Which values lie outside the range; a float32 table's ends are what its values are."""
@@ -125,7 +152,7 @@ class NumberSketch:
 
     def levels(self) -> dict[Any, float]:
         """Shares of the different values among all rows, of few of them."""
-        return dict(zip(self.knots.tolist(), (np.diff(self.shares, prepend=0.0) * (1 - self.missing)), strict=True))
+        return dict(zip(self.points.tolist(), (np.diff(self.shares, prepend=0.0) * (1 - self.missing)), strict=True))
 
     def merged(self, other: NumberSketch, n_knots: int = MAX_KNOTS) -> NumberSketch:
         """The sketch of the rows of both."""
@@ -135,18 +162,19 @@ class NumberSketch:
         if min(parts) == 0:
             shown = self if parts[0] else other
             missing = 1 - present / max(n_rows, 1)
-            return NumberSketch(
-                shown.knots, shown.shares, shown.exact, shown.n_eff, n_rows, missing, shown.low, shown.high
-            )
-        knots = np.union1d(self.knots, other.knots)
-        shares = (parts[0] * self.share_at_most(knots) + parts[1] * other.share_at_most(knots)) / present
+            return replace(shown, n_rows=n_rows, missing=missing)
+        points, centre = np.union1d(self.points, other.points), self.centre or other.centre
+        shares = (parts[0] * self.share_at_most(points) + parts[1] * other.share_at_most(points)) / present
         shares[-1] = 1.0
+        knots = rounded(points, centre)
+        last = np.append(knots[1:] != knots[:-1], True)
+        knots, shares = knots[last], shares[last]
         exact = self.exact and other.exact and len(knots) <= n_knots
         knots, shares = _thinned(knots, shares, n_knots)
         # Each part counts in proportion to its rows: what its values are worth is that of a sum of weights.
         n_eff = present**2 / sum(part**2 / own.n_eff for part, own in zip(parts, (self, other), strict=True))
         low, high = min(self.low, other.low), max(self.high, other.high)
-        return NumberSketch(*_small(knots, shares), exact, n_eff, n_rows, 1 - present / n_rows, low, high)
+        return NumberSketch(*_small(knots, shares), exact, n_eff, n_rows, 1 - present / n_rows, low, high, centre)
 
 
 @dataclass(frozen=True)
@@ -221,9 +249,14 @@ class LevelSketch:
         unseen = [self.is_told_apart(level) and level not in self.shares for level in levels]
         return np.array([*unseen, False])[codes]
 
+    @property
+    def tells_all_apart(self) -> bool:
+        """Whether every level has a share of its own."""
+        return self.last == 2**32
+
     def is_told_apart(self, level: Any) -> bool:
         """Whether a level would have a share of its own if it had occurred."""
-        return self.last == 2**32 or checksum(level) < self.last
+        return self.tells_all_apart or checksum(level) < self.last
 
 
 Sketch = NumberSketch | LevelSketch
@@ -243,8 +276,8 @@ def _bounded(
 
 
 def checksum(level: Any) -> int:
-    """A number that depends on the level alone."""
-    return crc32(str(level).encode("utf-8", "surrogatepass"))
+    """A number that depends on the level alone, and spreads evenly over levels that are numbered."""
+    return int.from_bytes(blake2b(str(level).encode("utf-8", "surrogatepass"), digest_size=4).digest(), "big")
 
 
 def some_rows(n_rows: int, most: int = MAX_SKETCH_ROWS, seed: int = 0) -> np.ndarray:
@@ -274,10 +307,18 @@ def _steps(values: np.ndarray, weight: np.ndarray | None) -> tuple[np.ndarray, n
     return own[last], np.minimum(total[last], 1.0)
 
 
-def rounded(values: np.ndarray) -> np.ndarray:
-    """Numbers as float32, in which sketches keep and compare them; what is too large becomes the largest one."""
+def rounded(values: np.ndarray, centre: float = 0.0) -> np.ndarray:
+    """Numbers less a centre as float32, in which sketches compare them; what is too large becomes the largest one."""
     most = np.finfo(np.float32).max
-    return np.clip(values, -most, most).astype(np.float32)
+    return np.clip(values.astype(float) - centre if centre else values, -most, most).astype(np.float32)
+
+
+def _centre_of(values: np.ndarray) -> float:
+    """The middle of values that are close to each other and far from 0; else 0."""
+    if not len(values):
+        return 0.0
+    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], method="inverted_cdf").astype(float).tolist()
+    return middle if 0 < (high - low) * MAX_OFFSET < abs(middle) else 0.0
 
 
 def _unpickled(knots: bytes, shares: bytes, *others: Any) -> NumberSketch:

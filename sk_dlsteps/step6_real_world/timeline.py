@@ -8,7 +8,7 @@ from typing import Any
 from scipy.stats import binom
 
 from sk_dlsteps.plan import Reported, StepRecord
-from sk_dlsteps.step6_real_world.drift_report import DriftReport, frame_of
+from sk_dlsteps.step6_real_world.drift_report import DriftReport, frame_of, shortened
 
 # Batches shown in records.
 _MAX_SHOWN = 30
@@ -103,4 +103,5 @@ def batch_row(time: Any, report: DriftReport | None) -> dict[str, Any]:
 
 def _shown(row: dict[str, Any]) -> dict[str, Any]:
     """A row without what no batch has, as text where it may hold anything."""
-    return {name: str(value) if name in ("time", "most drifted") else value for name, value in row.items()}
+    most = row["most drifted"]
+    return {**row, "time": str(row["time"]), "most drifted": "" if most is None else shortened(str(most))}

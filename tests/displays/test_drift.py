@@ -93,6 +93,8 @@ def test_a_number_of_columns_must_be_one(report):
         [datetime.date(2024, 1, day) for day in (1, 2, 3, 9)],
         [1.5, 2.5, 3.5, 9.0],
         [None, ("a", 1), "b", 2],
+        [datetime.time(hour) for hour in (1, 2, 3, 9)],
+        [np.datetime64("2024-01-01") + day for day in range(4)],
     ],
 )
 def test_batches_stand_at_their_times_and_alarms_are_marked(times):
@@ -106,3 +108,44 @@ def test_batches_stand_at_their_times_and_alarms_are_marked(times):
     assert (len(clean.get_offsets()), len(drifted.get_offsets())) == (2, 1)
     assert drifted.get_offsets()[0, 1] == pytest.approx(timeline.table[2]["p"])
     display.figure_.canvas.draw()
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (np.zeros(200), RNG(0).normal(size=300)),
+        (RNG(0).integers(1, 6, 300), RNG(1).normal(3, 1, 300)),
+        ([f"level {i}" for i in range(3000)], [f"new {i}" for i in range(1500)]),
+        (["a", "b"] * 100, [f"new {i}" for i in range(3000)]),
+    ],
+)
+def test_new_rows_are_drawn_where_they_have_become_something_else(old, new):
+    old, new = (pd.DataFrame({"x": pd.Series(own)}) for own in (old, new))
+    kind = "category" if old["x"].dtype.kind not in "if" else "float"
+    report = DriftDetector().fit(old.astype(kind)).check(new.astype(kind))
+    ax = DriftDisplay.from_report(report).ax_
+    before, after = (patch.get_data() for patch in ax.patches if hasattr(patch, "get_data"))
+    assert (after.values - after.baseline).sum() > 0.01
+    assert (before.values - before.baseline).sum() > 0.01
+    if len(old) == 3000:
+        assert any(text.startswith("oth") for text in texts(ax))
+
+
+def test_columns_without_any_value_have_no_bars(report):
+    columns = [test.name for test in report.most_drifted]
+    ax = DriftDisplay.from_report(report).ax_
+    bars = [patch.get_data() for patch in ax.patches if hasattr(patch, "get_data")]
+    place = columns.index("nothing")
+    for data in bars[2 * place : 2 * place + 2]:
+        assert not (data.values - data.baseline).any()
+
+
+def test_batches_are_checked_and_drawn_of_a_model():
+    X, y = make_regression(200, 3, random_state=0)
+    model = StepwiseRegressor(max_epochs=3, learning_rate=0.01, random_state=0).fit(X[:100], y[:100])
+    ax = plt.figure().subplots()
+    batches = [X[100:150], (X[150:] + 3, y[150:])]
+    display = DriftTimelineDisplay.from_estimator(model, iter(batches), ["mon", "tue"], ax=ax, alpha=0.02)
+    assert display.ax_ is ax
+    assert display.timeline == DriftDetector.from_estimator(model, alpha=0.02).check_batches(batches, ["mon", "tue"])
+    assert display.timeline.alarms == ("tue",)

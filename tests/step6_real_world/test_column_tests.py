@@ -47,7 +47,7 @@ def test_levels_are_tested_by_scipys_chi_square():
     test = colours([300, 120, 80], [90, 80, 40])
     expected = chi2_contingency([[300, 120, 80], [90, 80, 40]], correction=False)
     assert test.test == "chi-square"
-    assert (test.statistic, test.p_value) == pytest.approx((expected.statistic, expected.pvalue))
+    assert (test.statistic, test.p_values["distribution"]) == pytest.approx((expected.statistic, expected.pvalue))
 
 
 def test_two_levels_are_tested_by_fishers_test():
@@ -75,8 +75,34 @@ def test_numbers_of_few_values_are_compared_value_by_value():
     test = numbers(old, new)
     table = [np.bincount(old, minlength=5), np.bincount(new, minlength=5)]
     assert test.test == "chi-square"
-    assert test.p_value == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-4)
+    assert test.p_values["distribution"] == pytest.approx(chi2_contingency(table, correction=False).pvalue, rel=1e-4)
+    assert test.p_values["order"] == pytest.approx(ks_2samp(old, new, method="asymp").pvalue, rel=1e-4)
     assert test.unseen == test.outside == int((new == 4).sum())
+
+
+def test_a_number_that_hardly_repeats_is_not_counted():
+    rng = np.random.default_rng(0)
+    test = numbers(rng.normal(size=19), rng.normal(10, 1, size=100))
+    assert test.test == "KS"
+    assert test.p_value < 1e-6
+
+
+def test_ratings_that_moved_are_found_in_few_rows():
+    rng = np.random.default_rng(0)
+    test = numbers(rng.integers(1, 11, 500), rng.integers(5, 15, 40))
+    assert test.test == "KS"
+    assert test.p_value < 1e-4
+
+
+def test_numbers_far_from_zero_and_close_to_each_other_are_told_apart():
+    rng = np.random.default_rng(0)
+    old, new = 1.7e9 + rng.normal(size=500), 1.7e9 + rng.normal(size=500)
+    assert numbers(old, new).p_value > 0.01
+    expected = ks_2samp(old, new + 1, method="asymp")
+    found = numbers(old, new + 1)
+    assert found.statistic == pytest.approx(expected.statistic, abs=0.02)
+    assert found.p_value < 1e-20
+    assert found.psi > 0.5
 
 
 def test_missing_values_are_found_beside_an_equal_distribution():

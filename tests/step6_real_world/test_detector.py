@@ -239,6 +239,8 @@ def test_other_tables_are_errors_that_name_what_is_wrong(change, message):
         ({"alpha": 1}, "`alpha` must be a number above 0 and below 1, got 1"),
         ({"n_bins": 1}, "`n_bins` must be an integer of at least 2, got 1"),
         ({"max_samples": 5.0}, "`max_samples` must be an integer of at least 20, got 5.0"),
+        ({"random_state": "x"}, "`random_state` must be an integer of at least 0, a RandomState or None, got 'x'"),
+        ({"random_state": -1}, "`random_state` must be an integer of at least 0, .*got -1"),
     ],
 )
 def test_parameters_that_cannot_be_are_named(parameters, message):
@@ -255,3 +257,77 @@ def test_targets_that_do_not_fit_are_errors(regression):
         detector.check(X_new, ["a"] * len(X_new))
     with pytest.raises(ValueError, match="`X` has 1 rows"):
         DriftDetector().fit(X_new[:1])
+
+
+def test_labels_of_another_type_are_an_error_and_no_score(classification):
+    X = RNG(0).normal(size=(200, 3))
+    y = (X[:, 0] > 0).astype(int)
+    model = StepwiseClassifier(max_epochs=3, learning_rate=0.01, random_state=0).fit(X, y)
+    for detector in (DriftDetector.from_estimator(model), DriftDetector().fit(X, y)):
+        with pytest.raises(ValueError, match=r"none of the training labels: \[.*'1'.*\], and those were \[0, 1\]"):
+            detector.check(X, y.astype(str))
+        with pytest.raises(ValueError, match=r"shape \(200, 2\), and the training target had 1 column;"):
+            detector.check(X, np.column_stack([y, y]))
+        for same in (y.astype(bool), y.astype(float), y[:, None]):
+            assert detector.check(X, same).target[0].p_value == 1.0
+    model = classification[0]
+    with pytest.raises(ValueError, match="none of the training labels"):
+        DriftDetector.from_estimator(model).check(classification[2], np.zeros(400))
+
+
+def test_targets_of_another_shape_are_an_error(regression):
+    model, _, X_new, y_new = regression
+    two = np.column_stack([y_new, y_new])
+    for detector in (DriftDetector.from_estimator(model), DriftDetector().fit(X_new, y_new)):
+        with pytest.raises(ValueError, match=r"shape \(400, 2\), and the training target had 1 column;"):
+            detector.check(X_new, two)
+        with pytest.raises(ValueError, match="`y_new` has 1 values, and `X_new` has 400 rows"):
+            detector.check(X_new, 3.0)
+    with pytest.raises(ValueError, match=r"shape \(400,\), and the training target had 2 columns;"):
+        DriftDetector().fit(X_new, two).check(X_new, y_new)
+
+
+def test_several_labels_are_zeros_and_ones():
+    X = RNG(0).normal(size=(100, 3))
+    labels = (X[:, :2] > 0).astype(int)
+    detector = DriftDetector().fit(X, labels)
+    assert detector.check(X, sparse.csr_array(labels)).verdict == "no drift"
+    with pytest.raises(ValueError, match="`y_new` holds other numbers than 0 and 1"):
+        detector.check(X, labels + 1)
+
+
+def test_a_detector_without_a_target_notes_that_true_values_are_not_tested():
+    X = RNG(0).normal(size=(100, 2))
+    y = np.repeat(["a", "b"], 50)
+    detector = DriftDetector().fit(X, y)
+    assert detector.check(X, y).target
+    detector.fit(X)
+    for given in (y, np.zeros(100)):
+        report = detector.check(X, given)
+        assert report.target == ()
+        assert report.notes == ("target: the training targets were not given",)
+
+
+def test_few_new_rows_of_categories_and_counts_are_tested():
+    old = table(500)
+    new = table(19, 1)
+    detector = DriftDetector().fit(old)
+    assert detector.check(new).verdict == "no drift"
+    assert detector.check(new.assign(**{"colour <b>": "never heard of"})).drifted_columns == ("colour <b>",)
+    assert detector.check(new.assign(rooms=new["rooms"] + 4)).drifted_columns == ("rooms",)
+    assert detector.check(new.assign(**{"colour <b>": None})).drifted_columns == ("colour <b>",)
+
+
+def test_levels_that_cannot_be_compared_are_noted():
+    old = pd.DataFrame({"id": [f"a {i}" for i in range(60)]}).astype("category")
+    new = pd.DataFrame({"id": [f"b {i}" for i in range(30)]}).astype("category")
+    report = DriftDetector().fit(old).check(new)
+    assert "levels of 'id': none is more frequent than another" in report.notes
+    assert "none is more frequent" in repr(report)
+
+
+def test_columns_whose_names_look_alike_are_told_apart():
+    X = pd.DataFrame(RNG(0).normal(size=(200, 3)), columns=[1, "1", "2"])
+    report = DriftDetector().fit(X).check(X.add([0, 5, 0]))
+    assert report.drifted_columns == ("'1'",)
+    assert [test.name for test in report.columns] == ["1", "'1'", "2"]

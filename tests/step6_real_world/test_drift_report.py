@@ -58,3 +58,15 @@ def test_the_gravest_finding_is_the_verdict(report):
     assert replace(report, columns=(clean,), target=(drifted,)).verdict != "no drift"
     assert replace(report, target=(drifted,)).verdict == "target drifted"
     assert replace(report, target=(drifted,), predictions=(drifted,)).verdict == "predictions drifted"
+
+
+def test_unseen_levels_of_very_many_are_said_to_be_unknown():
+    old, new = ({"id": [f"{i}" for i in range(n)], "size": list(range(n))} for n in (3000, 100))
+    report = (
+        DriftDetector()
+        .fit(pd.DataFrame(old).astype({"id": "category"}))
+        .check(pd.DataFrame(new).astype({"id": "category"}))
+    )
+    rows = {row["column"]: row for row in report.records()[0].evidence["columns"]}
+    assert (rows["id"]["unseen"], rows["size"]["unseen"]) == ("unknown", "")
+    assert report.columns[0].unseen is None

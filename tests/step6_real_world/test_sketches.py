@@ -27,12 +27,15 @@ def levels_of(own):
 @settings(deadline=None)
 def test_shares_are_those_of_the_values_at_every_knot(values):
     X = np.array(values)
-    own = X[~np.isnan(X)].astype(np.float32)
     sketch = NumberSketch.of(X, n_knots=16)
+    own = sketch.rounded(X[~np.isnan(X)])
     np.testing.assert_allclose(sketch.shares, [(own <= knot).mean() for knot in sketch.knots], rtol=1e-6)
     assert sketch.missing == pytest.approx(np.isnan(X).mean())
     if len(own):
         assert (own.min(), own.max()) == (sketch.knots[0], sketch.knots[-1])
+        np.testing.assert_allclose(
+            sketch.points[[0, -1]], (np.nanmin(X), np.nanmax(X)), atol=1e-6 * np.nanmax(abs(X)) + 1e-40
+        )
         assert (sketch.low, sketch.high) == (np.nanmin(X), np.nanmax(X))
 
 
@@ -65,6 +68,28 @@ def test_many_merged_chunks_stay_near_the_distribution_of_all_rows():
     assert np.abs(sketch.share_at_most(at) - exact).max() < 0.01
     assert len(sketch.knots) < 300
     assert (sketch.low, sketch.high) == (X.min(), X.max())
+
+
+@pytest.mark.parametrize("offset", [0.0, 1.7e9, -3e12])
+def test_chunks_far_from_zero_merge_without_loss(offset):
+    X = offset + np.random.default_rng(0).normal(size=3000)
+    sketch = NumberSketch.of(X[:1])
+    for start in range(1, len(X), 500):
+        sketch = sketch.merged(NumberSketch.of(X[start : start + 500]))
+    at = np.quantile(X, np.linspace(0.01, 0.99, 50))
+    exact = np.searchsorted(np.sort(X), at, "right") / len(X)
+    assert np.abs(sketch.share_at_most(at) - exact).max() < 0.01
+    assert sketch.quantile(np.array([0.5]))[0] == pytest.approx(np.median(X), abs=0.05)
+    kept = pickle.loads(pickle.dumps(sketch))
+    np.testing.assert_array_equal(kept.points, sketch.points)
+    assert np.all(np.diff(sketch.knots) > 0)
+
+
+def test_values_are_rounded_alike_whatever_their_offset():
+    X = 1.7e9 + np.random.default_rng(0).normal(size=200)
+    sketch = NumberSketch.of(X)
+    np.testing.assert_array_equal(sketch.rounded(sketch.points), sketch.knots)
+    assert sketch.knots.dtype == np.float32
 
 
 def test_weights_count_as_copies_do():

@@ -1,4 +1,7 @@
+import datetime
+
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.datasets import make_regression
 
@@ -63,3 +66,17 @@ def test_the_record_says_how_many_alarms_are_to_be_expected(detector):
     assert len(record.evidence["the last 30 batches"]) == 30
     assert record.decision in repr(timeline)
     assert timeline.to_frame().shape == (40, 9)
+
+
+@pytest.mark.parametrize("times", [3, datetime.time(9), "ab"])
+def test_times_that_are_no_list_are_an_error(detector, times):
+    with pytest.raises(ValueError, match="`times` must be an iterable with a name for each batch, or None, got"):
+        detector.check_batches([np.zeros((20, 3))] * 2, times=times)
+
+
+def test_long_names_are_cut_in_the_record():
+    X = pd.DataFrame(RNG(0).normal(size=(100, 1)), columns=["x" * 100])
+    (record,) = DriftDetector().fit(X).check_batches([X, X[:0]], times=[datetime.time(9), None]).records()
+    first, second = record.evidence["batches"]
+    assert (first["most drifted"], first["time"]) == ("x" * 27 + "...", "09:00:00")
+    assert (second["most drifted"], second["time"]) == ("", "None")
