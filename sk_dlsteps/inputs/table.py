@@ -118,7 +118,7 @@ def read_table(path: str | Path, target: str | None, task: str | None = None) ->
     if target is None:
         raise TableError(f"which column is to be predicted? Say --target COLUMN, one of: {_listed(frame.columns)}")
     if target not in frame.columns:
-        near = difflib.get_close_matches(target, frame.columns, n=3, cutoff=0.5)
+        near = _near(target, frame.columns)
         way_out = f"did you mean {_listed(near, ' or ')}?" if near else f"its columns are: {_listed(frame.columns)}"
         raise TableError(f"{path} has no column {target!r}; {way_out}")
     if len(frame) < MIN_ROWS:
@@ -189,7 +189,7 @@ def read_new_rows(path: str | Path, table: Table) -> NewRows:
         frame, note = _without_row_numbers(frame)
     missing = [name for name in table.columns if name not in frame.columns]
     if missing:
-        near = difflib.get_close_matches(missing[0], frame.columns, n=3, cutoff=0.5)
+        near = _near(missing[0], frame.columns)
         hint = f"; is it {_listed(near, ' or ')}?" if near else f"; its columns are: {_listed(frame.columns)}"
         raise TableError(f"{path} lacks columns that the model was fitted on: {_listed(missing)}{hint}")
     notes = [note] if note else []
@@ -302,6 +302,12 @@ def _read_frame(path: Path, text: Sequence[str] = ()) -> Any:
     if frame.empty:
         raise TableError(f"{path} is empty: it has column names but no rows below them")
     return frame
+
+
+def _near(name: str, columns: Iterable[Any]) -> list[Any]:
+    """Columns of names like this one, whatever the case."""
+    spelt = {str(column).lower(): column for column in columns}
+    return [spelt[own] for own in difflib.get_close_matches(name.lower(), spelt, n=3, cutoff=0.5)]
 
 
 def _near_files(path: Path) -> str:
