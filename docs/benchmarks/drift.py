@@ -129,7 +129,7 @@ def column_of(kind, values):
 
 
 def drifted_levels(kind, n, rng):
-    """The same of other rows: of a level that training did not see, of half the levels, or four points up."""
+    """The same with drift: unseen levels, half of the levels, no values, or ratings that are higher."""
     if kind == "gaps":
         return np.full(n, -1)
     if kind == "ratings":

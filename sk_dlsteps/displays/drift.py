@@ -27,7 +27,7 @@ class _Others:
     """Levels that are not told apart."""
 
     def __str__(self) -> str:
-        return "other levels"
+        return "others"
 
 
 _OTHERS = _Others()
@@ -305,17 +305,24 @@ def _heights(test: ColumnTest) -> tuple[np.ndarray, np.ndarray, np.ndarray, list
         # What lies further out counts in the outer bins.
         inner = edges[1:-1]
         before, after = (_between(own, inner) for own in (old, new))
-        names = [(0.0, f"{low:.3g}", "left"), (1.0, f"{high:.3g}", "right")]
+        # As many digits as tell the ends apart.
+        digits = next((n for n in range(3, 17) if f"{low:.{n}g}" != f"{high:.{n}g}"), 17)
+        names = [(0.0, f"{low:.{digits}g}", "left"), (1.0, f"{high:.{digits}g}", "right")]
         return before, after, np.linspace(0, 1, _N_BINS + 1), names
     assert isinstance(old, LevelSketch)
     assert isinstance(new, LevelSketch)
-    shares: dict[Any, float] = {}
-    for level, share in new.shares.items():
-        key = level if old.is_told_apart(level) else _OTHERS
-        shares[key] = shares.get(key, 0.0) + share
-    shares[_OTHERS] = shares.get(_OTHERS, 0.0) + new.others
-    both = {**old.shares, _OTHERS: old.others}, shares
-    return _bars(*({key: share for key, share in own.items() if share} for own in both), sort=False)
+    return _bars(_told_apart(old, old), _told_apart(new, old), sort=False)
+
+
+def _told_apart(own: LevelSketch, old: LevelSketch) -> dict[Any, float]:
+    """Shares of the levels that the old sketch tells apart, and of all others together."""
+    shares, others = {}, own.others
+    for level, share in own.shares.items():
+        if old.is_told_apart(level):
+            shares[level] = share
+        else:
+            others += share
+    return {**shares, _OTHERS: others} if others else shares
 
 
 def _between(own: NumberSketch, inner: np.ndarray) -> np.ndarray:

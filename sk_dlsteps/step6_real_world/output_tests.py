@@ -41,7 +41,11 @@ class TargetKind:
     def of(cls, model: Any, reference: Reference) -> TargetKind:
         """That of a fitted model."""
         labels, n = getattr(model, "classes_", None), len(reference.target)
-        return cls(model.plan_.task, None if labels is None else labels.tolist(), n if n < MAX_TARGETS else None)
+        labels = None if labels is None else labels.tolist()
+        if n < MAX_TARGETS:
+            return cls(model.plan_.task, labels, n)
+        variance = None if reference.outputs is None else reference.outputs.target_variance
+        return cls(model.plan_.task, labels, len(labels) if labels else None if variance is None else variance.size)
 
     @property
     def is_classes(self) -> bool:

@@ -287,6 +287,16 @@ def test_targets_of_another_shape_are_an_error(regression):
         DriftDetector().fit(X_new, two).check(X_new, y_new)
 
 
+def test_very_many_targets_are_counted_too():
+    X = RNG(0).normal(size=(60, 3))
+    y = X @ RNG(1).normal(size=(3, 12))
+    model = StepwiseRegressor(max_epochs=2, learning_rate=0.01, random_state=0).fit(X, y)
+    detector = DriftDetector.from_estimator(model)
+    assert len(detector.check(X, y).target) == 10
+    with pytest.raises(ValueError, match=r"shape \(60, 11\), and the training target had 12 columns;"):
+        detector.check(X, y[:, :11])
+
+
 def test_several_labels_are_zeros_and_ones():
     X = RNG(0).normal(size=(100, 3))
     labels = (X[:, :2] > 0).astype(int)

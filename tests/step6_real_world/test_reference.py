@@ -77,6 +77,10 @@ def test_a_stream_that_goes_on_from_a_fit_adds_its_rows(frame):
     model = StepwiseRegressor(**QUICK).fit(X[:100], y[:100])
     model.partial_fit(X[100:], y[100:])
     assert model.reference_.n_rows == 240
+    report = DriftDetector.from_estimator(model).check(X, y)
+    assert (report.predictions, report.score) == ((), None)
+    assert any("a stream learns every row" in note for note in report.notes)
+    assert report.target
 
 
 def test_a_warm_start_and_fine_tuning_have_the_reference_of_their_own_rows(frame):
