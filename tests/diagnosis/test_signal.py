@@ -44,16 +44,13 @@ def test_a_model_that_is_far_ahead_needs_no_shuffles(small, rule):
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_few_rows_cannot_tell_and_it_says_so(small, share):
-    codes = []
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        X = rng.normal(size=(30, 4))
-        y = np.sqrt(share) * X[:, 0] + np.sqrt(1 - share) * rng.normal(size=30)
-        diagnosis = diagnose(small(max_epochs=10).fit(X, y), X, y, cv=3)
-        codes += diagnosis.codes
-        reason = diagnosis.left_out.get("signal in the inputs", "")
-    assert "no_signal" not in codes
-    assert share > 0 or "with 30 rows even a column that explains 20% of the target is often not found" in reason
+    rng = np.random.default_rng(1)
+    X = rng.normal(size=(30, 4))
+    y = np.sqrt(share) * X[:, 0] + np.sqrt(1 - share) * rng.normal(size=30)
+    diagnosis = diagnose(small(n_estimators=1, max_epochs=5, early_stopping=False).fit(X, y), X, y, cv=3)
+    assert "no_signal" not in diagnosis.codes
+    reason = diagnosis.left_out["signal in the inputs"]
+    assert "with 30 rows even a column that explains 20% of the target is often not found" in reason
 
 
 @pytest.mark.parametrize("kind", [np.asarray, sparse.csr_matrix])
