@@ -44,7 +44,7 @@ def test_a_model_that_is_far_ahead_needs_no_shuffles(small, rule):
 
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_few_rows_cannot_tell_and_it_says_so(small, share):
-    rng = np.random.default_rng(1)
+    rng = np.random.default_rng(2)
     X = rng.normal(size=(30, 4))
     y = np.sqrt(share) * X[:, 0] + np.sqrt(1 - share) * rng.normal(size=30)
     diagnosis = diagnose(small(n_estimators=1, max_epochs=5, early_stopping=False).fit(X, y), X, y, cv=3)
