@@ -76,3 +76,10 @@ def test_columns_of_one_value_hold_no_signal(small):
     seen = subject.Subject(Fitted.of(small(max_epochs=1).fit(X, y)), X, y, cv=3)
     with pytest.raises(subject.NotLooked, match="no column has more than one value"):
         list(look_for_signal(seen))
+
+
+def test_a_target_of_one_value_asks_for_none(small, rule):
+    X, y = rule[0][:60], np.ones(60)
+    seen = subject.Subject(Fitted.of(small(max_epochs=1).fit(X, y)), X, y, cv=3)
+    with pytest.raises(subject.NotLooked, match="the target has the same value in all rows"):
+        list(look_for_signal(seen))
