@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from sk_dlsteps.diagnosis.finding import Finding
+from sk_dlsteps.diagnosis.finding import INTERVAL, Finding, uncertainty
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
 from sk_dlsteps.step4_validation.calibration import expected_calibration_error
+from sk_dlsteps.step4_validation.noise import Difference
 
 # A class is rare below this share of an equal one, and missed if its recall is surely below this share of the others'.
 RARE, MISSED = 0.4, 0.7
@@ -18,6 +19,8 @@ ERRORS = 2.0
 # Draws of labels from the probabilities, the quantile of their calibration errors that must be exceeded, and by how
 # much their mean must be.
 DRAWS, QUANTILE, EXCESS = 400, 0.99, 0.03
+# Samples of the rows for the error of a calibration error.
+RESAMPLES = 200
 
 
 def look_at_rare_classes(subject: Subject) -> Iterator[Finding]:
@@ -70,7 +73,8 @@ def look_at_rare_classes(subject: Subject) -> Iterator[Finding]:
             "share of rows": float(counts[rarest] / known.sum()),
             "share of an equal class allowed": RARE,
             "recall": recall,
-            "95 % interval": (low, high),
+            "standard error": float(np.sqrt(recall * (1 - recall) / own.sum())),
+            INTERVAL: (low, high),
             "right of the others": others,
         },
     )
@@ -109,6 +113,10 @@ def look_at_calibration(subject: Subject) -> Iterator[Finding]:
     bound = float(np.quantile(null, QUANTILE))
     if error <= bound or error - null.mean() <= EXCESS:
         return
+    rows = (rng.integers(len(p), size=len(p)) for _ in range(RESAMPLES))
+    noise = float(np.std([expected_calibration_error(p[own], values[own]) for own in rows], ddof=1))
+    # Some error is there by chance; what is beyond it is the model's.
+    excess = Difference(error - float(null.mean()), noise)
     confidence, right = _confidence(p, values)
     calibrated = subject.parameters.get("calibrate")
     weighed = subject.parameters.get("class_weight") is not None
@@ -127,6 +135,8 @@ def look_at_calibration(subject: Subject) -> Iterator[Finding]:
             "calibration error": error,
             "of perfect probabilities": float(null.mean()),
             f"{QUANTILE:.0%} of those are below": bound,
+            "excess": excess.mean,
+            **uncertainty(excess),
             "excess allowed": EXCESS,
             "confidence": confidence,
             "right": right,

@@ -99,30 +99,50 @@ def look_for_leaks(subject: Subject) -> Iterator[Finding]:
     leaks = [j for j, share in alone.items() if share >= LEAK]
     if not leaks or len(leaks) == len(columns.names):
         return
-    rest = (_best_of(subject, columns.without(leaks)) - floor) / subject.span
-    if rest > REST:
+    rest = _share_of(subject, _best_of(subject, columns.without(leaks)))
+    if rest.mean > REST:
         return
+    errors = {j: _share_of(subject, subject.score(_tree(subject), columns.values[:, [j]]).test).error for j in leaks}
     names = [columns.name(j) for j in leaks]
     yield Finding(
         4,
         "suspicious_leak",
         f"{_listed(names)} alone explain{'s' if len(names) == 1 else ''} {max(alone[j] for j in leaks):.1%} of what "
-        f"there is to explain, all other columns together {rest:.1%}",
+        f"there is to explain, all other columns together {rest.mean:.1%}",
         f"ask whether {_listed(names)} can be known before the target is; if not, drop it",
         {
-            "columns": [{"column": columns.name(j), "share by itself": alone[j]} for j in leaks],
+            "columns": [
+                {
+                    "column": columns.name(j),
+                    "share by itself": alone[j],
+                    **uncertainty(Difference(alone[j], errors[j])),
+                }
+                for j in leaks
+            ],
             "share of a leak": LEAK,
-            "share of the others": rest,
+            "share of the others": rest.mean,
+            **uncertainty(rest),
             "share of the others allowed": REST,
         },
         severity=3,
     )
 
 
+def _share_of(subject: Subject, scores: np.ndarray) -> Difference:
+    """What scores of the folds are ahead of a constant guess, as a share of what there is to win."""
+    ahead = subject.over(scores, subject.dummy.test)
+    return Difference(ahead.mean / subject.span, ahead.error / subject.span)
+
+
+def _tree(subject: Subject) -> Any:
+    """A tree for one column."""
+    kind = DecisionTreeRegressor if subject.task == "regression" else DecisionTreeClassifier
+    return kind(min_samples_leaf=2, random_state=subject.seed)
+
+
 def _alone(subject: Subject, column: np.ndarray) -> float:
     """The out-of-fold score of a tree on one column."""
-    kind = DecisionTreeRegressor if subject.task == "regression" else DecisionTreeClassifier
-    tree, y = kind(min_samples_leaf=2, random_state=subject.seed), subject.y
+    tree, y = _tree(subject), subject.y
     held_out = np.concatenate([test for _, test in subject.splits])
     if len(np.unique(held_out)) == len(y) == len(held_out):
         predicted = cross_val_predict(tree, column, y, cv=subject.splits)
@@ -130,15 +150,15 @@ def _alone(subject: Subject, column: np.ndarray) -> float:
     return float(subject.score(tree, column).test.mean())
 
 
-def _best_of(subject: Subject, X: Any) -> float:
-    """The better score of a linear model and boosted trees on other inputs."""
+def _best_of(subject: Subject, X: Any) -> np.ndarray:
+    """The scores of the better of a linear model and boosted trees on other inputs."""
     trees = make_pipeline(Standardised(), subject.boosted_trees())
     models = [baseline_models(subject.task)["linear"], trees]
-    means = [float(subject.score(subject.behind_the_others(model), X).test.mean()) for model in models]
-    known = [mean for mean in means if np.isfinite(mean)]
+    scores = [subject.score(subject.behind_the_others(model), X).test for model in models]
+    known = [own for own in scores if np.isfinite(own).all()]
     if not known:
         raise NotLooked("no baseline can be fitted on the other columns")
-    return max(known)
+    return max(known, key=lambda own: float(own.mean()))
 
 
 def look_for_useless_columns(subject: Subject) -> Iterator[Finding]:

@@ -8,11 +8,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from scipy.stats import t
 
 from sk_dlsteps.diagnosis.actions import fit_training_better, fit_validation_better
-from sk_dlsteps.diagnosis.finding import Finding
+from sk_dlsteps.diagnosis.finding import INTERVAL, Finding, uncertainty
 from sk_dlsteps.diagnosis.subject import NotLooked, Subject
-from sk_dlsteps.step4_validation.learning_curve import learning_curve
+from sk_dlsteps.step4_validation.learning_curve import LearningCurve, learning_curve
+from sk_dlsteps.step4_validation.more_rows import LEVEL
+from sk_dlsteps.step4_validation.noise import Difference
 
 # Standard errors that a difference must exceed.
 ERRORS = 2.0
@@ -63,12 +66,12 @@ def look_at_training_fit(subject: Subject) -> Iterator[Finding]:
     over_dummy = subject.over(train, subject.dummy.train)
     explained = subject.over(subject.explained, np.zeros(len(subject.splits)))
     if not over_dummy.exceeds(ERRORS) and not explained.exceeds(ERRORS):
-        evidence |= {"ahead of a constant guess": over_dummy.mean, "standard error": over_dummy.error}
+        evidence |= {"ahead of a constant guess": over_dummy.mean, **uncertainty(over_dummy)}
         title = f"the training rows are fitted no better than by a constant guess ({over_dummy} {subject.score_name})"
         yield Finding(3, "underfits", title, action, evidence, severity=3)
     elif worst is not None and ahead[worst].exceeds(ERRORS) and ahead[worst].mean > BEHIND * subject.span:
         behind = ahead[worst]
-        evidence |= {"behind": behind.mean, "standard error": behind.error, "behind allowed": BEHIND * subject.span}
+        evidence |= {"behind": behind.mean, **uncertainty(behind), "behind allowed": BEHIND * subject.span}
         title = f"{subject.score_name} on training rows is {behind.mean:.3g} below that of {worst}"
         yield Finding(3, "underfits", title, action, evidence, severity=_severity(behind.mean, subject.span))
 
@@ -98,23 +101,21 @@ def look_at_gap(subject: Subject) -> Iterator[Finding]:
 
     """
     if subject.X is None:
-        gap, error, training, validation, span = _own_gap(subject)
+        gap, training, validation, span = _own_gap(subject)
     else:
         scores, span = subject.own.scores, subject.span
-        difference = subject.over(scores.train, scores.test)
-        gap, error = difference.mean, 0.0 if math.isnan(difference.error) else difference.error
+        gap = subject.over(scores.train, scores.test)
         training, validation = float(scores.train.mean()), float(scores.test.mean())
     guessed = 0.0 if subject.X is None else float(subject.dummy.train.mean())
     learnt = training - guessed > HARDLY * span
-    if not learnt or gap <= GAP * span or gap <= ERRORS * error:
+    if not learnt or gap.mean <= GAP * span or not gap.exceeds(ERRORS):
         return
     evidence = {
         "score": subject.score_name,
         "training": training,
         "validation": validation,
-        "gap": gap,
-        "standard error": error,
-        "95 % interval": (gap - 1.96 * error, gap + 1.96 * error),
+        "gap": gap.mean,
+        **uncertainty(gap),
         "gap allowed": GAP * span,
     }
     if subject.X is None:
@@ -132,11 +133,11 @@ def look_at_gap(subject: Subject) -> Iterator[Finding]:
             )
             return
     action = fit_validation_better(subject.parameters, subject.model.plan_)
-    yield Finding(4, "overfits", title, action, evidence, severity=_severity(gap, span))
+    yield Finding(4, "overfits", title, action, evidence, severity=_severity(gap.mean, span))
 
 
-def _own_gap(subject: Subject) -> tuple[float, float, float, float, float]:
-    """The gap of the fitted model, its standard error, both scores, and what there is to win."""
+def _own_gap(subject: Subject) -> tuple[Difference, float, float, float]:
+    """The gap of the fitted model with its error, both scores, and what there is to win."""
     model = subject.model
     training, validation, error = float(model.training_score_), model.validation_score_, model.validation_error_
     if validation is None:
@@ -146,10 +147,10 @@ def _own_gap(subject: Subject) -> tuple[float, float, float, float, float]:
     # What a constant guess would score is not known; that of equally frequent classes is the least.
     n_classes = 2 if subject.task == "multilabel" else np.size(getattr(model, "classes_", ()))
     span = 1.0 if subject.task == "regression" else 1.0 - 1.0 / n_classes
-    return training - validation, error, training, validation, span
+    return Difference(training - validation, error), training, validation, span
 
 
-def _stopped_early(subject: Subject) -> dict[str, float] | None:
+def _stopped_early(subject: Subject) -> dict[str, Any] | None:
     """What early stopping gains, if it is beyond noise."""
     subject.announce("diagnosis: fitting the model with early stopping")
     stopped = subject.cross_validate(subject.with_parameters(early_stopping=True))
@@ -159,7 +160,7 @@ def _stopped_early(subject: Subject) -> dict[str, float] | None:
     return {
         "validation with early stopping": float(stopped.scores.test.mean()),
         "gain by early stopping": gain.mean,
-        "standard error of the gain": gain.error,
+        **{f"{name} of the gain": value for name, value in uncertainty(gain).items()},
     }
 
 
@@ -199,7 +200,6 @@ def look_at_number_of_rows(subject: Subject) -> Iterator[Finding]:
             )
     except ValueError as error:
         raise NotLooked(f"the learning curve could not be drawn: {error}") from error
-    low, high = (bound - float(scores.test.mean()) for bound in curve.expected_interval)
     gain = curve.expected_score - float(np.nanmean(curve.test_scores[-1]))
     if curve.more_rows_help is not True or gain <= GAIN * subject.span:
         return
@@ -212,12 +212,20 @@ def look_at_number_of_rows(subject: Subject) -> Iterator[Finding]:
         {
             "score": subject.score_name,
             "gain by twice the rows": gain,
-            "80 % interval": (low, high),
+            INTERVAL: _widened(curve, gain),
             "gain that matters": GAIN * subject.span,
             "scores": curve.record.evidence["scores"],
         },
         severity=1,
     )
+
+
+def _widened(curve: LearningCurve, gain: float) -> tuple[float, float]:
+    """The curve's interval of the gain, at the level of all evidence, by the distribution that it was made with."""
+    last, k = float(np.nanmean(curve.test_scores[-1])), curve.test_scores.shape[1]
+    factor = float(t.ppf(0.975, k - 1) / t.ppf((1 + LEVEL) / 2, k - 1))
+    low, high = (gain + factor * (bound - last - gain) for bound in curve.expected_interval)
+    return low, high
 
 
 def _severity(difference: float, span: float) -> int:

@@ -45,6 +45,9 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
         no_signal.
 
     """
+    y = np.asarray(subject.y)
+    if (y == y[0]).all():
+        raise NotLooked("the target has the same value in all rows")
     own = subject.over(subject.explained, np.zeros(len(subject.splits)))
     others = [subject.over(scores.test, subject.dummy.test) for scores in subject.baselines.values()]
     if own.exceeds(CLEAR) or any(other.exceeds(CLEAR) for other in others):
@@ -54,7 +57,7 @@ def look_for_signal(subject: Subject) -> Iterator[Finding]:
     p = test.p_value()
     if p <= LEVEL:
         return
-    n = len(subject.y)
+    n = len(y)
     n_found, n_trials = test.find_planted()
     yield Finding(
         3,

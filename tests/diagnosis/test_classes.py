@@ -57,6 +57,8 @@ def test_networks_that_are_too_sure_are_found(small):
     diagnosis = diagnose(small("classification", **by_heart).fit(X, y), X, y, cv=3)
     finding = found(diagnosis, "miscalibrated")
     assert finding.evidence["calibration error"] > finding.evidence["99% of those are below"]
+    low, high = finding.evidence["95 % interval"]
+    assert 0 < low < finding.evidence["excess"] < high
     assert finding.evidence["confidence"] > finding.evidence["right"]
     assert "calibrate=True" in finding.action
 

@@ -98,7 +98,7 @@ def test_a_table_with_gaps_and_categories_several_targets_and_labels_are_diagnos
     labels = (np.column_stack([y, X[:, 1]]) > 0).astype(int)
     three = np.array(["low", "middle", "high"])[np.digitize(y, [-1, 1])]
     for task, target in {"regression": several, "classification": labels, "multiclass": three}.items():
-        diagnosis = diagnose(small(task, max_epochs=60).fit(table, target), table, target, cv=3)
+        diagnosis = diagnose(small(task).fit(table, target), table, target, cv=3)
         assert set(diagnosis.left_out) <= {"gap to validation"}
         assert not {"no_signal", "suspicious_leak", "underfits"} & {*diagnosis.codes}
 

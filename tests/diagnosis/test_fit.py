@@ -16,6 +16,9 @@ def test_a_network_that_fits_worse_than_simple_models_is_found(small, rule):
     model = small(learning_rate=1e-4, max_epochs=5).fit(*rule)
     finding = found(diagnose(model, *rule, cv=3), "underfits")
     assert (finding.step, finding.severity) == (3, 3)
+    low, high = finding.evidence["95 % interval"]
+    estimates = [finding.evidence.get(name) for name in ("behind", "ahead of a constant guess")]
+    assert low < next(value for value in estimates if value is not None) < high
     names = [row["model"] for row in finding.evidence["scores"]]
     assert names == ["network", "linear", "dummy", "boosted trees"]
     assert "max_epochs='auto'" in finding.action
@@ -80,6 +83,8 @@ def test_a_training_to_the_end_is_compared_with_early_stopping():
     diagnosis = diagnose(StepwiseRegressor(early_stopping=False, **settings).fit(X, y), X, y, cv=3)
     finding = found(diagnosis, "trained_too_long")
     assert finding.evidence["gain by early stopping"] > finding.evidence["standard error of the gain"]
+    low, high = finding.evidence["95 % interval of the gain"]
+    assert low < finding.evidence["gain by early stopping"] < high
     assert "overfits" not in diagnosis.codes
 
 
@@ -89,7 +94,9 @@ def test_a_learning_curve_that_still_rises_is_found(small):
     y = np.sin(2 * X[:, 0]) + np.sin(2 * X[:, 1]) + np.sin(2 * X[:, 2]) + 0.05 * rng.normal(size=160)
     model = small(hidden_units=64, max_epochs=150).fit(X, y)
     finding = found(diagnose(model, X, y), "more_rows_would_help")
-    assert finding.evidence["80 % interval"][0] > 0
+    low, high = finding.evidence["95 % interval"]
+    # What is missing to a perfect score is the most that there is to gain.
+    assert low < finding.evidence["gain by twice the rows"] <= high
     assert finding.action == "get more training rows: 256 instead of 128"
     assert [row["rows"] for row in finding.evidence["scores"]] == [32, 64, 128]
 
