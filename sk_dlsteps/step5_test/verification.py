@@ -242,6 +242,8 @@ def look(
     rows = Rows.of(X_test, y_test, sample_weight, groups)
     check_targets(fitted, rows.X, rows.y)
     metric = Metric.of(fitted, scoring, rows.y)
+    if rows.weight is not None:
+        metric.check_takes_weights()
     verification = judge(fitted, metric, rows, tolerance, confidence, n_resamples, random_state)
     # Last: a call that fails has shown nothing.
     n_looks = count_look(rows.X, rows.y)

@@ -77,16 +77,20 @@ def _validation_rows(gap: Gap, promise: Promise, n_test: int) -> str:
         needed = f"{math.ceil(n_test * gap.test_factor):,} test rows instead of {n_test:,} next time"
         return f"as many new ones, with {needed}, as this test set alone is too small to show {shows}"
     if math.isinf(gap.validation_factor):
-        both = gap.both_factor
-        known = "" if promise.n_rows is None else f", {math.ceil(promise.n_rows * both):,} and"
-        of_each = f" ({math.ceil(n_test * both):,} test rows)" if not known else f"{known} {math.ceil(n_test * both):,}"
-        return f"{both:.3g} times as many validation and test rows{of_each} show {shows}"
+        counts = [f"{math.ceil(n * gap.both_factor):,}" for n in (promise.n_rows, n_test) if n is not None]
+        of_each = " and ".join(counts) if len(counts) == 2 else f"{counts[0]} test rows"
+        return f"{_times(gap.both_factor)} times as many validation and test rows ({of_each}) show {shows}"
     if gap.validation_factor <= 1:
         return f"those that there are show {shows}, so take as many new ones"
     if promise.n_rows is None:
-        return f"{gap.validation_factor:.3g} times as many validation rows show {shows}"
+        return f"{_times(gap.validation_factor)} times as many validation rows show {shows}"
     n_needed = math.ceil(promise.n_rows * gap.validation_factor)
     return f"{n_needed:,} validation rows instead of {promise.n_rows:,} show {shows}"
+
+
+def _times(factor: float) -> str:
+    """A factor with a decimal, if it is not large."""
+    return f"{factor:,.1f}" if factor < 100 else f"{factor:,.0f}"
 
 
 def _test_rows(gap: Gap, n_test: int) -> str:
