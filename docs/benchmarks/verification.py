@@ -1,8 +1,9 @@
 """Step 5: how often a test set is said to be worse than the validation set that is not, and how often one that is.
 
-    python docs/benchmarks/verification.py [--runs 500] [--part scores|ridge|overlap|networks|power]
+    python docs/benchmarks/verification.py [--runs 500] [--part scores|halving|ridge|overlap|networks|power]
 
 scores    no overfit, scores of folds drawn: m candidates, of which the best is chosen on k folds.
+halving   no overfit, searches by halving on losses of rows that are drawn, down to a single candidate or to a few.
 ridge     no overfit, real searches: GridSearchCV over the columns that a ridge regression sees.
 overlap   the same searches in closed form, eight times as many, by how much of the correction counts.
 networks  no overfit, plain fits of a StepwiseClassifier on drawn rows.
@@ -85,6 +86,61 @@ def scores(runs):
     for m in (10, 30, 100):
         naive = share_found([drawn_gap(m, 5, 0.0, "equal", rng, allow=False) for _ in range(runs)])
         print(f"Without the allowance for optimism, {m} equal candidates, 5 folds: {naive:.1%}")
+
+
+def halved(m, factor, n_rounds, alike, shared, kind, rng, n=900, k=5):
+    """Results of a search by halving, and the worth of who is taken; `alike` is how much noise rounds have in common.
+
+    Rounds see ever more rows if it is None, else the same rows with a resource of another kind.
+    """
+    worth = drawn_worth(kind, m, rng)[:, None]
+    common, own = np.sqrt(shared) * rng.normal(size=n), np.sqrt(1 - shared) * rng.normal(size=(m, n))
+    rows, scores, alive = [], [], np.arange(m)
+    for number in range(n_rounds):
+        size, losses = n, worth + common + own
+        if alike is None:
+            size = int(n / factor ** (n_rounds - 1 - number))
+        else:
+            fresh = np.sqrt(1 - shared) * rng.normal(size=(m, n))
+            losses = worth + common + np.sqrt(alike) * own + np.sqrt(1 - alike) * fresh
+        folds = np.array_split(rng.permutation(n)[:size], k)
+        found = np.array([[losses[a, fold].mean() for fold in folds] for a in alive])
+        rows += [({"candidate": int(a)}, number, size) for a in alive]
+        scores.append(found)
+        taken = alive[found.mean(1).argmax()]
+        best = len(rows) - len(alive) + int(found.mean(1).argmax())
+        alive = alive[np.argsort(-found.mean(1))[: max(1, int(np.ceil(len(alive) / factor)))]]
+    params, rounds, sizes = zip(*rows, strict=True)
+    results = {"params": list(params), "iter": np.array(rounds), "n_resources": np.array(sizes)}
+    return results, np.concatenate(scores), best, float(worth[taken, 0])
+
+
+def halved_gap(results, scores, best, worth, resource, rng, allow=True, n_test=900):
+    """The gap of such a search."""
+    spread, k = scores[best].std(ddof=1), scores.shape[1]
+    luck = Optimism.of_search(results, scores, best, resource) if allow else Optimism(0.0, 0.0)
+    row_error = np.hypot(spread * np.sqrt(1 / k + OVERLAP / (k - 1)), luck.error)
+    promise = Promise(scores[best].mean(), spread, row_error, k - 1, None, 2, luck.value)
+    test = Measured(worth + rng.normal() / np.sqrt(n_test), (0.0, 0.0), 1 / np.sqrt(n_test))
+    return Gap.between(promise, test, n_test, 0.1, 0.95)
+
+
+def halving(runs):
+    """False verdicts of searches by halving, with and without the allowance for luck."""
+    print("| candidates | factor | rounds | resource | noise shared | equal | normal | rising | equal, no allowance |")
+    print("|---|---|---|---|---|---|---|---|---|")
+    resources = ((None, "rows"), (1.0, "epochs, the same noise"), (0.5, "epochs, half of it"))
+    for (m, factor, n_rounds), (alike, name), shared in itertools.product(
+        ((9, 3, 3), (27, 3, 4), (27, 3, 2), (32, 2, 6)), resources, (0.0, 0.8)
+    ):
+        shares = []
+        for kind, allow in (("equal", True), ("normal", True), ("rising", True), ("equal", False)):
+            rng = np.random.default_rng(0)
+            drawn = [halved(m, factor, n_rounds, alike, shared, kind, rng) for _ in range(runs)]
+            resource = "n_samples" if alike is None else "max_epochs"
+            shares.append(share_found([halved_gap(*one, resource, rng, allow) for one in drawn]))
+        found = " | ".join(f"{share:.1%}" for share in shares)
+        print(f"| {m} | {factor} | {n_rounds} | {name} | {shared:.0%} | {found} |", flush=True)
 
 
 def some_columns(X, which=()):
@@ -197,10 +253,11 @@ def main():
     """Print the tables."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--runs", type=int, default=500)
-    parser.add_argument("--part", choices=("scores", "ridge", "overlap", "networks", "power"), action="append")
+    parts = ("scores", "halving", "ridge", "overlap", "networks", "power")
+    parser.add_argument("--part", choices=parts, action="append")
     arguments = parser.parse_args()
     warnings.simplefilter("ignore", StepwiseWarning)
-    for part in arguments.part or ("scores", "ridge", "overlap", "networks", "power"):
+    for part in arguments.part or parts:
         print(f"\n{part}, {arguments.runs} runs")
         globals()[part](arguments.runs)
 

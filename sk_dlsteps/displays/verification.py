@@ -5,16 +5,18 @@ from __future__ import annotations
 import textwrap
 from typing import TYPE_CHECKING, Any
 
-from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on
-from sk_dlsteps.step5_test.verification import Verification, verify_test_set
+from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on, width_of
+from sk_dlsteps.step5_test.verification import Verification, look
 from sk_dlsteps.step5_test.words import digits
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure, SubFigure
 
-# Characters of a line below the title, and points from line to line.
-_WIDTH, _LINE = 92, 12
+# Characters of small and of ordinary text in an inch of width, and points from line to line.
+_SMALL, _ORDINARY, _LINE = 14, 11, 12
+# Inches below which there is room for names and numbers only.
+_NARROW = 2.6
 # Standard errors on each side of a score.
 _N_ERRORS = 2.0
 
@@ -93,10 +95,10 @@ class VerificationDisplay:
             If matplotlib is missing.
 
         """
-        return cls(verify_test_set(model_or_search, X_test, y_test, **parameters)).plot(ax)
+        return cls(look(model_or_search, X_test, y_test, **parameters)).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> VerificationDisplay:
-        """Draw the scores, and below them the gap.
+        """Draw the scores, and below them the gap; in narrow axes without the sentences.
 
         Parameters
         ----------
@@ -141,9 +143,10 @@ class VerificationDisplay:
         rows.append((f"with {100 * found.confidence:g} % interval: test", found.test_score, found.test_interval, MAIN))
         for place, (name, score, ends, colour) in enumerate(rows):
             how, _, what = name.rpartition(": ")
-            _whisker(ax, -place, score, ends, colour, f"{what} {digits(score)}" + (f", {how}" if how else ""))
+            label = f"{what} {digits(score)}"
+            _whisker(ax, -place, score, ends, colour, f"{label}, {how}" if how and not _is_narrow(ax) else label)
         ax.set_ylim(0.5 - len(rows), 0.75)
-        ax.set_xlabel(found.score_name, parse_math=False)
+        ax.set_xlabel("\n".join(_lines(found.score_name, ax, _ORDINARY)), parse_math=False)
 
     def _draw_gap(self, ax: Axes) -> None:
         """The gap with its interval, zero, and what would matter."""
@@ -154,15 +157,18 @@ class VerificationDisplay:
         ax.axvline(0, color=OTHER, linewidth=1.2)
         ax.axvspan(0, found.tolerance, ymax=0.55, color=FAINT, alpha=0.35, linewidth=0)
         luck = f" less {digits(found.optimism)} for luck" if found.optimism else ""
-        label = f"gap {digits(found.gap)}: validation{luck}, less test"
-        _whisker(ax, 0, found.gap, found.gap_interval, colour, label)
+        label = f"gap {digits(found.gap)}"
+        whole = label if _is_narrow(ax) else f"{label}: validation{luck}, less test"
+        _whisker(ax, 0, found.gap, found.gap_interval, colour, whole)
         ax.set_ylim(-0.5, 0.75)
-        ax.set_xlabel(f"gap; shaded up to {digits(found.tolerance)}, which would matter")
+        shaded = f"shaded up to {digits(found.tolerance)}"
+        label = shaded if _is_narrow(ax) else f"gap; {shaded}, which would matter"
+        ax.set_xlabel("\n".join(_lines(label, ax, _ORDINARY)))
 
     def _head(self, ax: Axes) -> None:
         """The verdict as the title, and below it why."""
         found = self.verification
-        lines = textwrap.wrap(found.because, _WIDTH)
+        lines = [] if _is_narrow(ax) else _lines(found.because, ax, _SMALL)
         verdict = found.verdict[:1].upper() + found.verdict[1:]
         ax.set_title(verdict, loc="left", fontsize="medium", fontweight="bold", pad=8 + _LINE * len(lines))
         ax.annotate(
@@ -175,6 +181,16 @@ class VerificationDisplay:
             va="bottom",
             parse_math=False,
         )
+
+
+def _is_narrow(ax: Axes) -> bool:
+    """Whether sentences would run out of the axes."""
+    return width_of(ax) < _NARROW
+
+
+def _lines(text: str, ax: Axes, per_inch: int) -> list[str]:
+    """A text in lines that are as wide as the axes, each as a whole word at the least."""
+    return textwrap.wrap(text, max(12, int(per_inch * width_of(ax))), break_long_words=False)
 
 
 def _whisker(ax: Axes, height: float, value: float, ends: tuple[float, float], colour: str, label: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -94,7 +94,12 @@ class RowLosses:
     @property
     def is_rate(self) -> bool:
         """Whether each row is right or wrong."""
-        return self.values is None and bool(np.isin(self.losses, (0, 1)).all())
+        return self.values is None and self.best == 1 and bool(np.isin(self.losses, (0, 1)).all())
+
+    def n_worth(self, units: Units) -> float:
+        """Units of equal weight that would tell as much (Kish's)."""
+        weight = self._sums(units)[:, 0]
+        return float(weight.sum() ** 2 / (weight**2).sum())
 
     def resampled(self, units: Units, n_resamples: int, seed: int) -> np.ndarray:
         """Scores of resamples, the same rows for all losses of the same length.
@@ -167,7 +172,8 @@ def measure_losses(
 ) -> Measured:
     """Measure the score that row losses make.
 
-    The error of a rate is one unit or more: a test set that is all right cannot tell less.
+    Resamples of rows that are all right, or all wrong, are all the same. The interval of such a rate is Clopper and
+    Pearson's, of as many rows as the weights are worth, and its error is one of them.
 
     Parameters
     ----------
@@ -181,11 +187,20 @@ def measure_losses(
     References
     ----------
     B. Efron, R. Tibshirani: An Introduction to the Bootstrap (1993), chapter 13. Groups are drawn whole, as in
-    A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application (1997), section 3.8.
+    A. C. Davison, D. V. Hinkley: Bootstrap Methods and their Application (1997), section 3.8. C. J. Clopper,
+    E. S. Pearson: The use of confidence or fiducial limits illustrated in the case of the binomial. Biometrika 26
+    (1934), 404-413.
 
     """
-    least = 1 / units.n if rows.is_rate else 0.0
-    return Measured.of(rows.score, rows.resampled(units, n_resamples, seed), confidence, least)
+    if not rows.is_rate:
+        return Measured.of(rows.score, rows.resampled(units, n_resamples, seed), confidence)
+    n = rows.n_worth(units)
+    found = Measured.of(rows.score, rows.resampled(units, n_resamples, seed), confidence, 1 / n)
+    wrong = rows.losses.mean()
+    if 0 < wrong < 1:
+        return found
+    end = ((1 - confidence) / 2) ** (1 / n)
+    return replace(found, interval=(0.0, 1 - end) if wrong else (end, 1.0))
 
 
 def measure_score(

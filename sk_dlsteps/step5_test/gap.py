@@ -90,6 +90,11 @@ class Gap:
         )
 
     @property
+    def both_factor(self) -> float:
+        """Times as many validation and test rows, with which `detectable` would be `tolerance`."""
+        return (self.detectable / self.tolerance) ** 2
+
+    @property
     def verdict(self) -> str:
         """What the interval says."""
         low, high = self.interval

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -95,6 +96,18 @@ class Metric:
         requests = getattr(self.scorer.get_metadata_routing(), "score", None)
         asked = getattr(requests, "requests", {}).get("sample_weight")
         return asked is True or (isinstance(asked, str) and asked.isidentifier())
+
+    def check_takes_weights(self) -> None:
+        """Raise if rows cannot count differently in this score."""
+        function = getattr(self.scorer, "_score_func", self.scorer)
+        if isinstance(function, _PassthroughScorer) or not inspect.isroutine(function):
+            return
+        names = inspect.signature(function).parameters.values()
+        if not any(name.name == "sample_weight" or name.kind is name.VAR_KEYWORD for name in names):
+            raise ValueError(
+                f"`sample_weight` has no place in the {self.name}, which takes none; leave it out, or give another "
+                "`scoring`"
+            )
 
     @property
     def best(self) -> float:

@@ -64,6 +64,8 @@ class Verification(Reported):
     n_test_needed, n_validation_needed : int or None
         Rows with which a gap of `tolerance` would be found in 80 of 100 cases, if only those are
         more; None if no number is enough, or if it is unknown.
+    rows_factor : float or None
+        Times as many rows of both kinds that do the same; 1 or less if those that there are do.
     n_candidates : int
         What the model was chosen from.
     network_score : float or None
@@ -91,6 +93,7 @@ class Verification(Reported):
     n_validation: int | None = None
     n_test_needed: int | None = None
     n_validation_needed: int | None = None
+    rows_factor: float | None = None
     n_candidates: int = 1
     network_score: float | None = None
     n_looks: int = 1
@@ -196,11 +199,51 @@ def verify_test_set(
     ('confirmed', 3)
 
     """
+    return look(
+        model_or_search,
+        X_test,
+        y_test,
+        sample_weight=sample_weight,
+        groups=groups,
+        scoring=scoring,
+        tolerance=tolerance,
+        confidence=confidence,
+        n_resamples=n_resamples,
+        random_state=random_state,
+    )
+
+
+def look(
+    model_or_search: Any,
+    X_test: Any,
+    y_test: Any,
+    *,
+    sample_weight: Any = None,
+    groups: Any = None,
+    scoring: Any = None,
+    tolerance: float | str = "auto",
+    confidence: float = 0.95,
+    n_resamples: int = N_RESAMPLES,
+    random_state: int = 0,
+    stacklevel: int = 3,
+) -> Verification:
+    """Verify as `verify_test_set` does, for a caller of it.
+
+    Parameters
+    ----------
+    model_or_search, X_test, y_test, sample_weight, groups, scoring, tolerance, confidence, n_resamples, random_state
+        As in `verify_test_set`.
+    stacklevel : int, default=3
+        Calls from here up to the line of the user, which a warning is to name.
+
+    """
     _check_parameters(tolerance, confidence, n_resamples, random_state)
     fitted = Fitted.of(model_or_search)
     rows = Rows.of(X_test, y_test, sample_weight, groups)
     check_targets(fitted, rows.X, rows.y)
     metric = Metric.of(fitted, scoring, rows.y)
+    if rows.weight is not None:
+        metric.check_takes_weights()
     verification = judge(fitted, metric, rows, tolerance, confidence, n_resamples, random_state)
     # Last: a call that fails has shown nothing.
     n_looks = count_look(rows.X, rows.y)
@@ -210,7 +253,7 @@ def verify_test_set(
         f"This test set is looked at for the {ordinal(n_looks)} time. What was chosen after the first look may be "
         "fitted to it; confirm the final model on rows that nobody has looked at.",
         StepwiseWarning,
-        stacklevel=2,
+        stacklevel=stacklevel,
     )
     return replace(verification, n_looks=n_looks)
 
@@ -274,6 +317,7 @@ def judge(
         n_validation=promise.n_rows,
         n_test_needed=_times(n_test, gap.test_factor),
         n_validation_needed=_times(promise.n_rows, gap.validation_factor),
+        rows_factor=gap.both_factor,
         n_candidates=promise.n_candidates,
         network_score=networks,
         **always,

@@ -56,32 +56,45 @@ def next_step(gap: Gap, promise: Promise, n_test: int) -> str:
     """
     if gap.verdict == "confirmed":
         return "go on to step 6, the real world"
-    rows = _validation_rows(gap, promise)
+    rows = _validation_rows(gap, promise, n_test)
     if gap.verdict == "validation overfitted":
         return (
-            f"enlarge the validation set by more rows or by augmentation ({rows}), go back to step 4, and come back "
-            "with test rows that nobody has looked at; do not tune on the test set"
+            f"enlarge the validation set by more rows or by augmentation ({rows}), go "
+            "back to step 4, and come back with test rows that nobody has looked at; do not tune on the test set"
         )
-    return f"do not tune on the test set; to decide, get more rows: {_test_rows(gap, n_test)}, or {rows}"
+    ways = []
+    if math.isfinite(gap.test_factor):
+        ways.append(_test_rows(gap, n_test))
+    if math.isfinite(gap.validation_factor) or not ways:
+        ways.append(rows)
+    return "do not tune on the test set; to decide, get more rows: " + ", or ".join(ways)
 
 
-def _validation_rows(gap: Gap, promise: Promise) -> str:
-    """How many validation rows make a gap of the tolerance detectable."""
-    of_size = f"a gap of {digits(gap.tolerance)}"
+def _validation_rows(gap: Gap, promise: Promise, n_test: int) -> str:
+    """How many validation rows make a gap of the tolerance detectable, or how many of both kinds."""
+    shows = f"a gap of {digits(gap.tolerance)} in 80 of 100 cases"
+    if math.isinf(gap.validation_factor) and math.isfinite(gap.test_factor):
+        needed = f"{math.ceil(n_test * gap.test_factor):,} test rows instead of {n_test:,} next time"
+        return f"as many new ones, with {needed}, as this test set alone is too small to show {shows}"
     if math.isinf(gap.validation_factor):
-        return f"this test set alone is too small for {of_size}, however many rows validate"
+        counts = [f"{math.ceil(n * gap.both_factor):,}" for n in (promise.n_rows, n_test) if n is not None]
+        of_each = " and ".join(counts) if len(counts) == 2 else f"{counts[0]} test rows"
+        return f"{_times(gap.both_factor)} times as many validation and test rows ({of_each}) show {shows}"
     if gap.validation_factor <= 1:
-        return f"those that there are show {of_size} in 80 of 100 cases, so take as many new ones"
+        return f"those that there are show {shows}, so take as many new ones"
     if promise.n_rows is None:
-        return f"{gap.validation_factor:.1f} times as many validation rows show {of_size} in 80 of 100 cases"
-    needed = math.ceil(promise.n_rows * gap.validation_factor)
-    return f"{needed:,} validation rows instead of {promise.n_rows:,} show {of_size} in 80 of 100 cases"
+        return f"{_times(gap.validation_factor)} times as many validation rows show {shows}"
+    n_needed = math.ceil(promise.n_rows * gap.validation_factor)
+    return f"{n_needed:,} validation rows instead of {promise.n_rows:,} show {shows}"
+
+
+def _times(factor: float) -> str:
+    """A factor with a decimal, if it is not large."""
+    return f"{factor:,.1f}" if factor < 100 else f"{factor:,.0f}"
 
 
 def _test_rows(gap: Gap, n_test: int) -> str:
     """How many test rows do the same."""
-    if math.isinf(gap.test_factor):
-        return f"the validation set alone is too small for a gap of {digits(gap.tolerance)}, however many rows test"
     if gap.test_factor <= 1:
         return f"as many test rows as now ({n_test:,}), new ones"
     return f"{math.ceil(n_test * gap.test_factor):,} test rows instead of {n_test:,}"
@@ -113,6 +126,7 @@ def verification_record(found: Verification) -> StepRecord:
             "gap between": found.gap_interval,
             "gap that would matter": found.tolerance,
             "gap found in 80 of 100 cases": found.detectable_gap,
+            "times as many rows of both kinds to find what would matter": found.rows_factor,
         }
     if found.network_score is not None:
         evidence["test score of single networks"] = found.network_score
@@ -122,8 +136,18 @@ def verification_record(found: Verification) -> StepRecord:
 
 
 def digits(value: float) -> str:
-    """A score with three decimals, or with three digits if it is large."""
-    return f"{value:.3f}" if abs(value) < 100 else f"{value:,.0f}"
+    """A score with three decimals, without any if it is large, and with three digits if it is tiny or huge.
+
+    Examples
+    --------
+    >>> [digits(value) for value in (0.0, 0.8125, -123.4, 0.00001234, -6.8e12)]
+    ['0.000', '0.812', '-123', '1.23e-05', '-6.8e+12']
+
+    """
+    size = abs(value)
+    if size and not 0.001 <= size < 1e5:
+        return f"{value:.3g}"
+    return f"{value + 0.0:.3f}" if size < 100 else f"{value:,.0f}"
 
 
 def ordinal(number: int) -> str:

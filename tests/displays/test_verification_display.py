@@ -7,7 +7,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression, Ridge
 from sklearn.model_selection import GridSearchCV
 
-from sk_dlsteps import StepwiseRegressor, VerificationDisplay, verify_test_set
+from sk_dlsteps import StepwiseRegressor, StepwiseWarning, VerificationDisplay, verify_test_set
 from sk_dlsteps.step5_test.looks import forget_looks
 
 RNG = np.random.default_rng(0)
@@ -101,3 +101,34 @@ def test_a_verdict_of_overfitting_is_marked():
     )
     assert marked.verification.verdict == "validation overfitted"
     assert ordinary.axes_[1].lines[1].get_color() != marked.axes_[1].lines[1].get_color()
+
+
+@pytest.mark.parametrize("columns", [2, 3])
+def test_narrow_axes_keep_their_texts_to_themselves(columns):
+    figure, axes = plt.subplots(1, columns, figsize=(7, 4), layout="constrained")
+    model = StepwiseRegressor(max_epochs=2, n_estimators=2, learning_rate=0.01, random_state=0).fit(X[:200], Y[:200])
+    display = VerificationDisplay(verify_test_set(model, X[200:], Y[200:], n_resamples=100)).plot(axes[0])
+    figure.canvas.draw()
+    boxes = [text.get_window_extent() for ax in (display.ax_, *display.axes_) for text in texts(ax)]
+    assert len(boxes) >= 6
+    beside = axes[1].get_window_extent().x0
+    assert all(box.x0 >= -1 and box.x1 < beside for box in boxes)
+
+
+def test_a_second_look_names_the_line_of_the_user():
+    search = searched()
+    VerificationDisplay.from_estimator(search, X[200:], Y[200:], n_resamples=100)
+    with pytest.warns(StepwiseWarning, match="2nd time") as caught:
+        VerificationDisplay.from_estimator(search, X[200:], Y[200:], n_resamples=100)
+    with pytest.warns(StepwiseWarning, match="3rd time") as again:
+        verify_test_set(search, X[200:], Y[200:], n_resamples=100)
+    assert [warned[0].filename for warned in (caught, again)] == [__file__, __file__]
+
+
+@pytest.mark.parametrize(("scale", "shown"), [(1e6, "e+12"), (1e-4, "e-08")])
+def test_tiny_and_huge_scores_are_shown_with_three_digits(scale, shown):
+    search = GridSearchCV(Ridge(), {"alpha": [1.0]}, scoring="neg_mean_squared_error").fit(X[:200], scale * Y[:200])
+    display = VerificationDisplay.from_estimator(search, X[200:], scale * Y[200:], n_resamples=100)
+    words = [text.get_text() for ax in display.axes_ for text in ax.texts]
+    assert all(shown[:2] in word for word in words)
+    assert any(shown in word for word in words)

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from scipy.stats import binom, norm
+from scipy.stats import binom, binomtest, norm
 from sklearn.metrics import accuracy_score, mean_absolute_error, r2_score
 
 from sk_dlsteps.step5_test import bootstrap
@@ -95,6 +95,27 @@ def test_groups_of_equal_rows_count_as_single_rows():
 def test_ten_rows_that_are_all_right_do_not_show_that_all_are():
     found = measure_losses(RowLosses(np.zeros((10, 1))), Units.of(10))
     assert (found.score, found.error) == (1.0, 0.1)
+
+
+@pytest.mark.parametrize(("wrong", "n"), [(0, 10), (0, 200), (25, 25)])
+def test_a_rate_of_none_or_all_has_the_exact_interval(wrong, n):
+    exact = binomtest(n - wrong, n).proportion_ci(0.95, method="exact")
+    for weight in (None, np.full(n, 3.0)):
+        found = measure_losses(RowLosses(np.repeat([1.0, 0.0], [wrong, n - wrong])[:, None], None, weight), Units.of(n))
+        assert found.interval == pytest.approx((exact.low, exact.high))
+
+
+def test_weights_and_groups_leave_fewer_rows_to_count_on():
+    right = RowLosses(np.zeros((100, 1)), None, np.repeat([100.0, 0.001], [10, 90]))
+    ten = binomtest(10, 10).proportion_ci(0.95, method="exact")
+    assert measure_losses(right, Units.of(100)).interval == pytest.approx((ten.low, 1.0), abs=1e-3)
+    together = measure_losses(RowLosses(np.zeros((100, 1))), Units.of(100, np.arange(100) // 10))
+    assert together.interval == pytest.approx((ten.low, 1.0))
+
+
+def test_errors_of_values_that_happen_to_be_zero_are_no_rate():
+    found = measure_losses(RowLosses(np.zeros((30, 1)), best=0.0), Units.of(30))
+    assert (found.interval, found.error) == ((0.0, 0.0), 0.0)
 
 
 def test_resamples_without_a_score_are_left_out_and_too_many_of_them_are_an_error():

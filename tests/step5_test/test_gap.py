@@ -63,6 +63,14 @@ def test_no_number_of_validation_rows_makes_up_for_a_small_test_set():
     assert np.isfinite(gap.test_factor)
 
 
+def test_where_neither_kind_of_rows_is_enough_both_have_to_grow():
+    one, other = sample(0, 40), sample(1, 40)
+    gap = gap_of(one, other, tolerance=0.2)
+    assert (gap.validation_factor, gap.test_factor) == (np.inf, np.inf)
+    n = int(np.ceil(40 * gap.both_factor))
+    assert gap_of(np.resize(one, n), np.resize(other, n), tolerance=0.2).detectable == pytest.approx(0.2, rel=0.04)
+
+
 def test_scores_without_any_noise_have_no_interval_to_speak_of():
     gap = Gap.between(Promise(0.9, 0.0, 0.0, 99, 100), Measured(0.9, (0.9, 0.9), 0.0), 50, 0.05, 0.95)
     assert (gap.interval, gap.verdict) == ((0.0, 0.0), "confirmed")

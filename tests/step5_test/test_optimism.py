@@ -76,3 +76,43 @@ def test_the_own_error_is_that_of_the_mean_over_folds():
     errors = [own_error(drawn(10, 5, seed, shared=0.75)) for seed in range(200)]
     # Half of the standard deviation is of one's own, over five folds; the better half varies as much.
     assert np.sqrt(np.mean(np.square(errors))) == pytest.approx(0.5 / np.sqrt(5), rel=0.1)
+
+
+def test_differences_that_are_rounding_are_no_luck():
+    scores = np.tile(drawn(1, 5), (4, 1)) + np.random.default_rng(1).normal(0, 1e-16, (4, 5))
+    assert Optimism.of(scores, int(scores.mean(1).argmax())).value == 0.0
+
+
+def halved(seed, n=400, m=9, factor=3, share_rows=True, shared=0.0):
+    """Results of a search by halving among equal candidates, and their scores, which rows make."""
+    rng = np.random.default_rng(seed)
+    losses = np.sqrt(shared) * rng.normal(size=n) + np.sqrt(1 - shared) * rng.normal(size=(m, n))
+    rows, scores, alive = [], [], np.arange(m)
+    for number, size in enumerate((n // 9, n // 3, n) if share_rows else (n, n, n)):
+        folds = np.array_split(rng.permutation(n)[:size], 5)
+        own = np.array([[losses[a, fold].mean() for fold in folds] for a in alive])
+        rows += [({"C": int(a)}, number, size) for a in alive]
+        scores.append(own)
+        alive = alive[np.argsort(-own.mean(1))[: max(1, len(alive) // factor)]]
+    params, rounds, sizes = zip(*rows, strict=True)
+    return {"params": list(params), "iter": np.array(rounds), "n_resources": np.array(sizes)}, np.concatenate(scores)
+
+
+@pytest.mark.parametrize("share_rows", [True, False], ids=["more rows", "the same rows"])
+def test_the_luck_of_who_survives_is_found_on_average(share_rows):
+    luck, found = [], []
+    for seed in range(200):
+        results, scores = halved(seed, share_rows=share_rows)
+        luck.append(scores[-1].mean())
+        resource = "n_samples" if share_rows else "max_iter"
+        found.append(Optimism.of_search(results, scores, len(scores) - 1, resource).value)
+    assert np.mean(luck) > 0.01
+    assert 0.9 < np.mean(found) / np.mean(luck) < 1.6
+
+
+def test_the_resource_does_not_hide_who_is_who():
+    results, scores = halved(0, share_rows=False)
+    named = [{**params, "max_iter": number} for params, number in zip(results["params"], results["iter"], strict=True)]
+    plain = Optimism.of_search(results, scores, len(scores) - 1, "max_iter")
+    assert Optimism.of_search({**results, "params": named}, scores, len(scores) - 1, "max_iter") == plain
+    assert plain.value > 0

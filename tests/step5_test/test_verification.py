@@ -1,5 +1,6 @@
 """Verdicts on a test set: scores as the models give them, whatever the model, the target and the metric."""
 
+import re
 import warnings
 from dataclasses import fields
 
@@ -9,7 +10,7 @@ import pytest
 from sklearn.datasets import make_classification
 from sklearn.dummy import DummyRegressor
 from sklearn.linear_model import LogisticRegression, Ridge
-from sklearn.metrics import get_scorer, make_scorer
+from sklearn.metrics import get_scorer, make_scorer, max_error
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -286,3 +287,39 @@ def of_other_inputs(model, X, y):
 def test_a_scorer_that_predicts_other_inputs_gets_predictions_of_those(scoring):
     search = search_over(LogisticRegression(), LABELS, scoring=scoring)
     assert quickly(search, LABELS).test_score == scoring(search, X[TEST], LABELS[TEST])
+
+
+@pytest.mark.parametrize(
+    ("n_train", "n_test"), [(60, 60), (60, 4000), (4000, 60)], ids=["few", "many test", "few test"]
+)
+def test_there_is_always_a_number_of_rows(n_train, n_test):
+    rng = np.random.default_rng(2)
+    rows = rng.normal(size=(n_train + n_test, 2))
+    labels = np.where(rows[:, 0] + rng.normal(size=len(rows)) > 0, 1, 0)
+    search = GridSearchCV(LogisticRegression(), {"C": [1.0]}).fit(rows[:n_train], labels[:n_train])
+    for y in (labels, np.r_[labels[:n_train], 1 - labels[n_train:]]):
+        found = verify_test_set(search, rows[n_train:], y[n_train:], n_resamples=100)
+        assert found.verdict != "confirmed"
+        assert re.search(r"\d times as many|[\d,]+ (test|validation) rows", found.next_step)
+        assert "however many" not in found.next_step
+        assert found.rows_factor == pytest.approx((found.detectable_gap / found.tolerance) ** 2)
+
+
+def test_weights_of_test_rows_alone_are_no_comparison():
+    hard = np.arange(400) % 3 == 0
+    y = np.where(hard, -1, 1) * NUMBERS
+    search = search_over(Ridge(), y)
+    found = quickly(search, y, sample_weight=np.where(hard, 9.0, 1.0)[TEST])
+    assert (found.verdict, found.gap) == ("inconclusive", None)
+    assert "cannot be compared" in found.because
+    assert "verify without `sample_weight`" in found.next_step
+
+
+@pytest.mark.parametrize("scoring", [of_other_inputs, make_scorer(max_error, greater_is_better=False)])
+def test_weights_that_a_score_cannot_take_are_refused(scoring):
+    y = (NUMBERS > 0).astype(int)
+    search = search_over(LogisticRegression(), y, scoring=scoring)
+    weight = np.where(X[TEST, 0] > 0, 2.0, 1.0)
+    with pytest.raises(ValueError, match=r"`sample_weight` has no place in the .*, which takes none; leave it out"):
+        quickly(search, y, sample_weight=weight)
+    assert quickly(search, y, sample_weight=np.sign(weight)).n_test == 150
