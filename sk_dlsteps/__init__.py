@@ -3,7 +3,8 @@
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.diagnosis.diagnose import diagnose
 from sk_dlsteps.displays.calibration import CalibrationDisplay
-from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
+from sk_dlsteps.displays.drift import DriftDisplay
+from sk_dlsteps.displays.drift_timeline import DriftTimelineDisplay
 from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay

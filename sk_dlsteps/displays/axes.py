@@ -77,3 +77,18 @@ def label_in_numbers(axis: Axis) -> None:
     axis.set_major_locator(LogLocator(subs=(1, 2, 5), numticks=8))
     axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
     axis.set_minor_locator(NullLocator())
+
+
+def shortened(name: str, most: int) -> str:
+    """Cut a name to one line of a few letters.
+
+    Parameters
+    ----------
+    name : str
+        Of anything.
+    most : int
+        Letters.
+
+    """
+    text = " ".join(name.split())
+    return text if len(text) <= most else f"{text[: most - 3]}..."

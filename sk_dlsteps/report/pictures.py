@@ -10,7 +10,8 @@ from html import escape
 from typing import Any
 
 from sk_dlsteps.displays.axes import COLOURS
-from sk_dlsteps.displays.drift import DriftDisplay, DriftTimelineDisplay
+from sk_dlsteps.displays.drift import DriftDisplay
+from sk_dlsteps.displays.drift_timeline import DriftTimelineDisplay
 from sk_dlsteps.displays.gradient_flow import GradientFlowDisplay
 from sk_dlsteps.displays.learning_curve import LearningCurveDisplay
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
