@@ -109,7 +109,7 @@ class Promise:
             if weighted and not metric.asks_for_weights:
                 return NoPromise(_OTHER_WEIGHTS, _UNWEIGHTED_SEARCH)
             return _of_search(fitted, metric)
-        if getattr(fitted.model, "validation_weighted_", False) and not weighted:
+        if fitted.model.validation_weighted_ and not weighted:
             return NoPromise(_NO_TEST_WEIGHTS, "verify with the `sample_weight` of the test rows")
         if weighted and not fitted.model.validation_weighted_:
             return NoPromise(_OTHER_WEIGHTS, _UNWEIGHTED_MODEL)
