@@ -1,8 +1,12 @@
 """Data sets that come with scikit-learn, one thread for everybody, and a torchvision that imports."""
 
 import contextlib
+import os
 import sys
 import warnings
+
+# Before anything that reads it is imported: scikit-learn's trees would wait for threads of the other test process.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch

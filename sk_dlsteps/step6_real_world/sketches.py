@@ -94,12 +94,12 @@ class NumberSketch:
         missing = 1 - (present.sum() if weight is None else weight[present].sum()) / max(total, 1e-300)
         own = values[present]
         low, high = (float(own.min()), float(own.max())) if len(own) else (math.nan, math.nan)
-        centre = _centre_of(own) if centre is None else centre
-        own = rounded(own, centre)
         counts = None if weight is None else weight[present]
         rows = _some(len(own))
         if rows is not None:
             own, counts = own[rows], None if counts is None else counts[rows]
+        centre = _centre_of(own) if centre is None else centre
+        own = rounded(own, centre)
         knots, shares = _steps(own, counts)
         exact = len(knots) <= n_knots and rows is None
         knots, shares = _thinned(knots, shares, n_knots)
@@ -317,7 +317,8 @@ def _centre_of(values: np.ndarray) -> float:
     """The middle of values that are close to each other and far from 0; else 0."""
     if not len(values):
         return 0.0
-    low, middle, high = np.quantile(values, [0.1, 0.5, 0.9], method="inverted_cdf").astype(float).tolist()
+    places = [math.ceil(share * len(values)) - 1 for share in (0.1, 0.5, 0.9)]
+    low, middle, high = np.partition(values, places)[places].astype(float).tolist()
     return middle if 0 < (high - low) * MAX_OFFSET < abs(middle) else 0.0
 
 

@@ -88,6 +88,11 @@ def report():
 
 
 @pytest.fixture(scope="module")
+def html(report):
+    return report.to_html()
+
+
+@pytest.fixture(scope="module")
 def browser():
     if BROWSER is None:
         if os.environ.get("CI"):
@@ -129,8 +134,8 @@ def visit(browser, path):
         context.close()
 
 
-def test_the_page_is_well_formed_and_accessible_by_its_structure(report):
-    page = Page(report.to_html())
+def test_the_page_is_well_formed_and_accessible_by_its_structure(html):
+    page = Page(html)
     headings = [tag for tag, _ in page.tags if re.fullmatch(r"h\d", tag)]
     assert headings.count("h1") == 1
     # No level is left out on the way down.
@@ -145,8 +150,7 @@ def test_the_page_is_well_formed_and_accessible_by_its_structure(report):
     assert all("scope" in attrs for attrs in page.of("th"))
 
 
-def test_the_page_holds_its_pictures_and_nothing_that_loads_or_runs(report):
-    html = report.to_html()
+def test_the_page_holds_its_pictures_and_nothing_that_loads_or_runs(html):
     page = Page(html)
     assert len(page.of("svg")) >= 2
     assert not page.of("script") + page.of("img") + page.of("link") + page.of("iframe")
@@ -154,12 +158,8 @@ def test_the_page_holds_its_pictures_and_nothing_that_loads_or_runs(report):
     assert not re.search(r"(?:src|url)\s*[=(]\s*[\"']?https?:", html)
 
 
-def test_the_same_report_is_the_same_page(report):
-    assert report.to_html() == report.to_html()
-
-
-def test_the_file_holds_the_page(report, path):
-    assert path.read_text(encoding="utf-8") == report.to_html()
+def test_the_same_report_is_the_same_page_in_a_file_too(html, path):
+    assert path.read_text(encoding="utf-8") == html
 
 
 def test_a_folder_that_is_not_there_is_an_error(report, tmp_path):
@@ -177,12 +177,11 @@ def test_a_notebook_gets_an_element_and_not_a_page(report):
     assert not {a["href"] for a in page.of("a")} & {a["href"] for a in other.of("a")}
 
 
-def test_a_style_of_the_users_does_not_change_the_pictures(report):
+def test_a_style_of_the_users_does_not_change_the_pictures(report, html):
     import matplotlib.style
 
-    before = report.to_html()
     with matplotlib.style.context("dark_background"):
-        assert report.to_html() == before
+        assert report.to_html() == html
 
 
 def test_a_browser_renders_it_without_an_error_and_without_a_request(visit, path):
