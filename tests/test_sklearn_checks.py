@@ -5,8 +5,12 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 
-# Some checks fit pure noise, on which a single network's loss falls for no rate, and the finder says so.
-pytestmark = pytest.mark.filterwarnings("ignore:No learning rate could be found:sk_dlsteps.StepwiseWarning")
+pytestmark = [
+    # Some checks fit pure noise, on which a single network's loss falls for no rate, and the finder says so.
+    pytest.mark.filterwarnings("ignore:No learning rate could be found:sk_dlsteps.StepwiseWarning"),
+    # Counting lines would double the time, and our own tests are to reach them.
+    pytest.mark.no_cover,
+]
 
 
 @parametrize_with_checks(
