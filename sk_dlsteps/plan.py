@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
@@ -159,7 +160,7 @@ class StepRecord:
     evidence: dict[str, Any] = field(default_factory=dict)
 
 
-class Reported:
+class Reported(ABC):
     """What prints as the text of its records, and shows itself in a notebook as a report."""
 
     @property
@@ -167,9 +168,9 @@ class Reported:
         """A heading; None for none."""
         return None
 
+    @abstractmethod
     def records(self) -> tuple[StepRecord, ...]:
         """The records for a report."""
-        raise NotImplementedError
 
     def __repr__(self) -> str:
         from sk_dlsteps.report.report import Report
