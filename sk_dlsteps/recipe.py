@@ -76,12 +76,16 @@ class StepwiseEstimator(Parameters):
         -------
         self : object
             The fitted estimator. If fitting fails or is interrupted, it stays
-            as it was.
+            as it was; see `on_interrupt`.
 
         Raises
         ------
         ValueError
             If a parameter or the data are not what they may be.
+        OSError
+            If `checkpoint` cannot be written.
+        MemoryError
+            If memory runs out, and minibatches cannot be cut; the text says what to set.
 
         """
         goes_on = self.warm_start and hasattr(self, "pipeline_")
