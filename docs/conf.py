@@ -22,6 +22,8 @@ templates_path = ["_templates"]
 myst_heading_anchors = 4
 
 numpydoc_show_class_members = False
+autodoc_typehints = "none"
+toc_object_entries_show_parents = "hide"
 autodoc_default_options = {"members": True, "inherited-members": True, "member-order": "groupwise"}
 
 sphinx_gallery_conf = {
@@ -30,6 +32,8 @@ sphinx_gallery_conf = {
     "filename_pattern": ".*",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    # That page would load a script from elsewhere.
+    "write_computation_times": False,
 }
 
 html_theme = "pydata_sphinx_theme"
@@ -37,6 +41,7 @@ html_static_path = ["_static"]
 html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_copy_source = False
+html_context = {"default_mode": "auto"}
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
 
 

@@ -4,8 +4,9 @@
     python docs/benchmarks/results.py show
 
 ``keep`` runs a command and keeps the Markdown tables that it prints, as results/threads.json, with the command, the day
-and the versions. ``show`` puts what is kept into the pages, where a comment names it: ``<!-- threads -->`` for the first
-table of results/threads.json, ``<!-- threads 2 -->`` for the second, ``<!-- threads: command -->`` for how it was measured.
+and the versions. ``show`` puts what is kept into the pages, where a comment names it: ``<!-- threads -->`` for the
+first table of results/threads.json, ``<!-- threads 2 -->`` for the second, ``<!-- threads: command -->`` for how it was
+measured. A table that gathers several runs is written into its file by hand.
 """
 
 import argparse

@@ -26,8 +26,8 @@ for step in model.steps_:
 LearningRateDisplay.from_estimator(model)
 
 # %%
-# Each training row was held out by one of the networks, so validation costs nothing extra. Step 5 asks whether rows that
-# nobody has seen confirm it. With 143 of them the interval is wide, and the verdict says so.
+# Each training row was held out by one of the networks, so validation costs nothing extra. Step 5 asks whether rows
+# that nobody has seen confirm it. With 143 of them the interval is wide, and the verdict says so.
 print(verify_test_set(model, X_test, y_test))
 
 # %%

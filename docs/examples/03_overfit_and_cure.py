@@ -2,8 +2,8 @@
 Overfitting, and its cure
 =========================
 
-A network that knows its training rows by heart and nothing else. We make one on purpose, ask ``diagnose`` what is wrong,
-and do what it says until it finds nothing.
+A network that knows its training rows by heart and nothing else. We make one on purpose, ask ``diagnose`` what is
+wrong, and do what it says until it finds nothing.
 """
 
 import matplotlib.pyplot as plt
@@ -43,8 +43,8 @@ print(scores(cured))
 print(diagnose(cured, X_train, y_train))
 
 # %%
-# The losses of both trainings, thin lines for the networks. On the left the validation loss soon turns, and each network
-# keeps its best epoch. On the right it stays near the training loss.
+# The losses of both trainings, thin lines for the networks. On the left the validation loss soon turns, and each
+# network keeps its best epoch. On the right it stays near the training loss.
 _, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
 for ax, (title, model) in zip(axes, {"early stopping": better, "and dropout, decay": cured}.items(), strict=True):
     LossCurveDisplay.from_estimator(model, ax=ax)

@@ -2,8 +2,8 @@
 The article's ladder
 ====================
 
-Step 4 as a search that gives reasons. It tries the article's techniques one after the other, and keeps what improves the
-score by more than its noise. Candidates and folds train side by side.
+Step 4 as a search that gives reasons. It tries the article's techniques one after the other, and keeps what improves
+the score by more than its noise. Candidates and folds train side by side.
 """
 
 from sklearn.datasets import load_digits

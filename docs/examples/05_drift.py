@@ -32,7 +32,8 @@ print(report.next_step)
 DriftDisplay.from_report(report, n_columns=4)
 
 # %%
-# Over time: the patients arrive in batches of 40, the youngest first. Below the line a batch is unlike the training rows.
+# Over time: the patients arrive in batches of 40, the youngest first. Below the line a batch is unlike the training
+# rows.
 by_age = X.drop(X_train.index).sort_values("age")
 batches = [by_age[start : start + 40] for start in range(0, len(by_age) - 39, 40)]
 timeline = detector.check_batches(batches, times=[f"up to {batch['age'].max():.0f}" for batch in batches])

@@ -2,8 +2,8 @@
 A network of your own for images
 ================================
 
-Any torch module can take the built-in network's place, and the recipe around it stays. Here a small convolutional network
-reads scikit-learn's digits, 8 x 8 pixels. (For a ResNet, ``module="resnet18"`` is enough.)
+Any torch module can take the built-in network's place, and the recipe around it stays. Here a small convolutional
+network reads scikit-learn's digits, 8 x 8 pixels. (For a ResNet, ``module="resnet18"`` is enough.)
 """
 
 import matplotlib.pyplot as plt
@@ -31,10 +31,10 @@ def small_cnn(in_channels, n_outputs):
 
 
 # %%
-# With 300 images to learn from, moved and turned copies of them help. The default model, which sees 64 columns and knows
-# nothing of neighbours, stands beside. All 300 train, as the cosine ends by itself.
-settings = {"n_estimators": 1, "early_stopping": False, "max_epochs": 100, "lr_schedule": "cosine", "learning_rate": 0.02}
-cnn = StepwiseClassifier(module=small_cnn, **settings, random_state=0)
+# With 300 images to learn from, moved and turned copies of them help. The default model, which sees 64 columns and
+# knows nothing of neighbours, stands beside. All 300 train, as the cosine ends by itself.
+schedule = {"early_stopping": False, "max_epochs": 100, "lr_schedule": "cosine", "learning_rate": 0.02}
+cnn = StepwiseClassifier(module=small_cnn, n_estimators=1, **schedule, random_state=0)
 models = {
     "table": StepwiseClassifier(random_state=0).fit(X_train.reshape(300, 64), y_train),
     "images": clone(cnn).fit(X_train, y_train),

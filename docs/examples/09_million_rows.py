@@ -26,8 +26,8 @@ for step in model.steps_[1:]:
     print(f"Step {step.number}: {step.decision}")
 
 # %%
-# And what it learnt. The target is the sign of a product of three columns and a fourth. No line can follow that, and noise
-# keeps everybody from being right about all rows.
+# And what it learnt. The target is the sign of a product of three columns and a fourth. No line can follow that, and
+# noise keeps everybody from being right about all rows.
 print(f"test accuracy {model.score(X_test, y_test):.3f}")
 
 # %%

@@ -18,12 +18,12 @@ space = {"learning_rate": [0.001, 0.003, 0.01, 0.03, 0.1], "hidden_units": [16, 
 search = StepwiseSearchCV(model, space, strategy="random", n_iter=16, cv=3, scoring="neg_log_loss", random_state=0)
 
 # %%
-# One thread a worker, as small networks are slower with more. ``scatter`` puts the data there once. Candidates and folds
-# are the same as in one process, so the results are the same too. The picture shows the candidates by their learning
-# rate.
+# One thread a worker, as small networks are slower with more. ``scatter`` puts the data there once. Candidates and
+# folds are the same as in one process, so the results are the same too. The picture shows the candidates by their
+# learning rate.
 if __name__ == "__main__":  # workers import this file
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None) as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask", scatter=[X, y]),
     ):
