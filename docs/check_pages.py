@@ -1,7 +1,7 @@
 """Look at all built pages in a browser: ``python docs/check_pages.py SITE [PICTURES]``.
 
-Each page is opened on a screen in light and on a phone in dark. None may report an error, ask for anything
-outside the site, lack a picture, or be wider than the window. With a second folder, pictures of what was seen are left
+Each page is opened on a screen in light and on a phone in dark. None may report an error, ask for anything outside the
+site, lack a picture, or have text that the window cuts off. With a second folder, pictures of what was seen are left
 there.
 """
 
@@ -15,11 +15,13 @@ WINDOWS = ((1280, "light"), (360, "dark"))
 GRAVE = ("error", "warning")
 PATIENCE = 120_000  # milliseconds, for machines that are busy
 LACKING = "() => [...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
-WIDTH = "() => document.documentElement.scrollWidth"
+CUT = """() => [...document.querySelectorAll("article :is(h1, h2, h3, p, dt, li), .prev-next-area i")]
+    .filter(e => e.getBoundingClientRect().right > innerWidth && !e.closest("table, pre"))
+    .map(e => e.innerText.slice(0, 40) || e.className)"""
 BACKGROUND = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).map(Number)"
 
 
-def look(context, site, path, width, scheme, picture):
+def look(context, site, path, scheme, picture):
     """What is wrong with a page."""
     page, wrong = context.new_page(), []
     page.on("console", lambda message: message.type in GRAVE and wrong.append(f"{message.type}: {message.text}"))
@@ -27,8 +29,7 @@ def look(context, site, path, width, scheme, picture):
     page.on("request", lambda request: request.url.startswith(site.as_uri()) or wrong.append(f"asks for {request.url}"))
     page.goto(path.as_uri())
     wrong += [f"no picture: {source}" for source in page.evaluate(LACKING)]
-    if page.evaluate(WIDTH) > width:
-        wrong.append(f"{page.evaluate(WIDTH)} pixels wide")
+    wrong += [f"cut off: {text}" for text in page.evaluate(CUT)]
     if (sum(page.evaluate(BACKGROUND)) < 3 * 128) != (scheme == "dark"):
         wrong.append("the background is of the other scheme")
     if picture:
@@ -48,7 +49,7 @@ def look_at_all(site, pictures=None):
             for path in sorted(set(site.rglob("*.html")) - set(site.glob("_static/**/*.html"))):
                 name = path.relative_to(site).with_suffix("").as_posix()
                 picture = pictures and pictures / f"{name.replace('/', '-')}-{width}-{scheme}.png"
-                found += [(name, width, scheme, wrong) for wrong in look(context, site, path, width, scheme, picture)]
+                found += [(name, width, scheme, wrong) for wrong in look(context, site, path, scheme, picture)]
             context.close()
         browser.close()
     return found

@@ -32,6 +32,7 @@ sphinx_gallery_conf = {
     "filename_pattern": ".*",
     "within_subsection_order": "FileNameSortKey",
     "download_all_examples": False,
+    "capture_repr": ("_repr_html_",),
     # That page would load a script from elsewhere.
     "write_computation_times": False,
 }

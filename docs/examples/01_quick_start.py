@@ -18,7 +18,7 @@ model = StepwiseClassifier(random_state=0).fit(X_train, y_train)
 # %%
 # Every decision of steps 1 to 4 stands in ``steps_``, with its reason.
 for step in model.steps_:
-    print(f"Step {step.number}, {step.title}: {step.decision}\n    because {step.because}")
+    print(f"Step {step.number}: {step.decision}\n    because {step.because}")
 
 # %%
 # The learning rate was read off this curve: fresh networks took one step at each of a series of rising rates. The pick
