@@ -43,6 +43,7 @@ html_css_files = ["style.css"]
 html_show_sourcelink = False
 html_copy_source = False
 html_context = {"default_mode": "auto"}
+html_sidebars = {"benchmarks": []}
 html_theme_options = {"navigation_with_keys": False, "show_toc_level": 2}
 
 

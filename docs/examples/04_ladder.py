@@ -29,6 +29,7 @@ SearchDisplay.from_estimator(search)
 # What it brought on rows that nobody has seen:
 start.fit(X_train, y_train)
 end = search.best_estimator_
-print("changed:", {name: value for name, value in end.get_params().items() if start.get_params()[name] != value})
+before = start.get_params()
+print("changed:", {name: value for name, value in end.get_params().items() if before[name] != value})
 print(f"accuracy before: {start.score(X_test, y_test):.3f}")
 print(f"accuracy after:  {end.score(X_test, y_test):.3f}")

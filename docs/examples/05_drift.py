@@ -6,6 +6,7 @@ A model is fitted to young patients and used on old ones. Step 6 asks whether ne
 needs no true values, and says what to do.
 """
 
+import pandas as pd
 from sklearn.datasets import load_diabetes
 
 from sk_dlsteps import DriftDetector, DriftDisplay, DriftTimelineDisplay, StepwiseRegressor
@@ -32,9 +33,10 @@ print(report.next_step)
 DriftDisplay.from_report(report, n_columns=4)
 
 # %%
-# Over time: the patients arrive in batches of 40, the youngest first. Below the line a batch is unlike the training
-# rows.
-by_age = X.drop(X_train.index).sort_values("age")
-batches = [by_age[start : start + 40] for start in range(0, len(by_age) - 39, 40)]
-timeline = detector.check_batches(batches, times=[f"up to {batch['age'].max():.0f}" for batch in batches])
-DriftTimelineDisplay(timeline).plot()
+# Over time: patients arrive in batches of 40, at first young ones, then older and older ones. Below the line a batch is
+# unlike the training rows.
+arrivals = pd.concat([X_peers[:80], X_old.sort_values("age")])
+batches = [arrivals[start : start + 40] for start in range(0, 200, 40)]
+ages = [f"{batch['age'].min():.0f} to {batch['age'].max():.0f}" for batch in batches]
+timeline = detector.check_batches(batches, times=ages)
+DriftTimelineDisplay(timeline).plot().ax_.set_xlabel("ages of the batch")

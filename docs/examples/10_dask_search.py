@@ -6,6 +6,8 @@ Candidates of a search go to Dask's workers in batches, and each worker trains i
 run on this machine; with an address, the client connects to a cluster of any size.
 """
 
+import logging
+
 import joblib
 from dask.distributed import Client, LocalCluster
 from sklearn.datasets import load_breast_cancer
@@ -23,7 +25,7 @@ search = StepwiseSearchCV(model, space, strategy="random", n_iter=16, cv=3, scor
 # learning rate.
 if __name__ == "__main__":  # workers import this file
     with (
-        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0") as cluster,
+        LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=logging.ERROR) as cluster,
         Client(cluster),
         joblib.parallel_config(backend="dask", scatter=[X, y]),
     ):
