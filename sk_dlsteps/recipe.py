@@ -166,7 +166,7 @@ class StepwiseEstimator(Parameters):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             Their target.
         prefix : str, default=""
-            Put before each name, for a pipeline: "stepwiseregressor__", with or without
+            Put before each name, for a pipeline: ``"stepwiseregressor__"``, with or without
             the trailing "__".
 
         Returns
