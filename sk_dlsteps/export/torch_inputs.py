@@ -1,0 +1,149 @@
+"""From raw rows to what each network sees, as a torch module."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from typing import Any
+
+import numpy as np
+import torch
+from sklearn.impute import SimpleImputer
+from sklearn.preprocessing import FunctionTransformer, MaxAbsScaler, MinMaxScaler, RobustScaler, StandardScaler
+from torch import Tensor, nn
+
+from sk_dlsteps.engine.encoding import PiecewiseLinear
+from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.inputs.encoder import TableEncoder
+from sk_dlsteps.inputs.scaler import CheckedTransformer
+
+_WAY_OUT = (
+    "Put it before the estimator in a Pipeline instead, fit again, and give the module what the pipeline's other steps "
+    "make of the rows."
+)
+
+
+class TorchInputs(nn.Module):
+    """Raw rows, scaled as the table was and then by each network's own statistics, clipped, with ramps.
+
+    Parameters
+    ----------
+    middle, width : Tensor of shape (n_columns,)
+        What a number has subtracted, and is divided by. Their dtype is that of the subtraction.
+    fill : Tensor of shape (n_columns,) or None
+        What takes the place of NaN before that.
+    indicated : sequence of int
+        Columns of the rows whose gaps have a column of their own, behind the others.
+    center, factor : Tensor of shape (K, 1, n_columns)
+        Each network's further correction, in the networks' dtype.
+    clip : float or None
+        The magnitude that prepared inputs are smoothly squashed to.
+    ramps : PiecewiseLinear or None
+        Columns that are added.
+    keeps_gaps : bool
+        Whether the networks see what is missing as NaN.
+
+    """
+
+    middle: Tensor
+    width: Tensor
+    fill: Tensor | None
+    center: Tensor
+    factor: Tensor
+
+    def __init__(
+        self,
+        middle: Tensor,
+        width: Tensor,
+        fill: Tensor | None,
+        indicated: Sequence[int],
+        center: Tensor,
+        factor: Tensor,
+        clip: float | None,
+        ramps: PiecewiseLinear | None,
+        keeps_gaps: bool,
+    ) -> None:
+        super().__init__()
+        self.indicated, self.clip, self.ramps, self.keeps_gaps = list(indicated), clip, ramps, keeps_gaps
+        for name, tensor in {"middle": middle, "width": width, "fill": fill, "center": center, "factor": factor}.items():
+            self.register_buffer(name, tensor)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Inputs (K, rows, n_inputs) of all networks, for rows of any shape."""
+        x = x.flatten(1).to(self.middle.dtype)
+        if self.indicated:
+            x = torch.cat([x, x[:, self.indicated].isnan().to(x.dtype)], -1)
+        if self.fill is not None:
+            x = torch.where(x.isnan(), self.fill, x)
+        z = ((x - self.middle) / self.width).to(self.center.dtype)
+        z = (z - self.center) * self.factor
+        if not self.keeps_gaps:
+            z = z.nan_to_num(nan=0.0)
+        if self.clip is None:
+            return z if self.ramps is None else torch.cat([z, self.ramps(z)], -1)
+        # As far out as its square is a number.
+        farthest = torch.finfo(z.dtype).max ** 0.5 / 2 * min(1.0, self.clip)
+        z = z.clamp(-farthest, farthest)
+        clipped = z * (1 + (z / self.clip) ** 2).rsqrt()
+        return clipped if self.ramps is None else torch.cat([clipped, self.ramps(z)], -1)
+
+    def extra_repr(self) -> str:
+        """What there is, in the printed module."""
+        return f"networks={len(self.center)}, columns={len(self.middle)}, clip={self.clip}"
+
+
+def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
+    """The first stage of a fitted pipeline, whose fleet lies on the CPU; an error if a step of it is no formula."""
+    encoder = pipeline.named_steps.get("columns")
+    indicated = [] if encoder is None else _indicated(encoder)
+    fill, middle, width = _formula(pipeline["scaler"], fleet.input_center.shape[-1])
+    if encoder is not None and encoder.impute:
+        fill = np.concatenate([encoder.means_, np.zeros(len(indicated))])
+    return TorchInputs(
+        torch.from_numpy(middle),
+        torch.from_numpy(width),
+        None if fill is None else torch.from_numpy(fill),
+        indicated,
+        fleet.input_center,
+        fleet.input_factor,
+        fleet.input_clip,
+        deepcopy(fleet.input_encoding),
+        fleet.keeps_gaps,
+    )
+
+
+def _indicated(encoder: TableEncoder) -> list[int]:
+    """Columns whose gaps have an indicator, of a table of numbers only."""
+    numbers = set(encoder._numbers_at)
+    categories = [name for i, name in enumerate(encoder._names_in(None)) if i not in numbers]
+    if categories:
+        raise ValueError(
+            f"`to_torch` takes numbers only, and the columns {', '.join(map(repr, categories))} hold categories. "
+            "Encode them before the estimator in a Pipeline, for example by "
+            "sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, fit again, and give the module what the "
+            "pipeline's other steps make of the rows."
+        )
+    return [encoder._numbers_at[j] for j in encoder._missing_at]
+
+
+def _formula(scaler: Any, n_columns: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
+    """What a fitted scaler fills gaps with, subtracts and divides by, each (n_columns,)."""
+    fill = None
+    if isinstance(scaler, CheckedTransformer):
+        fill, scaler = scaler.means_, scaler.transformer_
+    middle, width = np.zeros(n_columns), np.ones(n_columns)
+    if isinstance(scaler, SimpleImputer) and fill is None:
+        fill = scaler.statistics_
+    elif isinstance(scaler, StandardScaler):
+        middle = scaler.mean_ if scaler.with_mean else middle
+        width = scaler.scale_ if scaler.with_std else width
+    elif isinstance(scaler, RobustScaler):
+        middle = scaler.center_ if scaler.with_centering else middle
+        width = scaler.scale_ if scaler.with_scaling else width
+    elif isinstance(scaler, MaxAbsScaler) and not getattr(scaler, "clip", False):
+        width = scaler.scale_
+    elif isinstance(scaler, MinMaxScaler) and not scaler.clip:
+        middle, width = -scaler.min_ / scaler.scale_, 1 / scaler.scale_
+    elif not isinstance(scaler, FunctionTransformer) or scaler.func is not None:
+        raise ValueError(f"`to_torch` has no formula for `scaler={scaler!r}`. {_WAY_OUT}")
+    return tuple(None if own is None else np.array(own, dtype=float) for own in (fill, middle, width))  # type: ignore
