@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from copy import deepcopy
 from typing import Any
@@ -65,11 +66,20 @@ class TorchInputs(nn.Module):
     ) -> None:
         super().__init__()
         self.indicated, self.clip, self.ramps, self.keeps_gaps = list(indicated), clip, ramps, keeps_gaps
-        for name, tensor in {"middle": middle, "width": width, "fill": fill, "center": center, "factor": factor}.items():
+        for name, tensor in {
+            "middle": middle,
+            "width": width,
+            "fill": fill,
+            "center": center,
+            "factor": factor,
+        }.items():
             self.register_buffer(name, tensor)
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (K, rows, n_inputs) of all networks, for rows of any shape."""
+        n_columns = len(self.middle) - len(self.indicated)
+        if x.dim() < 2 or math.prod(x.shape[1:]) != n_columns:
+            raise ValueError(f"`x` must hold {n_columns} numbers in each row, got the shape {tuple(x.shape)}")
         x = x.flatten(1).to(self.middle.dtype)
         if self.indicated:
             x = torch.cat([x, x[:, self.indicated].isnan().to(x.dtype)], -1)
@@ -78,13 +88,13 @@ class TorchInputs(nn.Module):
         z = ((x - self.middle) / self.width).to(self.center.dtype)
         z = (z - self.center) * self.factor
         if not self.keeps_gaps:
-            z = z.nan_to_num(nan=0.0)
+            z = torch.where(z.isnan(), 0.0, z)
         if self.clip is None:
             return z if self.ramps is None else torch.cat([z, self.ramps(z)], -1)
         # As far out as its square is a number.
         farthest = torch.finfo(z.dtype).max ** 0.5 / 2 * min(1.0, self.clip)
         z = z.clamp(-farthest, farthest)
-        clipped = z * (1 + (z / self.clip) ** 2).rsqrt()
+        clipped = z * (1 + (z / self.clip).square()).rsqrt()
         return clipped if self.ramps is None else torch.cat([clipped, self.ramps(z)], -1)
 
     def extra_repr(self) -> str:

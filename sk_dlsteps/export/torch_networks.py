@@ -74,6 +74,5 @@ def networks_of(fleet: Fleet) -> TorchMLPs | TorchModules:
         gain = norm.gain.data.double() * (norm.variance.double() + EPS).rsqrt()
         weights[layer] = weights[layer] * gain
         biases[layer] = (biases[layer] - norm.mean) * gain + norm.shift.data
-    dtype = fleet.input_center.dtype
-    layers = [[own.to(dtype, copy=True).contiguous() for own in kind] for kind in (weights, biases)]
-    return TorchMLPs(*layers, fleet.activation)
+    weights, biases = ([own.to(fleet.input_center).contiguous() for own in kind] for kind in (weights, biases))
+    return TorchMLPs(weights, biases, fleet.activation)
