@@ -107,6 +107,9 @@ def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
     encoder = pipeline.named_steps.get("columns")
     indicated = [] if encoder is None else _indicated(encoder)
     fill, middle, width = _formula(pipeline["scaler"], fleet.input_center.shape[-1])
+    if not fleet.keeps_gaps:
+        # Of a column without any value, which every network takes for a constant.
+        middle, width = np.nan_to_num(middle), np.nan_to_num(width, nan=1.0)
     if encoder is not None and encoder.impute:
         fill = np.concatenate([encoder.means_, np.zeros(len(indicated))])
     return TorchInputs(
