@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -103,7 +102,7 @@ class TorchInputs(nn.Module):
 
 
 def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
-    """The first stage of a fitted pipeline, whose fleet lies on the CPU; an error if a step of it is no formula."""
+    """The first stage of a fitted pipeline and its fleet; an error if a step of it is no formula."""
     encoder = pipeline.named_steps.get("columns")
     indicated = [] if encoder is None else _indicated(encoder)
     fill, middle, width = _formula(pipeline["scaler"], fleet.input_center.shape[-1])
@@ -120,9 +119,17 @@ def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
         fleet.input_center,
         fleet.input_factor,
         fleet.input_clip,
-        deepcopy(fleet.input_encoding),
+        _in_order(fleet.input_encoding),
         fleet.keeps_gaps,
     )
+
+
+def _in_order(ramps: PiecewiseLinear | None) -> PiecewiseLinear | None:
+    """The same ramps, whose numbers lie in order: torch.export warns as it saves others."""
+    if ramps is None:
+        return None
+    shapes = (ramps.slope, ramps.offset, ramps.low, ramps.high)
+    return PiecewiseLinear(ramps.columns, *(shape.contiguous() for shape in shapes))
 
 
 def _indicated(encoder: TableEncoder) -> list[int]:

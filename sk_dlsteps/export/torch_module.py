@@ -43,5 +43,6 @@ def to_torch(estimator: Any, quantiles: Any = None) -> TorchModule:
     """The module of a fitted estimator; see the estimators' method."""
     check_is_fitted(estimator)
     pipeline = estimator.pipeline_
+    # What is taken from a copy belongs to the module alone.
     fleet = deepcopy(pipeline[-1].module_).cpu()
     return TorchModule(inputs_of(pipeline, fleet), networks_of(fleet), outputs_of(fleet, quantiles)).eval()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from copy import deepcopy
 
 import torch
 from torch import Tensor, nn
@@ -64,9 +63,9 @@ class TorchModules(nn.Module):
 
 
 def networks_of(fleet: Fleet) -> TorchMLPs | TorchModules:
-    """The networks of a fleet that lies on the CPU; batch norms of perceptrons become part of their layers."""
+    """The networks of a fleet; batch norms of perceptrons become part of their layers."""
     if isinstance(fleet, ModuleFleet):
-        return TorchModules(deepcopy(list(fleet.modules_)))
+        return TorchModules(list(fleet.modules_))
     assert isinstance(fleet, MLPFleet)
     weights, biases = [w.data.double() for w in fleet.weights], [b.data.double() for b in fleet.biases]
     weights[-1] = weights[-1].mT

@@ -92,7 +92,7 @@ class TorchProbabilities(nn.Module):
 
 
 def outputs_of(fleet: Fleet, quantiles: Any = None) -> TorchValues | TorchProbabilities:
-    """The last stage of a fleet that lies on the CPU."""
+    """The last stage of a fleet."""
     temperature = fleet.temperature if fleet.is_calibrated else None
     if fleet.target_scale is None or fleet.target_center is None:
         _refuse(quantiles)
