@@ -17,11 +17,6 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.inputs.encoder import TableEncoder
 from sk_dlsteps.inputs.scaler import CheckedTransformer
 
-_WAY_OUT = (
-    "Put it before the estimator in a Pipeline instead, fit again, and give the module what the pipeline's other steps "
-    "make of the rows."
-)
-
 
 class TorchInputs(nn.Module):
     """Raw rows, scaled as the table was and then by each network's own statistics, clipped, with ramps.
@@ -114,7 +109,7 @@ def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
     return TorchInputs(
         torch.from_numpy(middle),
         torch.from_numpy(width),
-        None if fill is None else torch.from_numpy(fill),
+        None if fill is None else torch.tensor(fill, dtype=torch.float64),
         indicated,
         fleet.input_center,
         fleet.input_factor,
@@ -148,22 +143,27 @@ def _indicated(encoder: TableEncoder) -> list[int]:
 
 def _formula(scaler: Any, n_columns: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:
     """What a fitted scaler fills gaps with, subtracts and divides by, each (n_columns,)."""
-    fill = None
+    fill, middle, width = None, np.zeros(n_columns), np.ones(n_columns)
     if isinstance(scaler, CheckedTransformer):
         fill, scaler = scaler.means_, scaler.transformer_
-    middle, width = np.zeros(n_columns), np.ones(n_columns)
-    if isinstance(scaler, SimpleImputer) and fill is None:
-        fill = scaler.statistics_
-    elif isinstance(scaler, StandardScaler):
+    elif isinstance(scaler, SimpleImputer):
+        return scaler.statistics_, middle, width
+    # Of a subclass one cannot know what it does.
+    kind = type(scaler)
+    if kind is StandardScaler:
         middle = scaler.mean_ if scaler.with_mean else middle
         width = scaler.scale_ if scaler.with_std else width
-    elif isinstance(scaler, RobustScaler):
+    elif kind is RobustScaler:
         middle = scaler.center_ if scaler.with_centering else middle
         width = scaler.scale_ if scaler.with_scaling else width
-    elif isinstance(scaler, MaxAbsScaler) and not getattr(scaler, "clip", False):
+    elif kind is MaxAbsScaler and not getattr(scaler, "clip", False):
         width = scaler.scale_
-    elif isinstance(scaler, MinMaxScaler) and not scaler.clip:
+    elif kind is MinMaxScaler and not scaler.clip:
         middle, width = -scaler.min_ / scaler.scale_, 1 / scaler.scale_
-    elif not isinstance(scaler, FunctionTransformer) or scaler.func is not None:
-        raise ValueError(f"`to_torch` has no formula for `scaler={scaler!r}`. {_WAY_OUT}")
-    return tuple(None if own is None else np.array(own, dtype=float) for own in (fill, middle, width))  # type: ignore
+    elif kind is not FunctionTransformer or scaler.func is not None:
+        raise ValueError(
+            f"`to_torch` has no formula for `scaler={scaler!r}`. Put it before the estimator in a Pipeline, fit again, "
+            "and give the module what the pipeline's other steps make of the rows."
+        )
+    # The statistics may be the estimator's own arrays, in its rows' float.
+    return fill, np.array(middle, dtype=float), np.array(width, dtype=float)

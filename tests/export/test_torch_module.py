@@ -172,6 +172,13 @@ def test_images_go_through_convolutions(kind, module, digits):
         assert_equal(model.to_torch(), rows, expected)
 
 
+def test_pixels_that_are_missing_are_filled_without_a_scaler(digits):
+    X, y = digits[0] / 16, digits[1]
+    model = classifier(module=Conv, scaler=None).fit(X, y)
+    new = np.where(RNG.random(X.shape) < 0.1, np.nan, X)
+    assert_equal(model.to_torch(), new, model.predict_proba(new))
+
+
 @pytest.mark.parametrize("module", ["lstm", "gru"])
 def test_padded_sequences_go_through_recurrent_networks(module):
     X = np.stack([TABLE, TABLE[::-1]], -1)
@@ -209,10 +216,17 @@ def test_transformers_that_shift_and_divide_become_part_of_it(scaler):
     assert_equal(model.to_torch(), new, model.predict_proba(new))
 
 
+class Squashed(StandardScaler):
+    """Something else than its base class."""
+
+    def transform(self, X, copy=None):
+        return np.tanh(super().transform(X, copy))
+
+
 @pytest.mark.parametrize(
     "scaler",
-    [QuantileTransformer(n_quantiles=9), MinMaxScaler(clip=True), FunctionTransformer(np.tanh)],
-    ids=["quantile", "clip", "own"],
+    [Squashed(), QuantileTransformer(n_quantiles=9), MinMaxScaler(clip=True), FunctionTransformer(np.tanh)],
+    ids=["subclass", "quantile", "clip", "function"],
 )
 def test_other_transformers_are_an_error_that_says_where_to_put_them(scaler):
     model = regressor(scaler=scaler).fit(TABLE, Y)
@@ -295,6 +309,17 @@ def test_columns_and_targets_far_from_zero_keep_their_digits():
     np.testing.assert_allclose(out, model.predict(far), rtol=0, atol=1e-5 * Y.std())
 
 
+def test_a_target_relative_to_an_origin_comes_back(monkeypatch):
+    # As on a device that has no float64.
+    for module in ("preparation", "engine.batches"):
+        monkeypatch.setattr(f"sk_dlsteps.{module}.widest_float", lambda device: torch.float32)
+    model = regressor().fit(TABLE, Y + 1e6)
+    assert model.pipeline_[-1].module_.target_origin is not None
+    with torch.no_grad():
+        out = model.to_torch()(torch.from_numpy(NEW))
+    np.testing.assert_allclose(out, model.predict(NEW), rtol=0, atol=1e-5 * Y.std())
+
+
 def test_values_far_out_are_clipped_and_not_lost(fitted):
     far = NEW[:2] * 1e25
     assert_equal(fitted.to_torch(), far, fitted.predict(far))
@@ -310,6 +335,15 @@ def test_predictions_can_be_differentiated():
         shift = step * (np.arange(4) == column)
         slope = (model.predict_proba(NEW[:3] + shift) - model.predict_proba(NEW[:3] - shift))[:, 0] / 2 / step[column]
         np.testing.assert_allclose(gradient[:, column], slope, rtol=1e-4, atol=1e-6)
+
+
+def test_a_column_without_any_value_has_no_effect_on_gradients():
+    model = regressor().fit(np.where(np.arange(4) == 1, np.nan, TABLE), Y)
+    rows = torch.from_numpy(NEW).requires_grad_()
+    (gradient,) = torch.autograd.grad(model.to_torch()(rows).sum(), rows)
+    assert gradient.isfinite().all()
+    assert (gradient[:, 1] == 0).all()
+    assert (gradient[:, 0] != 0).any()
 
 
 def test_every_activation_is_known():
