@@ -88,7 +88,7 @@ class TorchInputs(nn.Module):
         # As far out as its square is a number.
         farthest = torch.finfo(z.dtype).max ** 0.5 / 2 * min(1.0, self.clip)
         z = z.clamp(-farthest, farthest)
-        clipped = z * (1 + (z / self.clip).square()).rsqrt()
+        clipped = z * torch.addcmul(z.new_ones(()), z, z, value=self.clip**-2).rsqrt()
         return clipped if self.ramps is None else torch.cat([clipped, self.ramps(z)], -1)
 
     def extra_repr(self) -> str:
