@@ -159,7 +159,9 @@ def _formula(scaler: Any, n_columns: int) -> tuple[np.ndarray | None, np.ndarray
     elif kind is MaxAbsScaler and not getattr(scaler, "clip", False):
         width = scaler.scale_
     elif kind is MinMaxScaler and not scaler.clip:
-        middle, width = -scaler.min_ / scaler.scale_, 1 / scaler.scale_
+        # Of rows in float32 these are too.
+        width = 1 / scaler.scale_.astype(float)
+        middle = -scaler.min_ * width
     elif kind is not FunctionTransformer or scaler.func is not None:
         raise ValueError(
             f"`to_torch` has no formula for `scaler={scaler!r}`. Put it before the estimator in a Pipeline, fit again, "
