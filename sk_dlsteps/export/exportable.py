@@ -39,8 +39,8 @@ class Exportable:
         sklearn.exceptions.NotFittedError
             If the estimator is not fitted.
         ValueError
-            If columns hold categories, if `scaler` is a transformer of which no formula is known, or if
-            `quantiles` were not learnt.
+            If columns hold categories that are text or of many levels, if `scaler` is a transformer of which no
+            formula is known, or if `quantiles` were not learnt.
 
         Examples
         --------

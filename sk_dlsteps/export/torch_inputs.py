@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +13,7 @@ from torch import Tensor, nn
 
 from sk_dlsteps.engine.encoding import PiecewiseLinear
 from sk_dlsteps.engine.fleet import Fleet
-from sk_dlsteps.inputs.encoder import TableEncoder
+from sk_dlsteps.export.torch_columns import TorchColumns, columns_of
 from sk_dlsteps.inputs.scaler import CheckedTransformer
 
 
@@ -23,12 +22,14 @@ class TorchInputs(nn.Module):
 
     Parameters
     ----------
+    columns : TorchColumns or None
+        What encodes the rows first, if their columns are not taken as they are.
+    n_features : int
+        Numbers of a row.
     middle, width : Tensor of shape (n_columns,)
         What a number has subtracted, and is divided by. Their dtype is that of the subtraction.
     fill : Tensor of shape (n_columns,) or None
         What takes the place of NaN before that.
-    indicated : sequence of int
-        Columns of the rows whose gaps have a column of their own, behind the others.
     center, factor : Tensor of shape (K, 1, n_columns)
         Each network's further correction, in the networks' dtype.
     clip : float or None
@@ -48,10 +49,11 @@ class TorchInputs(nn.Module):
 
     def __init__(
         self,
+        columns: TorchColumns | None,
+        n_features: int,
         middle: Tensor,
         width: Tensor,
         fill: Tensor | None,
-        indicated: Sequence[int],
         center: Tensor,
         factor: Tensor,
         clip: float | None,
@@ -59,7 +61,8 @@ class TorchInputs(nn.Module):
         keeps_gaps: bool,
     ) -> None:
         super().__init__()
-        self.indicated, self.clip, self.ramps, self.keeps_gaps = list(indicated), clip, ramps, keeps_gaps
+        self.columns, self.n_features = columns, n_features
+        self.clip, self.ramps, self.keeps_gaps = clip, ramps, keeps_gaps
         for name, tensor in {
             "middle": middle,
             "width": width,
@@ -71,12 +74,10 @@ class TorchInputs(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Inputs (K, rows, n_inputs) of all networks, for rows of any shape."""
-        n_columns = len(self.middle) - len(self.indicated)
-        if x.dim() < 2 or math.prod(x.shape[1:]) != n_columns:
-            raise ValueError(f"`x` must hold {n_columns} numbers in each row, got the shape {tuple(x.shape)}")
-        x = x.flatten(1).to(self.middle.dtype)
-        if self.indicated:
-            x = torch.cat([x, x[:, self.indicated].isnan().to(x.dtype)], -1)
+        if x.dim() < 2 or math.prod(x.shape[1:]) != self.n_features:
+            raise ValueError(f"`x` must hold {self.n_features} numbers in each row, got the shape {tuple(x.shape)}")
+        x = x.flatten(1)
+        x = x.to(self.middle.dtype) if self.columns is None else self.columns(x, self.middle.dtype)
         if self.fill is not None:
             x = torch.where(x.isnan(), self.fill, x)
         z = ((x - self.middle) / self.width).to(self.center.dtype)
@@ -93,24 +94,26 @@ class TorchInputs(nn.Module):
 
     def extra_repr(self) -> str:
         """What there is, in the printed module."""
-        return f"networks={len(self.center)}, columns={len(self.middle)}, clip={self.clip}"
+        return f"networks={len(self.center)}, numbers={self.n_features}, clip={self.clip}"
 
 
 def inputs_of(pipeline: Any, fleet: Fleet) -> TorchInputs:
     """The first stage of a fitted pipeline and its fleet; an error if a step of it is no formula."""
     encoder = pipeline.named_steps.get("columns")
-    indicated = [] if encoder is None else _indicated(encoder)
-    fill, middle, width = _formula(pipeline["scaler"], fleet.input_center.shape[-1])
+    columns = None if encoder is None else columns_of(encoder)
+    n_columns = fleet.input_center.shape[-1]
+    fill, middle, width = _formula(pipeline["scaler"], n_columns)
     if not fleet.keeps_gaps:
         # Of a column without any value, which every network takes for a constant.
         middle, width = np.nan_to_num(middle), np.nan_to_num(width, nan=1.0)
     if encoder is not None and encoder.impute:
-        fill = np.concatenate([encoder.means_, np.zeros(len(indicated))])
+        fill = np.pad(encoder.means_, (0, n_columns - len(encoder.means_)))
     return TorchInputs(
+        columns,
+        n_columns if encoder is None else encoder.n_features_in_,
         torch.from_numpy(middle),
         torch.from_numpy(width),
         None if fill is None else torch.tensor(fill, dtype=torch.float64),
-        indicated,
         fleet.input_center,
         fleet.input_factor,
         fleet.input_clip,
@@ -125,20 +128,6 @@ def _in_order(ramps: PiecewiseLinear | None) -> PiecewiseLinear | None:
         return None
     shapes = (ramps.slope, ramps.offset, ramps.low, ramps.high)
     return PiecewiseLinear(ramps.columns, *(shape.contiguous() for shape in shapes))
-
-
-def _indicated(encoder: TableEncoder) -> list[int]:
-    """Columns whose gaps have an indicator, of a table of numbers only."""
-    numbers = set(encoder._numbers_at)
-    categories = [name for i, name in enumerate(encoder._names_in(None)) if i not in numbers]
-    if categories:
-        raise ValueError(
-            f"`to_torch` takes numbers only, and the columns {', '.join(map(repr, categories))} hold categories. "
-            "Encode them before the estimator in a Pipeline, for example by "
-            "sklearn.preprocessing.OneHotEncoder in a ColumnTransformer, fit again, and give the module what the "
-            "pipeline's other steps make of the rows."
-        )
-    return [encoder._numbers_at[j] for j in encoder._missing_at]
 
 
 def _formula(scaler: Any, n_columns: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:

@@ -61,11 +61,12 @@ def assert_classifier_equal(path, model, X):
     np.testing.assert_allclose(out["probabilities"], model.predict_proba(X), rtol=0, atol=1e-5)
 
 
-def test_a_regressor_with_gaps_and_batch_norm(diabetes, tmp_path):
+def test_a_regressor_with_gaps_a_category_and_batch_norm(diabetes, tmp_path):
     X_train, X_test, y_train, _ = diabetes
     X_train, X_test = X_train.copy(), X_test.copy()
     X_train[::5, 2] = X_test[::4, 2] = X_test[0, 5] = np.nan
-    model = StepwiseRegressor(batch_norm=True, n_hidden_layers=2, dropout=0.1, **QUICK).fit(X_train, y_train)
+    model = StepwiseRegressor(categorical_features=[1], batch_norm=True, n_hidden_layers=2, **QUICK)
+    model.fit(X_train, y_train)
     model.to_onnx(tmp_path / "model.onnx")
     assert_regressor_equal(tmp_path / "model.onnx", model, X_test)
 

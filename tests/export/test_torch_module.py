@@ -211,9 +211,10 @@ def test_it_compiles_as_one_graph(fitted):
     ids=lambda scaler: type(scaler).__name__,
 )
 def test_transformers_that_shift_and_divide_become_part_of_it(scaler):
-    model = classifier(scaler=scaler).fit(TABLE / [1, 20, 1, 1], LABELS)
     new = NEW / [1, 20, 1, 1]
-    assert_equal(model.to_torch(), new, model.predict_proba(new))
+    for dtype in (np.float32, np.float64):
+        model = classifier(scaler=scaler).fit((TABLE / [1, 20, 1, 1]).astype(dtype), LABELS)
+        assert_equal(model.to_torch(), new, model.predict_proba(new))
 
 
 class Squashed(StandardScaler):
@@ -234,10 +235,24 @@ def test_other_transformers_are_an_error_that_says_where_to_put_them(scaler):
         model.to_torch()
 
 
-def test_categories_are_an_error_that_names_them():
-    frame = pd.DataFrame(TABLE[:, :2], columns=["a", "b"]).assign(colour=LABELS)
-    with pytest.raises(ValueError, match=r"columns 'colour' hold categories.*Encode"):
-        regressor().fit(frame, Y).to_torch()
+@pytest.mark.parametrize("scaler", ["standard", None], ids=str)
+def test_truth_values_and_categories_of_a_few_numbers_are_encoded(scaler):
+    frame = pd.DataFrame(GAPS[:, [0, 2]], columns=["a", "b"])
+    frame["flag"] = Y > 2
+    frame["code"] = np.where(np.arange(200) < 3, np.arange(200), np.round(TABLE[:, 2] * 2))
+    frame["gaps"] = np.where(np.isnan(GAPS[:, 1]), np.nan, (TABLE[:, 1] > 1000) * 0.1)
+    model = regressor(scaler=scaler, categorical_features=["flag", "code", "gaps"]).fit(frame, Y)
+    new = frame.assign(code=RNG.integers(-9, 9, 200) * 1.0)
+    assert_equal(model.to_torch(), new.to_numpy(float), model.predict(new))
+
+
+def test_other_categories_are_an_error_that_names_them():
+    frame = pd.DataFrame(np.tile(TABLE[:, :2], (4, 1)), columns=["a", "b"])
+    frame = frame.assign(colour=np.tile(LABELS, 4), place=np.arange(800.0) % 11)
+    model = regressor(categorical_features=["colour", "place"]).fit(frame, np.tile(Y, 4))
+    assert model.pipeline_["columns"].n_levels_ == (12,)
+    with pytest.raises(ValueError, match=r"others are in 'colour', 'place'\. Encode"):
+        model.to_torch()
 
 
 def test_columns_of_a_frame_keep_their_order():
