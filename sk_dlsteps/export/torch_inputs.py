@@ -126,8 +126,8 @@ def _in_order(ramps: PiecewiseLinear | None) -> PiecewiseLinear | None:
     """The same ramps, whose numbers lie in order: torch.export warns as it saves others."""
     if ramps is None:
         return None
-    shapes = (ramps.slope, ramps.offset, ramps.low, ramps.high)
-    return PiecewiseLinear(ramps.columns, *(shape.contiguous() for shape in shapes))
+    ramp = (ramps.slope, ramps.offset, ramps.low, ramps.high)
+    return PiecewiseLinear(ramps.columns, *(own.contiguous() for own in ramp))
 
 
 def _formula(scaler: Any, n_columns: int) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:

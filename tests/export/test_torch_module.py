@@ -79,7 +79,9 @@ def assert_equal(module, X, expected, tolerance=1e-5):
 @pytest.fixture(scope="module")
 def fitted():
     """A regressor with ramps, on rows with gaps."""
-    return regressor().fit(GAPS, Y)
+    model = regressor(early_stopping=False).fit(GAPS, Y)
+    assert model.pipeline_[-1].module_.input_encoding is not None
+    return model
 
 
 @pytest.fixture(scope="module")
@@ -185,6 +187,12 @@ def test_padded_sequences_go_through_recurrent_networks(module):
     X[::3, 3:] = X[1::3, :2] = np.nan
     model = regressor(module=module, max_epochs=1, module__bidirectional=True).fit(X[:150], Y[:150])
     assert_equal(model.to_torch(), X[150:], model.predict(X[150:]))
+
+
+def test_ramps_are_in_it(fitted):
+    assert_equal(fitted.to_torch(), NEW, fitted.predict(NEW))
+    unclipped = regressor(early_stopping=False, input_clip=None).fit(TABLE, Y)
+    assert_equal(unclipped.to_torch(), NEW, unclipped.predict(NEW))
 
 
 def test_a_saved_program_equals_the_estimator_for_any_number_of_rows(fitted):
@@ -294,7 +302,7 @@ def test_it_is_independent_of_the_estimator(fitted):
 
 def test_copies_pickles_and_state_dicts_give_the_same(fitted):
     module, rows = fitted.to_torch(), torch.from_numpy(GAPS).float()
-    other = regressor(random_state=5).fit(GAPS[::-1], Y).to_torch()
+    other = regressor(early_stopping=False, random_state=5).fit(GAPS[::-1], Y).to_torch()
     assert not torch.equal(other(rows), module(rows))
     other.load_state_dict(module.state_dict())
     for same in (other, copy.deepcopy(module), pickle.loads(pickle.dumps(module))):
