@@ -1,4 +1,4 @@
-"""`to_torch` and `to_onnx` of both estimators."""
+"""`to_torch` and `to_onnx` of both estimators; `export` stands above those, and is asked when it is needed."""
 
 from __future__ import annotations
 
@@ -6,9 +6,6 @@ import os
 
 from numpy.typing import ArrayLike
 from torch import nn
-
-from sk_dlsteps.export.onnx_file import write_onnx
-from sk_dlsteps.export.torch_module import to_torch
 
 
 class Exportable:
@@ -56,6 +53,8 @@ class Exportable:
         >>> np.testing.assert_allclose(y_pred, model.predict(X), rtol=1e-5)
 
         """
+        from sk_dlsteps.export.torch_module import to_torch
+
         return to_torch(self, quantiles)
 
     def to_onnx(self, path: str | os.PathLike[str], *, quantiles: ArrayLike | None = None) -> None:
@@ -97,4 +96,6 @@ class Exportable:
         True
 
         """
+        from sk_dlsteps.export.onnx_file import write_onnx
+
         write_onnx(self, path, quantiles)
