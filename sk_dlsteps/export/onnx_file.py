@@ -24,7 +24,8 @@ OPSET = 18
 
 def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = None) -> None:
     """Write the file of a fitted estimator; see the estimators' method."""
-    path = Path(path)
+    # What a link points to is replaced, and not the link.
+    path = Path(os.path.realpath(path))
     if not path.parent.is_dir():
         raise FileNotFoundError(f"`path={str(path)!r}`: there is no folder {str(path.parent)!r}; make it first")
     module = to_torch(estimator, quantiles)
@@ -35,10 +36,14 @@ def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = No
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         model.metadata_props.add(key="feature_names_in", value=json.dumps(list(names)))
-    # Nobody sees a file that is half written.
+    _write(path, model.SerializeToString())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a file in its place once it is complete."""
     with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as unfinished:
         whole = Path(unfinished, path.name)
-        whole.write_bytes(model.SerializeToString())
+        whole.write_bytes(content)
         os.replace(whole, path)
 
 

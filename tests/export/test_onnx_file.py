@@ -1,8 +1,10 @@
 """ONNX files give what the estimator gives, on scikit-learn's data sets, in onnxruntime."""
 
+import errno
 import json
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -14,6 +16,7 @@ from sklearn.datasets import load_digits
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps.export import onnx_file
 
 QUICK = {"n_estimators": 2, "max_epochs": 5, "learning_rate": 0.02, "random_state": 0}
 
@@ -127,9 +130,11 @@ def test_images(digits, tmp_path):
 def test_nothing_is_left_but_the_file(iris, tmp_path, monkeypatch, capfd):
     X_train, _, y_train, _ = iris
     model = StepwiseClassifier(hidden_units=3, **QUICK).fit(X_train, y_train)
-    monkeypatch.chdir(tmp_path)
-    path = tmp_path / "model.onnx"
+    path, elsewhere = tmp_path / "model.onnx", tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "model.onnx").symlink_to(path)
     path.write_bytes(b"an older one")
+    monkeypatch.chdir(elsewhere)
     state, numpy_state = torch.get_rng_state(), np.random.get_state()[1].copy()
     before = torch.get_num_threads(), torch.get_default_dtype(), torch.is_grad_enabled(), [*warnings.filters]
     model.to_onnx("model.onnx")
@@ -141,7 +146,7 @@ def test_nothing_is_left_but_the_file(iris, tmp_path, monkeypatch, capfd):
     )
     assert torch.equal(torch.get_rng_state(), state)
     assert (np.random.get_state()[1] == numpy_state).all()
-    assert [*tmp_path.iterdir()] == [path]
+    assert {*tmp_path.rglob("*")} == {path, elsewhere, elsewhere / "model.onnx"}
     onnx.checker.check_model(path)
     # What torch notes of where the sources lie is of no use to anybody else.
     assert b"sk_dlsteps" not in path.read_bytes()
@@ -154,6 +159,23 @@ def test_a_failure_leaves_the_older_file(iris, tmp_path):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"an older one")
     with pytest.raises(ValueError, match="could not convert the networks"):
+        model.to_onnx(path)
+    assert [*tmp_path.iterdir()] == [path]
+    assert path.read_bytes() == b"an older one"
+
+
+def test_a_full_disk_leaves_the_older_file(iris, tmp_path, monkeypatch):
+    X_train, _, y_train, _ = iris
+    model = StepwiseRegressor(**QUICK).fit(X_train, y_train)
+    path = tmp_path / "model.onnx"
+    path.write_bytes(b"an older one")
+
+    def fail(self, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(onnx_file, "_converted", lambda module, rows: onnx.ModelProto())
+    with pytest.raises(OSError, match="No space left"):
         model.to_onnx(path)
     assert [*tmp_path.iterdir()] == [path]
     assert path.read_bytes() == b"an older one"
