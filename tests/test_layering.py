@@ -31,7 +31,9 @@ MAY_IMPORT = {
     "finder": BELOW_PREPARATION | {"preparation", "fine_tuning", "recipe"},
     "base": BELOW_PREPARATION | {"inheritance"},
     "recipe": BELOW_PREPARATION
-    | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning"},
+    | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "exportable"},
+    "exportable": set(),
+    "export": BELOW_PREPARATION,
     "embedding": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
@@ -39,7 +41,7 @@ MAY_IMPORT = {
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"accelerate", "matplotlib", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
+OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxscript", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
