@@ -1,0 +1,97 @@
+"""A model as a file of safetensors: arrays as tensors, the rest as JSON, and nothing that could be executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sk_dlsteps.export import tensor_file
+from sk_dlsteps.export.checks import check_model
+from sk_dlsteps.export.known_types import KNOWN
+from sk_dlsteps.export.tree import Reader, UnknownType, Writer
+from sk_dlsteps.versions import check_versions, versions
+
+# Raised when what is written can no longer be read by what was there before.
+FORMAT = 1
+
+
+def save(model: Any, path: Any) -> None:
+    """Write a model; see `StepwiseEstimator.save`."""
+    tensor_file.write(path, *pack(model))
+
+
+def load(cls: type, path: Any, module: Any = None) -> Any:
+    """Read a model of a class; see `StepwiseEstimator.load`."""
+    text, arrays = tensor_file.read(path)
+    try:
+        model = unpack(text, arrays, module)
+    except Warning:
+        raise
+    except Exception as error:  # whatever a file may hold, there is one kind of error
+        raise ValueError(f"{path} holds no model that can be loaded: {_first_line(error)}") from error
+    if type(model) is not cls:
+        kind = type(model).__name__
+        raise ValueError(f"{path} holds a {kind}, and not a {cls.__name__}; use {kind}.load")
+    return model
+
+
+def pack(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+    """A model as JSON and arrays by name.
+
+    Raises
+    ------
+    ValueError
+        If it holds something that neither can say, such as a function.
+
+    """
+    own = {} if isinstance(model.module, str) else {"module": model.module}
+    writer = Writer(KNOWN, own)
+    try:
+        node = writer.node(model, ())
+    except UnknownType as unknown:
+        where = unknown.path[0] if unknown.path else type(model).__name__
+        raise ValueError(
+            f"`{where}` holds a {type(unknown.value).__name__}, which a file without code cannot hold; save the model "
+            "by joblib.dump(model, path)"
+        ) from unknown
+    document = {"format": FORMAT, "versions": versions(), "model": node}
+    return json.dumps(document, allow_nan=False), writer.arrays
+
+
+def unpack(text: str, arrays: Mapping[str, np.ndarray], module: Any = None) -> Any:
+    """A model of JSON and arrays.
+
+    Raises
+    ------
+    ValueError
+        Or another error, if they are not those of a model.
+
+    """
+    document = json.loads(text, parse_constant=_no_number)
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
+        raise ValueError("it was not written by sk_dlsteps")
+    if document["format"] > FORMAT:
+        written = document.get("versions", {}).get("sk_dlsteps", "a later version")
+        raise ValueError(f"it was written by sk_dlsteps {written}, in a format that this version cannot read; upgrade")
+    if set(document) != {"format", "versions", "model"}:
+        raise ValueError("it has other parts than a model's")
+    reader = Reader(KNOWN, arrays, {"module": module})
+    model = reader.whole(document["model"])
+    if module is not None and "module" not in reader.used:
+        raise ValueError("it was saved without a `module` of your own; leave it out")
+    check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
+    check_versions(document["versions"], "saved")
+    return model
+
+
+def _no_number(name: str) -> None:
+    """Raise for what JSON has no word for."""
+    raise ValueError(f"it holds {name}")
+
+
+def _first_line(error: Exception) -> str:
+    """What an error says, in short."""
+    return (str(error) or type(error).__name__).splitlines()[0][:300]
