@@ -83,7 +83,7 @@ def check_model(model: Any, n_bytes: int) -> None:
         raise ValueError("its columns are not as many as their names")
     _check_fleet(steps["net"].module_, model.plan_, steps["net"])
     if "columns" in steps:
-        _check_encoder(steps["columns"], model.n_features_in_, steps["net"].module_)
+        _check_encoder(steps["columns"], model, steps["net"].module_)
     _check_prediction(model)
 
 
@@ -138,10 +138,12 @@ def _expected_stacks(fleet: MLPFleet, plan: Plan) -> dict[str, tuple[int, ...]]:
     return shapes
 
 
-def _check_encoder(encoder: TableEncoder, n_columns: int, fleet: Fleet) -> None:
+def _check_encoder(encoder: TableEncoder, model: Any, fleet: Fleet) -> None:
     """Raise if an encoder's columns, levels and codes do not go together, or its codes have no vectors."""
     one_hot, embedded = encoder._one_hot, encoder._embedded
-    if sorted([*encoder._numbers_at, *one_hot, *embedded]) != list(range(n_columns)):
+    names = [list(getattr(known, "feature_names_in_", ())) for known in (encoder, model)]
+    every = list(range(model.n_features_in_))
+    if sorted([*encoder._numbers_at, *one_hot, *embedded]) != every or names[0] != names[1]:
         raise ValueError("its columns are not those of its encoder")
     for levels in (*one_hot.values(), *embedded.values()):
         _check_levels(levels)

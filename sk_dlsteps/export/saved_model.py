@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sk_dlsteps.export import tensor_file
+from sk_dlsteps.export.annotations import is_of_type
 from sk_dlsteps.export.checks import check_model
 from sk_dlsteps.export.known_types import KNOWN
 from sk_dlsteps.export.tree import Reader, UnknownType, Writer
@@ -31,7 +32,7 @@ def load(cls: type, path: Any, module: Any = None) -> Any:
     except Warning:
         raise
     except Exception as error:  # whatever a file may hold, there is one kind of error
-        raise ValueError(f"{path} holds no model that can be loaded: {_first_line(error)}") from error
+        raise ValueError(f"{path} holds no model that can be loaded: {_reason(error)}") from error
     if type(model) is not cls:
         kind = type(model).__name__
         raise ValueError(f"{path} holds a {kind}, and not a {cls.__name__}; use {kind}.load")
@@ -54,8 +55,8 @@ def pack(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     except UnknownType as unknown:
         where = unknown.path[0] if unknown.path else type(model).__name__
         raise ValueError(
-            f"`{where}` holds a {type(unknown.value).__name__}, which a file without code cannot hold; save the model "
-            "by joblib.dump(model, path)"
+            f"`{where}` holds an object of type {type(unknown.value).__name__}, which a file without code cannot hold; "
+            "save the model by joblib.dump(model, path)"
         ) from unknown
     document = {"format": FORMAT, "versions": versions(), "model": node}
     return json.dumps(document, allow_nan=False), writer.arrays
@@ -74,9 +75,8 @@ def unpack(text: str, arrays: Mapping[str, np.ndarray], module: Any = None) -> A
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise ValueError("it was not written by sk_dlsteps")
     if document["format"] > FORMAT:
-        written = document.get("versions", {}).get("sk_dlsteps", "a later version")
-        raise ValueError(f"it was written by sk_dlsteps {written}, in a format that this version cannot read; upgrade")
-    if set(document) != {"format", "versions", "model"}:
+        raise ValueError(f"it has format {document['format']}, and this version reads {FORMAT}; upgrade sk_dlsteps")
+    if set(document) != {"format", "versions", "model"} or not is_of_type(document["versions"], dict[str, str]):
         raise ValueError("it has other parts than a model's")
     reader = Reader(KNOWN, arrays, {"module": module})
     model = reader.whole(document["model"])
@@ -92,6 +92,7 @@ def _no_number(name: str) -> None:
     raise ValueError(f"it holds {name}")
 
 
-def _first_line(error: Exception) -> str:
-    """What an error says, in short."""
-    return (str(error) or type(error).__name__).splitlines()[0][:300]
+def _reason(error: Exception) -> str:
+    """What is wrong, in short; what Python says of values that do not fit together says little by itself."""
+    text = (str(error) or type(error).__name__).splitlines()[0][:300]
+    return text if isinstance(error, ValueError) else f"its values do not fit together ({text})"

@@ -49,14 +49,15 @@ def read(path: Any) -> tuple[str, dict[str, np.ndarray]]:
 
     Raises
     ------
-    FileNotFoundError
-        If there is none.
+    OSError
+        If it cannot be opened; a FileNotFoundError if there is none.
     ValueError
         If it is no such file, or a damaged one.
 
     """
     safetensors = _safetensors()
-    size = Path(path).stat().st_size
+    with Path(path).open("rb") as whole:
+        size = whole.seek(0, os.SEEK_END)
     try:
         with safetensors.safe_open(os.fspath(path), framework="np") as file:
             text = (file.metadata() or {}).get(_ENTRY)
