@@ -1,7 +1,7 @@
 """Whether a model that was written with some versions of its packages can be read with others.
 
-    python docs/benchmarks/versions.py write FOLDER      # in one environment: fits models and writes them
-    python docs/benchmarks/versions.py read FOLDER       # in another one: reads them and compares predictions
+python docs/benchmarks/versions.py write FOLDER      # in one environment: fits models and writes them
+python docs/benchmarks/versions.py read FOLDER       # in another one: reads them and compares predictions
 """
 
 import argparse
@@ -33,7 +33,11 @@ def mixed_table():
 
 def tables():
     """A table and its target for each model."""
-    return {"regressor": load_diabetes(return_X_y=True), "classifier": load_iris(return_X_y=True), "mixed": mixed_table()}
+    return {
+        "regressor": load_diabetes(return_X_y=True),
+        "classifier": load_iris(return_X_y=True),
+        "mixed": mixed_table(),
+    }
 
 
 def fitted():

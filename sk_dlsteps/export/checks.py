@@ -8,9 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
-import torch
 from sklearn.pipeline import Pipeline
-from torch import Tensor
 
 from sk_dlsteps.continuation import Memory
 from sk_dlsteps.engine.fleet import Fleet

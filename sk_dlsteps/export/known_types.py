@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import torch
-from sklearn import decomposition, impute, pipeline, preprocessing
+from sklearn import decomposition, impute, preprocessing
+from sklearn.pipeline import Pipeline
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.continuation import Memory
@@ -95,7 +96,6 @@ _CALLED = (
 )
 # Of scikit-learn those that run no code but their own.
 _TRANSFORMERS = (
-    pipeline.Pipeline,
     preprocessing.StandardScaler,
     preprocessing.RobustScaler,
     preprocessing.MinMaxScaler,
@@ -153,10 +153,22 @@ def _transformer(cls: Any) -> Kind:
             if not name.isidentifier() or name.startswith("__") or hasattr(cls, name):
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
         made = cls.__new__(cls)
-        vars(made).update({**defaults, **parts})
+        vars(made).update({name: value for name, value in defaults.items() if name not in parts} | parts)
         return made
 
     return Kind(lambda value: dict(vars(value)), put_together)
+
+
+def _pipeline(cls: Any) -> Kind:
+    """A pipeline without a folder where it would keep, and look for, pickles."""
+    kind = _transformer(cls)
+
+    def put_together(parts: dict[str, Any]) -> Any:
+        if parts.get("memory") is not None:
+            raise ValueError("it holds a pipeline that reads pickles from a folder")
+        return kind.put_together(parts)
+
+    return Kind(lambda value: {**kind.take_apart(value), "memory": None}, put_together)
 
 
 def _estimator(cls: Any) -> Kind:
@@ -220,6 +232,7 @@ KNOWN = Known(
             (_CALLED, _called),
             ((BatchNorm,), lambda cls: _called(cls, "mean", "variance")),
             (_TRANSFORMERS, _transformer),
+            ((Pipeline,), _pipeline),
             ((StepwiseRegressor, StepwiseClassifier), _estimator),
         ),
         Dropout: _dropout(),

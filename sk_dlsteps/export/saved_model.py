@@ -83,7 +83,8 @@ def unpack(text: str, arrays: Mapping[str, np.ndarray], module: Any = None) -> A
     if module is not None and "module" not in reader.used:
         raise ValueError("it was saved without a `module` of your own; leave it out")
     check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
-    check_versions(document["versions"], "saved")
+    # The caller of the estimator's `load`.
+    check_versions(document["versions"], "saved", stacklevel=4)
     return model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import secrets
 from collections.abc import Mapping
@@ -27,7 +28,9 @@ def write(path: Any, text: str, arrays: Mapping[str, np.ndarray]) -> None:
     """
     tensors = _safetensors().numpy
     if len(text) > MAX_TEXT:
-        raise ValueError(f"the model has {len(text):,} characters beside its arrays, more than a file of safetensors takes")
+        raise ValueError(
+            f"the model has {len(text):,} characters beside its arrays, more than a file of safetensors takes"
+        )
     content = tensors.save(dict(arrays), metadata={_ENTRY: text})
     # What a link points to is replaced, and not the link.
     target = Path(os.path.realpath(path))
@@ -41,7 +44,8 @@ def write(path: Any, text: str, arrays: Mapping[str, np.ndarray]) -> None:
     except OSError as error:
         raise OSError(error.errno, f"the model was not saved, {error.strerror}", str(path)) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
 
 
 def read(path: Any) -> tuple[str, dict[str, np.ndarray]]:
