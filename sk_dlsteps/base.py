@@ -204,7 +204,7 @@ class Parameters(BaseEstimator):
         """Text and arrays, for those such as skops that trust no class but this one."""
         from sk_dlsteps.export.saved_model import pack
 
-        text, arrays = pack(self)
+        text, arrays = pack(self, {})
         return {"text": text, "arrays": arrays}
 
     def __setstate__(self, state):
@@ -212,11 +212,11 @@ class Parameters(BaseEstimator):
         if state.keys() == {"text", "arrays"}:
             from sk_dlsteps.export.saved_model import unpack
 
-            vars(self).update(vars(unpack(**state)))
+            self.__dict__ = vars(unpack(type(self), **state))
             return
-        vars(self).update(state)
+        self.__dict__ = dict(state)
         # scikit-learn warns of its own, as a fitted pipeline is inside.
-        written = vars(self).pop(_VERSIONS, {})
+        written = self.__dict__.pop(_VERSIONS, {})
         check_versions({name: own for name, own in written.items() if name != "scikit-learn"}, "pickled")
 
     def __sklearn_clone__(self) -> Self:

@@ -89,7 +89,7 @@ def _check_fleet(fleet: Fleet, plan: Plan, net: FleetNet) -> None:
     """Raise if networks are not those of their plan, or hold what is no number."""
     ramps, n_plain = fleet.input_encoding, fleet.input_center.shape[-1]
     n_targets = max(1, plan.n_outputs // max(1, len(fleet.cost.quantiles)))
-    expected = {
+    expected: dict[str, tuple[int, ...]] = {
         "input_center": (1, n_plain),
         "input_factor": (1, n_plain),
         "temperature": (1, n_targets * len(fleet.cost.quantiles) or 1),

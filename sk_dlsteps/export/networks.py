@@ -66,6 +66,7 @@ def take_net_apart(net: FleetNet) -> dict[str, Any]:
 def put_net_together(parts: dict[str, Any]) -> FleetNet:
     """The net again, on a device that is here."""
     networks, stages = parts["networks"], parts["stages"]
+    fleet: Fleet
     if isinstance(parts["module"], ModuleBuilder):
         fleet = _of_modules(networks, stages)
     else:

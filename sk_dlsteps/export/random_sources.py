@@ -14,7 +14,7 @@ def state_of(source: Any) -> dict[str, Any]:
     """The state of a source: numbers, arrays and the name of what makes its bits."""
     if isinstance(source, np.random.RandomState):
         return source.get_state(legacy=False)
-    return source.state if isinstance(source, _BITS) else source.bit_generator.state
+    return dict((source if isinstance(source, _BITS) else source.bit_generator).state)
 
 
 def source_of(name: str, state: dict[str, Any]) -> Any:

@@ -21,26 +21,30 @@ FORMAT = 1
 
 def save(model: Any, path: Any) -> None:
     """Write a model; see `StepwiseEstimator.save`."""
-    tensor_file.write(path, *pack(model))
+    own = {} if isinstance(model.module, str) else {"module": model.module}
+    tensor_file.write(path, *pack(model, own))
 
 
 def load(cls: type, path: Any, module: Any = None) -> Any:
     """Read a model of a class; see `StepwiseEstimator.load`."""
     text, arrays = tensor_file.read(path)
     try:
-        model = unpack(text, arrays, module)
+        return unpack(cls, text, arrays, {"module": module})
     except Warning:
         raise
     except Exception as error:  # whatever a file may hold, there is one kind of error
         raise ValueError(f"{path} holds no model that can be loaded: {_reason(error)}") from error
-    if type(model) is not cls:
-        kind = type(model).__name__
-        raise ValueError(f"{path} holds a {kind}, and not a {cls.__name__}; use {kind}.load")
-    return model
 
 
-def pack(model: Any) -> tuple[str, dict[str, np.ndarray]]:
+def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]]:
     """A model as JSON and arrays by name.
+
+    Parameters
+    ----------
+    model : StepwiseRegressor or StepwiseClassifier
+        Fitted or not.
+    own : dict
+        Objects of the user's own that are left out, since `unpack` will be given them, by names of parameters.
 
     Raises
     ------
@@ -48,7 +52,6 @@ def pack(model: Any) -> tuple[str, dict[str, np.ndarray]]:
         If it holds something that neither can say, such as a function.
 
     """
-    own = {} if isinstance(model.module, str) else {"module": model.module}
     writer = Writer(KNOWN, own)
     try:
         node = writer.node(model, ())
@@ -62,8 +65,19 @@ def pack(model: Any) -> tuple[str, dict[str, np.ndarray]]:
     return json.dumps(document, allow_nan=False), writer.arrays
 
 
-def unpack(text: str, arrays: Mapping[str, np.ndarray], module: Any = None) -> Any:
-    """A model of JSON and arrays.
+def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[str, Any] | None = None) -> Any:
+    """A model of a class, of JSON and arrays.
+
+    Parameters
+    ----------
+    cls : type
+        Of the model.
+    text : str
+        JSON.
+    arrays : dict
+        Arrays by name.
+    own : dict, default=None
+        Objects of the user's own that were left out; None for one that is not given.
 
     Raises
     ------
@@ -78,10 +92,14 @@ def unpack(text: str, arrays: Mapping[str, np.ndarray], module: Any = None) -> A
         raise ValueError(f"it has format {document['format']}, and this version reads {FORMAT}; upgrade sk_dlsteps")
     if set(document) != {"format", "versions", "model"} or not is_of_type(document["versions"], dict[str, str]):
         raise ValueError("it has other parts than a model's")
-    reader = Reader(KNOWN, arrays, {"module": module})
+    own = {name: value for name, value in (own or {}).items() if value is not None}
+    reader = Reader(KNOWN, arrays, own)
     model = reader.whole(document["model"])
-    if module is not None and "module" not in reader.used:
-        raise ValueError("it was saved without a `module` of your own; leave it out")
+    for name in own.keys() - reader.used:
+        raise ValueError(f"it was saved without a `{name}` of your own; leave it out")
+    if type(model) is not cls:
+        kind = type(model).__name__
+        raise ValueError(f"it is a {kind}, and no {cls.__name__}; use {kind}.load")
     check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
     # The caller of the estimator's `load`.
     check_versions(document["versions"], "saved", stacklevel=4)

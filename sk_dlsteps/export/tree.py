@@ -154,7 +154,7 @@ class Reader:
     arrays : dict
         Arrays by name, each of which has to occur once.
     own : dict
-        What the names of objects of the user's own stand for; None was not given.
+        What the names of objects of the user's own stand for, as far as they were given.
 
     """
 
@@ -214,7 +214,7 @@ class Reader:
 
     def _own(self, name: Any, depth: int) -> Any:
         """An object of the user's own."""
-        if self.own.get(name) is None:
+        if name not in self.own:
             raise ValueError(f"it was saved with a `{name}` of your own; give it: load(path, {name}=...)")
         self.used.add(name)
         return self.own[name]

@@ -123,14 +123,10 @@ def test_an_estimator_that_was_not_fitted_is_saved_with_its_parameters(tmp_path)
 
 @pytest.mark.parametrize(
     "labels",
-    [np.array([b"a", b"b", b"c"])[SPECIES], NAMES.astype(object), SPECIES * 1.0, SPECIES.astype(np.uint8)],
-    ids=["bytes", "objects", "floats", "small integers"],
+    [NAMES.astype(object), SPECIES * 1.0, SPECIES.astype(np.uint8)],
+    ids=["objects", "floats", "small integers"],
 )
 def test_labels_come_back_as_they_were(labels, tmp_path):
-    if labels.dtype.kind == "S":
-        with pytest.raises((ValueError, TypeError)):
-            StepwiseClassifier(**FAST).fit(IRIS, labels)
-        return
     model = StepwiseClassifier(**FAST).fit(IRIS, labels)
     model.save(tmp_path / "model")
     np.testing.assert_array_equal(StepwiseClassifier.load(tmp_path / "model").classes_, model.classes_, strict=True)
@@ -180,7 +176,9 @@ def test_a_class_of_the_users_own_is_refused(tmp_path):
 
 def test_the_other_class_is_named(fitted, tmp_path):
     fitted("classes")[0].save(tmp_path / "model")
-    with pytest.raises(ValueError, match=r"holds a StepwiseClassifier, .* use StepwiseClassifier.load"):
+    with pytest.raises(
+        ValueError, match=r"it is a StepwiseClassifier, and no StepwiseRegressor; use StepwiseClassifier\.load"
+    ):
         StepwiseRegressor.load(tmp_path / "model")
 
 

@@ -7,6 +7,7 @@ from sklearn.datasets import load_iris
 from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
 from sk_dlsteps.export import TRUSTED_TYPES, TRUSTED_TYPES_OF_SEARCHES
@@ -58,6 +59,14 @@ def test_the_list_for_searches_is_what_they_need_and_no_more():
     assert needed == set(TRUSTED_TYPES_OF_SEARCHES)
 
 
-def test_code_of_the_users_own_is_refused_with_a_way_out():
-    with pytest.raises(ValueError, match=r"`augmentation` holds .* joblib.dump"):
-        skops.io.dumps(StepwiseRegressor(augmentation=lambda X, y, generator: (X, y)))
+@pytest.mark.parametrize(
+    ("parameter", "value"), [("augmentation", lambda X, y, generator: (X, y)), ("module", nn.Linear)]
+)
+def test_code_of_the_users_own_is_refused_with_a_way_out(parameter, value):
+    with pytest.raises(ValueError, match=rf"`{parameter}` holds .* joblib.dump"):
+        skops.io.dumps(StepwiseRegressor(**{parameter: value}))
+
+
+def test_a_state_of_the_other_class_is_refused():
+    with pytest.raises(ValueError, match="it is a StepwiseClassifier, and no StepwiseRegressor"):
+        StepwiseRegressor().__setstate__(StepwiseClassifier().__getstate__())
