@@ -8,6 +8,7 @@ from itertools import chain
 from typing import Any
 
 import numpy as np
+from scipy import sparse
 from sklearn.pipeline import Pipeline
 
 from sk_dlsteps.continuation import Memory
@@ -169,23 +170,29 @@ def _check_levels(levels: Levels) -> None:
 
 
 def _check_prediction(model: Any) -> None:
-    """Raise if the model cannot predict two rows, of which the second holds nothing."""
-    n_columns = model.n_features_in_
-    X: Any = np.zeros((1 if model._trained_on_sparse else 2, n_columns))
+    """Raise if the model cannot predict rows of the kinds that it takes."""
+    with warnings.catch_warnings():
+        # The rows have no names.
+        warnings.simplefilter("ignore", UserWarning)
+        for X in _tables(model):
+            n_rows = X.shape[0]
+            embeds = model.pipeline_[-1].module_.class_centers is not None
+            if len(model.predict(X)) != n_rows or (embeds and len(model.transform(X)) != n_rows):
+                raise ValueError("it does not predict a value for each row")
+            if hasattr(model, "classes_") and model.predict_proba(X).shape != (n_rows, len(model.classes_)):
+                raise ValueError("its classes are not those of its networks")
+
+
+def _tables(model: Any) -> list[Any]:
+    """Rows as the model takes them: of zeros or the first levels, of nothing at all, or sparse ones."""
+    X: Any = np.zeros((2, model.n_features_in_))
+    if model._trained_on_sparse:
+        return [X, sparse.csr_array(X)]
     if model._encodes_columns:
         encoder, X = model.pipeline_.named_steps["columns"], X.astype(object)
         for i, levels in chain(encoder._one_hot.items(), encoder._embedded.items()):
             X[0, i] = next(iter(levels.code_of), None)
         X[1] = None
-    elif not model._trained_on_sparse:
+    else:
         X[1] = np.nan
-    with warnings.catch_warnings():
-        # The rows have no names.
-        warnings.simplefilter("ignore", UserWarning)
-        predicted = model.predict(X)
-        probabilities = model.predict_proba(X) if hasattr(model, "classes_") else None
-        embedded = model.transform(X) if model.pipeline_[-1].module_.class_centers is not None else X
-    if len(predicted) != len(X) or len(embedded) != len(X):
-        raise ValueError("it does not predict a value for each row")
-    if probabilities is not None and probabilities.shape != (len(X), len(model.classes_)):
-        raise ValueError("its classes are not those of its networks")
+    return [X]

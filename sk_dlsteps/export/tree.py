@@ -182,6 +182,8 @@ class Reader:
             return node
         if isinstance(node, list):
             return [self.make(item, depth + 1) for item in node]
+        if len(node) != 1:
+            raise ValueError(f"it holds a value of {len(node)} kinds")
         ((tag, content),) = node.items()
         if tag in self._kinds:
             return self._object(tag, content, depth)

@@ -213,6 +213,20 @@ def test_a_named_architecture_is_not_built_larger_than_its_weights(parameter, va
         load(content.bytes(), tmp_path)
 
 
+def test_a_scaler_that_takes_no_sparse_rows_is_refused_for_networks_of_such(saved, tmp_path):
+    content = saved("sparse")
+    content.step(0)["StandardScaler"]["with_mean"] = True
+    with pytest.raises(ValueError, match="Cannot center sparse matrices"):
+        load(content.bytes(), tmp_path)
+
+
+def test_an_encoder_of_other_columns_is_refused(saved, tmp_path):
+    content = saved("mixed frame")
+    content.step(0)["TableEncoder"]["feature_names_in_"]["values"][2][0] = "weight"
+    with pytest.raises(ValueError, match="its columns are not those of its encoder"):
+        load(content.bytes(), tmp_path)
+
+
 def test_codes_without_vectors_are_refused(saved, tmp_path):
     content = saved("vectors")
     ((_, levels),) = content.step(0)["TableEncoder"]["_embedded"]["items"]
