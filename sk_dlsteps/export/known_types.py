@@ -114,6 +114,8 @@ _TRANSFORMERS = (
 _OF_TORCH = [c for c in vars(torch.optim).values() if isinstance(c, type) and issubclass(c, torch.optim.Optimizer)]
 # Attributes of estimators without the "_" at their end.
 _PRIVATE = {"_memory", "_trained_on_sparse", "_sklearn_output_config"}
+# What `set_fit_request` and its like leave.
+_REQUESTS = "_metadata_request"
 
 
 def _value(cls: Any) -> Kind:
@@ -179,13 +181,35 @@ def _estimator(cls: Any) -> Kind:
         given = {name: own for name, own in parts.items() if name in known or name.startswith(PREFIX)}
         fitted = {name: own for name, own in parts.items() if name not in given}
         for name in fitted:
-            if name not in _PRIVATE and (name.startswith("_") or not name.endswith("_") or hasattr(cls, name)):
+            if name not in (*_PRIVATE, _REQUESTS) and (
+                name.startswith("_") or not name.endswith("_") or hasattr(cls, name)
+            ):
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
-        made = cls(**given)
+        made, requests = cls(**given), fitted.pop(_REQUESTS, None)
         vars(made).update(fitted)
+        if requests is not None:
+            _request(made, requests)
         return made
 
-    return Kind(lambda value: value._state(), put_together)
+    return Kind(_state, put_together)
+
+
+def _state(estimator: Any) -> dict[str, Any]:
+    """What an estimator is written with; requests of metadata as dicts."""
+    state = estimator._state()
+    if _REQUESTS in state:
+        every = vars(state[_REQUESTS]).items()
+        state[_REQUESTS] = {name: dict(own.requests) for name, own in every if getattr(own, "requests", None)}
+    return state
+
+
+def _request(estimator: Any, requests: dict[str, dict[str, Any]]) -> None:
+    """Let an estimator request metadata."""
+    every = estimator._get_metadata_request()
+    for method, own in requests.items():
+        for name, alias in own.items():
+            vars(every)[method].add_request(param=name, alias=alias)
+    vars(estimator)[_REQUESTS] = every
 
 
 def _dropout(cls: Any = Dropout) -> Kind:
