@@ -212,7 +212,7 @@ def _request(estimator: Any, requests: dict[str, dict[str, Any]]) -> None:
     vars(estimator)[_REQUESTS] = every
 
 
-def _dropout(cls: Any = Dropout) -> Kind:
+def _dropout(cls: Any) -> Kind:
     """Masks, with the state of each network's stream."""
 
     def put_together(parts: dict[str, Any]) -> Dropout:
@@ -224,11 +224,11 @@ def _dropout(cls: Any = Dropout) -> Kind:
     return Kind(lambda value: {name: getattr(value, name) for name in ("rates", "widths", "streams")}, put_together)
 
 
-def _history() -> Kind:
+def _history(cls: Any) -> Kind:
     """A history, column by column."""
 
     def put_together(parts: dict[str, Any]) -> ColumnHistory:
-        make, (columns, n_epochs) = ColumnHistory().__reduce__()[0], (parts["columns"], parts["n_epochs"])
+        make, columns, n_epochs = cls().__reduce__()[0], parts["columns"], parts["n_epochs"]
         lengths = {len(column) for column in columns.values()} or {0}
         if lengths != {n_epochs}:
             raise ValueError("it holds a history whose columns are not of one length")
@@ -250,18 +250,16 @@ def _table(*rows: tuple[Iterable[type], Callable[[Any], Kind]]) -> dict[type, Ki
 
 
 KNOWN = Known(
-    {
-        **_table(
-            (_VALUES, _value),
-            (_CALLED, _called),
-            ((BatchNorm,), lambda cls: _called(cls, "mean", "variance")),
-            (_TRANSFORMERS, _transformer),
-            ((Pipeline,), _pipeline),
-            ((StepwiseRegressor, StepwiseClassifier), _estimator),
-        ),
-        Dropout: _dropout(),
-        ColumnHistory: _history(),
-        FleetNet: Kind(take_net_apart, put_net_together),
-    },
+    _table(
+        (_VALUES, _value),
+        (_CALLED, _called),
+        ((BatchNorm,), lambda cls: _called(cls, "mean", "variance")),
+        ((Dropout,), _dropout),
+        ((ColumnHistory,), _history),
+        ((FleetNet,), lambda cls: Kind(take_net_apart, put_net_together)),
+        (_TRANSFORMERS, _transformer),
+        ((Pipeline,), _pipeline),
+        ((StepwiseRegressor, StepwiseClassifier), _estimator),
+    ),
     {cls.__name__: cls for cls in (*_OF_TORCH, FleetAdam, FleetSGD)},
 )

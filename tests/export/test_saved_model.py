@@ -7,7 +7,17 @@ import pytest
 import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.decomposition import PCA, TruncatedSVD
+from sklearn.impute import SimpleImputer
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    MaxAbsScaler,
+    Normalizer,
+    PowerTransformer,
+    QuantileTransformer,
+    RobustScaler,
+)
 from skorch.callbacks import EpochScoring
 from torch import nn
 
@@ -107,6 +117,34 @@ def test_a_loaded_model_is_watched_and_diagnosed_as_the_original(fitted, again):
     checks = [DriftDetector.from_estimator(own).check(rows[::2]) for own in (loaded, model)]
     assert repr(checks[0]) == repr(checks[1])
     assert repr(diagnose(loaded, IRIS, NAMES)) == repr(diagnose(model, IRIS, NAMES))
+
+
+@pytest.mark.parametrize(
+    "scaler",
+    [
+        None,
+        MaxAbsScaler(),
+        Normalizer(),
+        PowerTransformer(),
+        QuantileTransformer(n_quantiles=20),
+        PCA(3),
+        TruncatedSVD(3),
+        make_pipeline(SimpleImputer(), RobustScaler()),
+    ],
+    ids=lambda scaler: type(scaler).__name__,
+)
+def test_transformers_of_scikit_learn_are_kept(scaler, tmp_path):
+    model = StepwiseRegressor(scaler=scaler, **FAST).fit(X, Y)
+    model.save(tmp_path / "model")
+    loaded = StepwiseRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X), model.predict(X))
+    assert repr(loaded.scaler) == repr(scaler)
+
+
+def test_a_folder_of_pickles_is_not_kept(tmp_path):
+    model = StepwiseRegressor(scaler=make_pipeline(RobustScaler(), memory="pickles"))
+    model.save(tmp_path / "model")
+    assert StepwiseRegressor.load(tmp_path / "model").scaler.memory is None
 
 
 def test_what_every_fit_leaves_is_what_is_looked_for(fitted):
