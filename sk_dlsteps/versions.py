@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -13,22 +14,18 @@ PACKAGES = ("sk_dlsteps", "scikit-learn", "skorch", "torch", "numpy")
 
 
 def versions() -> dict[str, str]:
-    """Version of each of the packages that a model depends on."""
+    """Version of each of the packages that a model depends on; none of one that only lies on the path."""
     return dict(_found())
 
 
 @cache
 def _found() -> tuple[tuple[str, str], ...]:
     """Pairs of a package and its version, without what only tells how it was built."""
-    return tuple((name, _public(name)) for name in PACKAGES)
-
-
-def _public(name: str) -> str:
-    """A package's version; "unknown" if it is not installed but only lies on the path."""
-    try:
-        return version(name).partition("+")[0]
-    except PackageNotFoundError:
-        return "unknown"
+    found = []
+    for name in PACKAGES:
+        with contextlib.suppress(PackageNotFoundError):
+            found.append((name, version(name).partition("+")[0]))
+    return tuple(found)
 
 
 def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) -> None:

@@ -3,6 +3,7 @@
 import copy
 import pickle
 import warnings
+from importlib.metadata import PackageNotFoundError
 
 import joblib
 import numpy as np
@@ -84,10 +85,11 @@ def test_the_same_versions_are_silent(model, tmp_path):
             np.testing.assert_array_equal(again.predict(X), model.predict(X))
 
 
-def test_how_a_package_was_built_makes_no_version(monkeypatch):
-    monkeypatch.setattr(versions, "version", lambda name: "2.13.0+cu130")
-    assert versions._public("torch") == "2.13.0"
+def test_how_a_package_was_built_makes_no_version_and_one_on_the_path_has_none(monkeypatch):
+    def version(name):
+        if name != "torch":
+            raise PackageNotFoundError(name)
+        return "2.13.0+cu130"
 
-
-def test_a_package_that_only_lies_on_the_path_has_no_version():
-    assert versions._public("no such package") == "unknown"
+    monkeypatch.setattr(versions, "version", version)
+    assert versions._found.__wrapped__() == (("torch", "2.13.0"),)

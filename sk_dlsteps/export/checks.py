@@ -184,8 +184,9 @@ def _check_prediction(model: Any) -> None:
 
 
 def _tables(model: Any) -> list[Any]:
-    """Rows as the model takes them: of zeros or the first levels, of nothing at all, or sparse ones."""
-    X: Any = np.zeros((2, model.n_features_in_))
+    """Rows that every model of its kind takes: of ones and first levels, of nothing at all, or sparse ones."""
+    # A power transform takes no zeros.
+    X: Any = np.ones((2, model.n_features_in_))
     if model._trained_on_sparse:
         return [X, sparse.csr_array(X)]
     if model._encodes_columns:
@@ -193,6 +194,7 @@ def _tables(model: Any) -> list[Any]:
         for i, levels in chain(encoder._one_hot.items(), encoder._embedded.items()):
             X[0, i] = next(iter(levels.code_of), None)
         X[1] = None
-    else:
+    elif not model.pipeline_[-1].module_.keeps_gaps:
+        # Of networks that want to see gaps, the user's scaler may take none.
         X[1] = np.nan
     return [X]

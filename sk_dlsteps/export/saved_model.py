@@ -13,6 +13,7 @@ from sk_dlsteps.export.annotations import is_of_type
 from sk_dlsteps.export.checks import check_model
 from sk_dlsteps.export.known_types import KNOWN
 from sk_dlsteps.export.tree import Reader, UnknownType, Writer
+from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.versions import check_versions, versions
 
 # Raised when what is written can no longer be read by what was there before.
@@ -49,9 +50,10 @@ def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]
     Raises
     ------
     ValueError
-        If it holds something that neither can say, such as a function.
+        If it holds something that neither can say, such as a function, or a parameter is not what it may be.
 
     """
+    check_parameters(model.get_params(deep=False))
     writer = Writer(KNOWN, own)
     try:
         node = writer.node(model, ())

@@ -13,6 +13,8 @@ from sk_dlsteps.export.random_sources import SOURCES, source_of, state_of
 
 # Values within values; a model has about fifteen levels of them. A tuple is two in JSON.
 MAX_DEPTH = 60
+# Characters of an array of text, each of whose places is as wide as the longest.
+MAX_TEXT = 10**8
 # Kinds of arrays that are written as bytes: truth values, whole numbers and floats.
 _BYTES = {np.dtype(name) for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
 _TIMES = "mM"
@@ -109,7 +111,7 @@ class Writer:
         if plain.dtype.kind in _TIMES:
             return {"time": [plain.dtype.str, self._array(plain.view(np.int64), path)]}
         if plain.dtype.kind in "UO":
-            return {"values": [plain.dtype.str, list(plain.shape), self.node(plain.ravel().tolist(), path)]}
+            return {"values": [plain.dtype.kind, list(plain.shape), self.node(plain.ravel().tolist(), path)]}
         raise UnknownType(path, value)
 
     def _array(self, value: np.ndarray, path: tuple[str, ...]) -> str:
@@ -229,15 +231,17 @@ class Reader:
 
     def _values(self, content: Any, depth: int) -> np.ndarray:
         """An array of text or objects."""
-        dtype, shape, values = content
+        kind, shape, values = content
         values = self.make(values, depth)
-        if np.dtype(dtype).kind not in "UO" or math.prod(shape) != len(values) or min(shape, default=0) < 0:
+        if kind not in ("U", "O") or math.prod(shape) != len(values) or min(shape, default=0) < 0:
             raise ValueError("it holds an array whose shape is not that of its values")
-        if np.dtype(dtype).kind == "U" and not all(isinstance(value, str) for value in values):
+        if kind == "U" and not all(isinstance(value, str) for value in values):
             raise ValueError("it holds an array of text with something else in it")
-        if np.dtype(dtype).kind == "U" and np.dtype(dtype).itemsize > 4 * max([1, *map(len, values)]):
-            raise ValueError("it holds an array of text that claims to be longer than it is")
-        out = np.empty(len(values), dtype)
+        # As wide as the longest text, whatever it was.
+        width = max(map(len, values), default=1) if kind == "U" else 1
+        if width * len(values) > MAX_TEXT:
+            raise ValueError("it holds an array of text that would be far larger than the file")
+        out = np.empty(len(values), f"U{width}" if kind == "U" else object)
         out[:] = values
         return out.reshape(shape)
 

@@ -156,11 +156,12 @@ CHANGES = {
     "weights that are none": (change_array("networks.weights.0", lambda a: a * np.nan), "holds what is no number"),
     "whole weights": (change_array("networks.weights.0", lambda a: a.astype(int)), "values do not fit together"),
     "a center of integers": (change_array("stages.input_center", lambda a: a.astype(int)), "holds no floats"),
-    "a long text": (
-        set_parameter("categorical_features", {"values": ["<U100000000", [1], ["a"]]}),
-        "claims to be longer than it is",
+    "an array of neither": (set_parameter("scaler", {"values": ["U100000000", [1], ["a"]]}), "whose shape is not"),
+    "text that grows": (
+        set_parameter("scaler", {"values": ["U", [20_001], ["x" * 10_000] + ["x"] * 20_000]}),
+        "far larger than the file",
     ),
-    "text of numbers": (set_parameter("scaler", {"values": ["<U1", [1], [1]]}), "text with something else in it"),
+    "text of numbers": (set_parameter("scaler", {"values": ["U", [1], [1]]}), "text with something else in it"),
     "a large array": (
         set_parameter("categorical_features", {"values": ["O", [10**9, 10**9], []]}),
         "whose shape is not that of its values",

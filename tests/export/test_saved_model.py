@@ -141,6 +141,26 @@ def test_transformers_of_scikit_learn_are_kept(scaler, tmp_path):
     assert repr(loaded.scaler) == repr(scaler)
 
 
+@pytest.mark.parametrize(
+    ("parameters", "rows"),
+    [
+        ({"scaler": PowerTransformer("box-cox")}, X + 1),
+        ({"scaler": Normalizer(), "module": "lstm", "input_shape": (5, 2), "module__hidden_size": 2}, X),
+    ],
+    ids=["takes no zeros", "takes no gaps"],
+)
+def test_a_scaler_that_does_not_take_every_row_is_no_reason_to_refuse_a_model(parameters, rows, tmp_path):
+    model = StepwiseRegressor(**FAST, **parameters).fit(rows, Y)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(StepwiseRegressor.load(tmp_path / "model").predict(rows), model.predict(rows))
+
+
+def test_what_could_not_be_loaded_is_not_saved(tmp_path):
+    with pytest.raises(ValueError, match="`dropout` must be"):
+        StepwiseRegressor(dropout=7).save(tmp_path / "model")
+    assert not list(tmp_path.iterdir())
+
+
 def test_a_folder_of_pickles_is_not_kept(tmp_path):
     model = StepwiseRegressor(scaler=make_pipeline(RobustScaler(), memory="pickles"))
     model.save(tmp_path / "model")
