@@ -13,7 +13,8 @@ from sklearn.preprocessing import MinMaxScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 
-X, Y = (part[:150] for part in load_diabetes(return_X_y=True))
+DIABETES = load_diabetes(return_X_y=True)
+X, Y = (part[:150] for part in DIABETES)
 IRIS, SPECIES = load_iris(return_X_y=True)
 NAMES = np.array(["setosa", "versicolor", "virginica"])[SPECIES]
 CITIES = np.array(["Bergen", "Oslo", "Tromsø"])[SPECIES]
@@ -41,10 +42,13 @@ def _streamed():
 
 # For each model how it is fitted, and rows to predict.
 MODELS = {
-    "defaults": lambda: (StepwiseRegressor(max_epochs=10, n_estimators=2, random_state=0).fit(X, Y), X),
+    "defaults": lambda: (StepwiseRegressor(max_epochs=10, n_estimators=2, random_state=0).fit(*DIABETES), X),
     "several targets": lambda: (_regressor().fit(X, np.column_stack([Y, -Y])), X),
     "quantiles": lambda: (_regressor(loss="quantile").fit(X, Y), X),
-    "poisson": lambda: (_regressor(loss="poisson", random_state=np.random.RandomState(0)).fit(X, Y), X),
+    "poisson": lambda: (
+        _regressor(loss="poisson", random_state=np.random.RandomState(0)).fit(X, Y),
+        X,
+    ),
     "mixed frame": lambda: (_regressor().fit(FRAME, Y), FRAME),
     "vectors": lambda: (_classifier().fit(MANY, np.resize(NAMES, 900)), MANY),
     "weights": lambda: (_regressor().fit(X, Y, np.arange(150) % 3), X),

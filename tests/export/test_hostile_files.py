@@ -228,6 +228,36 @@ def test_an_encoder_of_other_columns_is_refused(saved, tmp_path):
         load(content.bytes(), tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value", "reason"),
+    [
+        ("n_plain_", 9, "not as many as its levels"),
+        ("n_one_hot_", {"tuple": [2]}, "not as many as its levels"),
+        ("_missing_at", [9], "not as many as"),
+        ("_numbers_at", [0, 1], "its columns are not those of its encoder"),
+    ],
+)
+def test_an_encoder_that_does_not_fit_itself_is_refused(attribute, value, reason, saved, tmp_path):
+    content = saved("mixed frame")
+    content.step(0)["TableEncoder"][attribute] = value
+    with pytest.raises(ValueError, match=reason):
+        load(content.bytes(), tmp_path)
+
+
+def test_classes_that_the_networks_do_not_tell_apart_are_refused(saved, tmp_path):
+    content = saved("classes")
+    content.model["classes_"] = {"values": ["U", [4], ["a", "b", "c", "d"]]}
+    with pytest.raises(ValueError, match="its classes are not those of its networks"):
+        load(content.bytes(), tmp_path, StepwiseClassifier)
+
+
+def test_ramps_of_columns_that_are_not_there_are_refused(saved, tmp_path):
+    content = saved("defaults")
+    content.arrays[f"{NET}stages.input_encoding.columns"] -= 100
+    with pytest.raises(ValueError, match="its ramps are of columns that are not there"):
+        load(content.bytes(), tmp_path)
+
+
 def test_codes_without_vectors_are_refused(saved, tmp_path):
     content = saved("vectors")
     ((_, levels),) = content.step(0)["TableEncoder"]["_embedded"]["items"]
