@@ -9,13 +9,14 @@ import sk_dlsteps
 
 ROOT = Path(sk_dlsteps.__file__).parent
 # What each part of the package may import besides itself; the table is the house's cross-section.
-BASE = {"plan", "exceptions", "fitted"}
+BASE = {"plan", "exceptions", "fitted", "versions"}
 STEPS = {"step1_cost", "step2_architecture", "step3_training", "step4_validation", "step5_test", "step6_real_world"}
 BELOW_PREPARATION = BASE | STEPS | {"inputs", "engine"}
 MAY_IMPORT = {
     "plan": set(),
     "exceptions": set(),
     "fitted": set(),
+    "versions": {"exceptions"},
     "engine": BASE,
     "inputs": BASE | STEPS | {"engine"},
     **dict.fromkeys(STEPS, BASE | STEPS | {"inputs", "engine"}),
@@ -33,15 +34,26 @@ MAY_IMPORT = {
     "recipe": BELOW_PREPARATION
     | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "exportable"},
     "exportable": set(),
-    "export": BELOW_PREPARATION,
     "embedding": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
+    "export": BELOW_PREPARATION | {"continuation", "classifier", "regressor"},
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
     "regressor": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxscript", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
+OPTIONAL = {
+    "accelerate",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "safetensors",
+    "skrub",
+    "torchvision",
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 
