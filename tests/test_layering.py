@@ -1,6 +1,7 @@
 """Imports point down, and a plain import stays light: read from the source with `ast`."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -74,11 +75,13 @@ def own_parts(names):
     return {name.split(".")[1] for name in names if name.startswith("sk_dlsteps.")}
 
 
+@cache
 def at_import(path):
     """Names that a file imports when it is imported."""
     return set(imports(outside_functions(ast.parse(path.read_text()))))
 
 
+@cache
 def anywhere(path):
     """Names that a file imports at all, also in functions and for types."""
     return set(imports(ast.walk(ast.parse(path.read_text()))))
