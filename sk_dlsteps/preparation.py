@@ -147,45 +147,17 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     inputs = _choose_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], source)
     if module.keeps_gaps and inputs.stages["fills_gaps"]:
         check_for_gaps(p["augmentation"])
-    if rows.X_valid is not None:
-        encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
-        rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
-    in_losses = loss_weight(p.get("class_weight"), data)
-    rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
+    rows = _as_trained_on(p, data, rows, inputs)
     n_outputs = cost.n_outputs(target.n_columns)
-    n_counted = _n_counted(rows, data.weight)
-    widths, step2 = _choose_architecture(p, module, n_counted, inputs.n_inputs, n_outputs, shape, source)
+    widths, step2 = _choose_architecture(
+        p, module, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs, shape, source
+    )
     plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs), inputs.scaled.scaler)
-    precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
         processes.check_cost(cost)
-
     heritage = Heritage.of(p["init_from"], target, cost, inputs.scaled.Z, data.weight)
-    statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
-    if heritage is not None:
-        statistics |= {name: chosen_networks(own, n_networks) for name, own in heritage.statistics.items()}
-    stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
-    bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
-
-    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
-
-    def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
-        if not module.is_own:
-            layers = (inputs.n_inputs, *widths, n_outputs)
-            return MLPBuilder(
-                layers,
-                p["activation"],
-                seeds,
-                bias,
-                stages,
-                inputs.power,
-                plan.dropout,
-                plan.batch_norm,
-                inputs.embeddings,
-            )
-        return ModuleBuilder(trained, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
-
+    build = _builders(module, data, rows, cost, inputs, plan, heritage, source)
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
         plan = told_by(build(seeds[:1])(), plan, p["n_threads"])
@@ -205,6 +177,56 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         processes,
         heritage,
     )
+
+
+def _as_trained_on(p: dict[str, Any], data: Data, rows: Rows, inputs: Inputs) -> Rows:
+    """The rows with validation data as the networks get them, and with what each row counts in losses."""
+    X_valid = rows.X_valid
+    if X_valid is not None:
+        encoded = X_valid if inputs.encoder is None else inputs.encoder.transform(X_valid)
+        X_valid = inputs.scaled.as_table(encoded)
+    weight = loss_weight(p.get("class_weight"), data)
+    return replace(rows, X_valid=X_valid, weight=weight, weight_valid=data.weight_valid)
+
+
+def _builders(
+    module: ModuleChoice,
+    data: Data,
+    rows: Rows,
+    cost: Cost,
+    inputs: Inputs,
+    plan: Plan,
+    heritage: Heritage | None,
+    source: Any,
+) -> Callable[[tuple[int, ...]], Callable[[], Fleet]]:
+    """What gives, for the seeds of networks, a builder of their fleet."""
+    statistics = data.target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
+    if heritage is not None:
+        statistics |= {name: chosen_networks(own, plan.n_networks) for name, own in heritage.statistics.items()}
+    precision = choose_precision(plan.mixed_precision, plan.device)
+    stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
+    bias = data.target.output_bias(cost, rows.train, _DTYPE, rows.weight)
+    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
+    layers = (plan.n_inputs, *plan.hidden_units, plan.n_outputs)
+
+    def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
+        if module.is_own:
+            return ModuleBuilder(
+                trained, plan.n_inputs, plan.n_outputs, seeds, stages, inputs.embeddings, plan.input_shape
+            )
+        return MLPBuilder(
+            layers,
+            plan.activation,
+            seeds,
+            bias,
+            stages,
+            inputs.power,
+            plan.dropout,
+            plan.batch_norm,
+            inputs.embeddings,
+        )
+
+    return build
 
 
 def rows_of_networks(p: dict[str, Any], data: Data, n_networks: int, fold_seed: np.random.SeedSequence) -> Rows:
