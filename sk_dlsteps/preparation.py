@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,14 +14,10 @@ from sklearn.utils import check_random_state
 
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
-from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
-from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
+from sk_dlsteps.engine.device import choose_device, choose_threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
-from sk_dlsteps.engine.members import Table, gather_tables
-from sk_dlsteps.engine.merge import merge
-from sk_dlsteps.engine.mlp_fleet import MLPFleet
+from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inheritance import (
@@ -53,13 +49,6 @@ from sk_dlsteps.step3_training.budget import (
     choose_n_networks,
     in_turn_record,
     size_record,
-)
-from sk_dlsteps.step3_training.lr_finder import (
-    LRCurve,
-    choose_rate,
-    range_test,
-    sweep_of,
-    sweep_rates,
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
@@ -414,52 +403,6 @@ def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     return choose_schedule(
         p["lr_schedule"], max_epochs if whole else p["restart_period"], p["restart_mult"], max_epochs
     )
-
-
-def find_rate(prepared: Prepared) -> LRCurve:
-    """Sweep fresh replicas of the networks and choose the rate (step 3)."""
-    return find_rates([prepared])[0]
-
-
-def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
-    """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
-    first, plan = group[0], group[0].plan
-    rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer, first.data.target.n_columns if plan.task == "multiclass" else 1)
-    if not len(rates):
-        return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
-    fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]
-    fleet = fleets[0] if len(group) == 1 else merge(cast(list[MLPFleet], fleets))
-    tables = [own.table for own in group]
-    seeds = [seed for own in group for seed in own.finder_seeds]
-    batch_sizes = [own.plan.batch_size for own in group]
-    data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE, first.processes)
-    batches = data.cycle(fleet)
-    n_networks = [own.plan.n_networks for own in group]
-    decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
-    optimizer = replace(first.optimizer, weight_decay=decay if len(group) > 1 else plan.weight_decay)(fleet, rates[0])
-
-    bounds = tuple(
-        as_bound(bounds_of_networks([getattr(own.plan, name) for own in group], n_networks))
-        for name in ("max_grad_norm", "max_grad_value")
-    )
-
-    def take_step(rate: float) -> np.ndarray:
-        batch = next(batches)
-        losses, _ = fleet.gradients(*batch)
-        total = losses.sum(1)
-        if first.processes is not None:
-            first.processes.add_up([total, *fleet.gradient_tensors(fleet.n_networks)])
-        if bounds != (None, None):
-            fleet.clip(fleet.n_networks, *bounds)
-        set_rate(optimizer, rate)
-        optimizer.step()
-        return total.cpu().numpy() / batch.n_rows
-
-    with threads(threads_together(group)), torch.no_grad():
-        losses = range_test(take_step, rates)
-    ends = np.cumsum(n_networks)[:-1]
-    return [choose_rate(rates, own, sweep.default, sweep.ceiling) for own in np.split(losses, ends, axis=1)]
 
 
 def threads_together(group: Sequence[Prepared]) -> int:

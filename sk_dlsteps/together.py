@@ -20,9 +20,10 @@ from sk_dlsteps.inheritance import fitted_source
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
-from sk_dlsteps.preparation import Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
+from sk_dlsteps.preparation import Prepared, as_pipeline, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import is_staged
+from sk_dlsteps.sweep import find_rates
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
