@@ -31,7 +31,8 @@ from sk_dlsteps.inputs.data import Data, key_of
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs, prepare_inputs
-from sk_dlsteps.inputs.scaler import CheckedTransformer, units_of_channels
+from sk_dlsteps.inputs.own_scaler import CheckedTransformer
+from sk_dlsteps.inputs.scaler import units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
