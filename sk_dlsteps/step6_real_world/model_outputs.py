@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from sk_dlsteps.step4_validation.scores import row_errors
+from sk_dlsteps.step4_validation.scores import row_errors, score_name
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
 from sk_dlsteps.step6_real_world.sketches import MODEL_KNOTS, Sketch, some_rows
 
@@ -128,7 +128,7 @@ class ModelOutputs:
     @property
     def score_name(self) -> str:
         """What 1 less the mean loss is."""
-        return {"regression": "R2", "multilabel": "subset accuracy"}.get(self.task, "accuracy")
+        return score_name(self.task)
 
     def draw(self, votes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Mean votes (n_rows, n) of one group of networks for each row, out of all votes (n_rows, K, n)."""
