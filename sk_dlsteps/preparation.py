@@ -14,6 +14,7 @@ from sklearn.utils import check_random_state
 
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.engine.device import choose_device, choose_threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table
@@ -37,6 +38,7 @@ from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
 from sk_dlsteps.plan import Plan, StepRecord
+from sk_dlsteps.resuming import find_checkpoint
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QUANTILES
@@ -80,6 +82,8 @@ class Prepared:
     processes: Processes | None = None
     heritage: Heritage | None = None
     """Weights that the networks begin with instead of those that `build` gives them."""
+    checkpoint: Checkpoint | None = None
+    keep_interrupted: bool = False
 
     @property
     def Z(self) -> Any:
@@ -115,8 +119,12 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     if processes is not None:
         processes.check_target(data.target.values)
         root = np.random.SeedSequence(processes.of_the_first(root.entropy))
+    checkpoint = find_checkpoint(parameters, data, root.entropy)
+    if checkpoint is not None:
+        root = np.random.SeedSequence(checkpoint.entropy)
     with all_or_none(accelerator):
-        return _decide(parameters, data, root, processes)
+        prepared = _decide(parameters, data, root, processes)
+    return replace(prepared, checkpoint=checkpoint, keep_interrupted=parameters["on_interrupt"] == "keep")
 
 
 def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, processes: Processes | None) -> Prepared:
@@ -432,6 +440,7 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
         device=plan.device,
         callbacks=list(callbacks or ()),
         verbose=int(verbose),
+        keep_interrupted=prepared.keep_interrupted,
     )
 
 
@@ -441,7 +450,8 @@ def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried:
     if processes is not None and not processes.is_first:
         callbacks, verbose = without_writers(callbacks), 0
     net = make_net(prepared, plan, callbacks, verbose)
-    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, processes=processes, carried=carried)
+    own = {"processes": processes, "carried": carried, "checkpoint": prepared.checkpoint}
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, **own)
     return as_pipeline(prepared, net)
 
 

@@ -12,6 +12,7 @@ import torch
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.members import gather_tables
+from sk_dlsteps.engine.memory import Steps
 from sk_dlsteps.engine.merge import merge
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.optimizers import set_rate
@@ -37,7 +38,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     seeds = [seed for own in group for seed in own.finder_seeds]
     batch_sizes = [own.plan.batch_size for own in group]
     data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, dtype, first.processes)
-    batches = data.cycle(fleet)
+    batches, steps = data.cycle(fleet), Steps()
     n_networks = [own.plan.n_networks for own in group]
     decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
     optimizer = replace(first.optimizer, weight_decay=decay if len(group) > 1 else plan.weight_decay)(fleet, rates[0])
@@ -48,7 +49,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
 
     def take_step(rate: float) -> np.ndarray:
         batch = next(batches)
-        losses, _ = fleet.gradients(*batch)
+        losses, _ = steps.gradients(fleet, batch)
         total = losses.sum(1)
         if first.processes is not None:
             first.processes.add_up([total, *fleet.gradient_tensors(fleet.n_networks)])
