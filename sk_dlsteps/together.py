@@ -160,7 +160,7 @@ def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
     failure = ""
     if error is not None and n_fits > 1:
         # In words: the error itself holds all that the fleet had in memory, which may have run out.
-        failure, error = f"{type(error).__name__}: {error}", None
+        failure, error = f"{type(error).__name__}: {error}".removesuffix("."), None
     n_failed = 0
     # Taken off the list one by one, so that nobody but the caller holds what is fitted.
     while fleet:
