@@ -15,6 +15,7 @@ import torch
 
 from sk_dlsteps.engine.memory import ran_out
 from sk_dlsteps.engine.training_state import restore, restored, state_of
+from sk_dlsteps.whole_file import write_whole
 
 try:
     import fcntl
@@ -100,16 +101,9 @@ class Checkpoint:
         """Store what a training has come to, in whole or not at all."""
         content = io.BytesIO()
         torch.save({"entropy": self.entropy, "training": state_of(training)}, content)
-        part = self.file.with_suffix(".part")
         try:
-            with part.open("wb") as file:
-                file.write(content.getbuffer())
-                file.flush()
-                os.fsync(file.fileno())
-            part.replace(self.file)
+            write_whole(self.file, content.getbuffer())
         except OSError as error:
-            with suppress(OSError):
-                part.unlink()
             raise _unwritten(self.file, error) from error
 
     def _read(self) -> dict[str, Any] | None:

@@ -6,7 +6,6 @@ import json
 import os
 import warnings
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import torch
 
 from sk_dlsteps.export.torch_module import TorchModule, to_torch
 from sk_dlsteps.export.torch_outputs import TorchProbabilities
+from sk_dlsteps.whole_file import write_whole
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto
@@ -24,10 +24,9 @@ OPSET = 18
 
 def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = None) -> None:
     """Write the file of a fitted estimator; see the estimators' method."""
-    # What a link points to is replaced, and not the link.
-    path = Path(os.path.realpath(path))
-    if not path.parent.is_dir():
-        raise FileNotFoundError(f"`path={str(path)!r}`: there is no folder {str(path.parent)!r}; make it first")
+    folder = Path(path).resolve().parent
+    if not folder.is_dir():
+        raise FileNotFoundError(f"`path={str(path)!r}`: there is no folder {str(folder)!r}; make it first")
     module = to_torch(estimator, quantiles)
     model = _converted(module, torch.zeros(2, *(estimator.input_shape_ or (estimator.n_features_in_,))))
     if isinstance(module.outputs, TorchProbabilities):
@@ -36,15 +35,7 @@ def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = No
     names = getattr(estimator, "feature_names_in_", None)
     if names is not None:
         model.metadata_props.add(key="feature_names_in", value=json.dumps(list(names)))
-    _write(path, model.SerializeToString())
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Put a file in its place once it is complete."""
-    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as unfinished:
-        whole = Path(unfinished, path.name)
-        whole.write_bytes(content)
-        os.replace(whole, path)
+    write_whole(path, model.SerializeToString())
 
 
 def _converted(module: TorchModule, rows: torch.Tensor) -> ModelProto:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from sk_dlsteps.whole_file import write_whole
 
 # The entry of the file's metadata that is ours, and the most that it may hold: safetensors itself reads no more.
 _ENTRY, MAX_TEXT = "sk_dlsteps", 50_000_000
@@ -32,20 +32,10 @@ def write(path: Any, text: str, arrays: Mapping[str, np.ndarray]) -> None:
             f"the model has {len(text):,} characters beside its arrays, more than a file of safetensors takes"
         )
     content = tensors.save(dict(arrays), metadata={_ENTRY: text})
-    # What a link points to is replaced, and not the link.
-    target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
     try:
-        with part.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(target)
+        write_whole(path, content)
     except OSError as error:
         raise OSError(error.errno, f"the model was not saved, {error.strerror}", str(path)) from error
-    finally:
-        with contextlib.suppress(OSError):
-            part.unlink()
 
 
 def read(path: Any) -> tuple[str, dict[str, np.ndarray]]:

@@ -2,9 +2,9 @@
 
 import errno
 import json
+import os
 import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import onnx
@@ -169,10 +169,10 @@ def test_a_full_disk_leaves_the_older_file(iris, tmp_path, monkeypatch):
     path = tmp_path / "model.onnx"
     path.write_bytes(b"an older one")
 
-    def fail(self, content):
+    def fail(descriptor):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_bytes", fail)
+    monkeypatch.setattr(os, "fsync", fail)
     monkeypatch.setattr(onnx_file, "_converted", lambda module, rows: onnx.ModelProto())
     with pytest.raises(OSError, match="No space left"):
         model.to_onnx(path)
