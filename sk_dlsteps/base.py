@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
+from sk_dlsteps.callback_support import CallbackSupportMixin
 from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
 
@@ -27,7 +28,7 @@ def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., No
     return own_init
 
 
-class Parameters(BaseEstimator):
+class Parameters(CallbackSupportMixin, BaseEstimator):
     """Parameters of both estimators; see those."""
 
     def __init__(

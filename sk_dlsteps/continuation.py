@@ -14,6 +14,7 @@ from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.epoch_tasks import told_to_callbacks
 from sk_dlsteps.inheritance import INHERITED, with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.network_inputs import Inputs
@@ -216,20 +217,21 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
     plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
-    pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.pipeline_[-1])
-    frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
-    n_further = len(pipeline[-1].history) - estimator.n_iter_
-    record = StepRecord(
-        3,
-        "warm start",
-        f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
-        + (f"; {', '.join(frozen)} frozen" if frozen else ""),
-        "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
-        {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
-    )
-    prepared = replace(prepared, records=(*prepared.records, record))
-    memory = replace(memory, carried=carried)
-    estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
+    with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
+        pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.pipeline_[-1])
+        frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
+        n_further = len(pipeline[-1].history) - estimator.n_iter_
+        record = StepRecord(
+            3,
+            "warm start",
+            f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
+            + (f"; {', '.join(frozen)} frozen" if frozen else ""),
+            "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
+            {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
+        )
+        prepared = replace(prepared, records=(*prepared.records, record))
+        memory = replace(memory, carried=carried)
+        estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
 
 
 def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any], way_out: str) -> None:

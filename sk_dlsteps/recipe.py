@@ -16,6 +16,7 @@ from sk_dlsteps.continuation import Memory, continue_fit, remember
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
+from sk_dlsteps.epoch_tasks import told_to_callbacks
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.data import Data
@@ -88,14 +89,15 @@ class StepwiseEstimator(Parameters):
             check_parameters(parameters)
             data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
         prepared = prepare(parameters, data)
-        if is_staged(parameters):
-            fit_in_stages(self, prepared, names)
-            return self
-        rate, curve = self._learning_rate(prepared)
-        plan = replace(prepared.plan, learning_rate=rate)
-        carried = Carried() if self.warm_start else None
-        pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
-        self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
+        with told_to_callbacks(self, prepared, names, X, y, sample_weight) as prepared:
+            if is_staged(parameters):
+                fit_in_stages(self, prepared, names)
+                return self
+            rate, curve = self._learning_rate(prepared)
+            plan = replace(prepared.plan, learning_rate=rate)
+            carried = Carried() if self.warm_start else None
+            pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
+            self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
         return self
 
     def fine_tune(
