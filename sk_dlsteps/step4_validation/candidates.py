@@ -18,6 +18,8 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
+from sk_dlsteps.callback_support import callbacks_of
+
 # Rows of folds that are cut out at any time, and transformed tables that wait for their fleets: many repeated folds,
 # or a pipeline whose candidates also vary the transformers, would otherwise fill the memory.
 MOST_BYTES = 256_000_000
@@ -144,7 +146,10 @@ def last_step(estimator: Any) -> tuple[Any, str]:
 
 def _hook(estimator: Any) -> Callable | None:
     """The function that fits several estimators of this kind together, if there is one."""
-    kind = type(_below(estimator)[-1])
+    below = _below(estimator)
+    if any(map(callbacks_of, below)):  # they want to hear of each fit
+        return None
+    kind = type(below[-1])
     for base in kind.__mro__:
         if "_fit_together" in vars(base):
             return kind._fit_together
