@@ -1,4 +1,4 @@
-"""What scikit-learn has for callbacks from version 1.9 on; with an older one there are none, and nothing else changes."""
+"""What scikit-learn has for callbacks from version 1.9 on; an older one has none, and nothing else changes."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ try:
     from sklearn.callback import AutoPropagatedCallback, CallbackSupportMixin
     from sklearn.callback._callback_support import callback_management_context
 except ImportError:  # scikit-learn before 1.9
+    AutoPropagatedCallback = callback_management_context = None
 
     class CallbackSupportMixin:  # type: ignore[no-redef]
         """Stands where there is nothing to support."""

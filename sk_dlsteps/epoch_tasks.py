@@ -76,9 +76,7 @@ class EpochTasks(Callback):
     def on_epoch_end(self, net: FleetNet, dataset_train=None, dataset_valid=None, **kwargs: Any) -> None:
         """End the task, and the training if a callback says so."""
         n_epochs = len(net.history)
-        if self.epoch.call_on_fit_task_end(
-            **self.task, reconstruction_attributes=lambda: self.fitted(net, n_epochs)
-        ):
+        if self.epoch.call_on_fit_task_end(**self.task, reconstruction_attributes=lambda: self.fitted(net, n_epochs)):
             net.ended_by_callback_ = True
 
     def fitted(self, net: FleetNet, n_epochs: int) -> dict[str, Any]:
@@ -86,9 +84,7 @@ class EpochTasks(Callback):
         prepared, plan = self.prepared, replace(self.prepared.plan, learning_rate=net.lr)
         fleet = net.module_.as_if_ended()
         if fleet.class_centers is not None:
-            place_centers(
-                fleet, gather_tables([prepared.table], fleet, net.seeds, [net.batch_size], None, net.dtype)
-            )
+            place_centers(fleet, gather_tables([prepared.table], fleet, net.seeds, [net.batch_size], None, net.dtype))
         own = make_net(prepared, plan).initialize_on(fleet)
         own.expect(prepared.data.target.values)
         own.history_ = type(net.history)(list(net.history)[:n_epochs])

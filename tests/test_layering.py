@@ -9,26 +9,29 @@ import sk_dlsteps
 
 ROOT = Path(sk_dlsteps.__file__).parent
 # What each part of the package may import besides itself; the table is the house's cross-section.
-BASE = {"plan", "exceptions", "fitted"}
+BASE = {"plan", "exceptions", "fitted", "callback_support"}
 STEPS = {"step1_cost", "step2_architecture", "step3_training", "step4_validation", "step5_test", "step6_real_world"}
 BELOW_PREPARATION = BASE | STEPS | {"inputs", "engine"}
 MAY_IMPORT = {
     "plan": set(),
     "exceptions": set(),
     "fitted": set(),
+    "callback_support": set(),
     "engine": BASE,
     "inputs": BASE | STEPS | {"engine"},
     **dict.fromkeys(STEPS, BASE | STEPS | {"inputs", "engine"}),
     "sameness": set(),
     "inheritance": BELOW_PREPARATION | {"sameness"},
     "preparation": BELOW_PREPARATION | {"inheritance"},
-    "continuation": BELOW_PREPARATION | {"sameness", "inheritance", "preparation"},
+    "epoch_tasks": BELOW_PREPARATION | {"preparation"},
+    "continuation": BELOW_PREPARATION | {"sameness", "inheritance", "preparation", "epoch_tasks"},
     "fine_tuning": BELOW_PREPARATION | {"inheritance", "preparation", "continuation"},
     "together": BELOW_PREPARATION | {"inheritance", "preparation", "fine_tuning"},
     "stream": BELOW_PREPARATION | {"preparation", "continuation"},
     "finder": BELOW_PREPARATION | {"preparation", "fine_tuning", "recipe"},
     "base": BELOW_PREPARATION | {"inheritance"},
-    "recipe": BELOW_PREPARATION | {"base", "inheritance", "preparation", "together", "continuation", "fine_tuning"},
+    "recipe": BELOW_PREPARATION
+    | {"base", "inheritance", "preparation", "together", "continuation", "fine_tuning", "epoch_tasks"},
     "embedding": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},

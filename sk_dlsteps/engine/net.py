@@ -157,8 +157,8 @@ class FleetNet(NeuralNet):
 
     def dismiss(self, callback: Callback) -> None:
         """Forget a callback, which hears of nothing from now on."""
-        self.callbacks = [own for own in self.callbacks if own is not callback]
-        self.callbacks_ = [(name, own) for name, own in self.callbacks_ if own is not callback]
+        self.callbacks: list[Any] = [own for own in self.callbacks if own is not callback]
+        self.callbacks_: list[Any] = [(name, own) for name, own in self.callbacks_ if own is not callback]
 
     def __sklearn_tags__(self):
         """A classifier if the cost is one for classes; scorers ask."""

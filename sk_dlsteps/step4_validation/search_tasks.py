@@ -37,10 +37,13 @@ class SearchTasks:
         _check_callbacks(search.estimator)
         metadata = None if sample_weight is None else {"sample_weight": sample_weight}
         tasks = cls(None, {"estimator": search, "X": X, "y": y, "metadata": metadata})
-        with callback_management_context(search):
-            # Of the search itself and, if there is one, of the final fit.
-            with tasks._task(search._init_callback_context(max_subtasks=1 + (search.refit is not False))):
-                yield tasks
+        # The search itself and, if there is one, the final fit.
+        n_parts = 1 + (search.refit is not False)
+        with (
+            callback_management_context(search),
+            tasks._task(search._init_callback_context(max_subtasks=n_parts)),
+        ):
+            yield tasks
 
     @contextmanager
     def part(self, name: str, max_subtasks: int | None = None, *, of_candidates: bool = False) -> Iterator[SearchTasks]:
@@ -68,7 +71,7 @@ class SearchTasks:
 
     @contextmanager
     def final_fit(self, estimator: Any) -> Iterator[None]:
-        """Begin and end the task of the final fit, of whose own tasks those callbacks hear that scikit-learn hands on."""
+        """Begin and end the task of the final fit, whose own tasks are told to the callbacks that are handed on."""
         if self.context is None:
             yield
             return
