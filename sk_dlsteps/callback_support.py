@@ -14,9 +14,21 @@ except ImportError:  # scikit-learn before 1.9
         """Stands where there is nothing to support."""
 
 
-__all__ = ["AutoPropagatedCallback", "CallbackSupportMixin", "callback_management_context", "callbacks_of"]
+__all__ = [
+    "AutoPropagatedCallback",
+    "CallbackSupportMixin",
+    "callback_management_context",
+    "callbacks_of",
+    "without_callbacks",
+]
 
 
 def callbacks_of(estimator: Any) -> list[Any]:
     """The callbacks that `set_callbacks` gave an estimator."""
     return getattr(estimator, "_skl_callbacks", [])
+
+
+def without_callbacks(estimator: Any) -> Any:
+    """An estimator that is nobody else's, without those."""
+    vars(estimator).pop("_skl_callbacks", None)
+    return estimator

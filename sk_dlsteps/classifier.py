@@ -16,6 +16,7 @@ from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.embedding import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
@@ -450,7 +451,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
                     "got None"
                 )
             return known
-        labels = np.unique(as_labels(column_or_1d(classes)))
+        labels = np.unique(as_labels(column_or_1d(as_numpy(classes, "classes"))))
         if known is not None and not np.array_equal(known, labels):
             raise ValueError(
                 f"`classes` is {labels.tolist()}, but the networks tell {known.tolist()} apart; leave it out, or begin "

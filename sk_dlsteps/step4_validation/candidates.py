@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -98,9 +99,14 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
 
     """
     estimators = [trial.with_parameters(params) for params in candidates]
-    for first, splits in _parts(trial.splits, getattr(X, "nbytes", 8 * np.size(X)) / _num_samples(X)):
+    for first, splits in _parts(trial.splits, _n_bytes(X) / _num_samples(X)):
         for number, fold, result in _evaluate_part(replace(trial, splits=splits), X, y, candidates, estimators):
             yield number, first + fold, result
+
+
+def _n_bytes(X: Any) -> float:
+    """Memory of a table; where it does not say, that of so many float64."""
+    return X.nbytes if isinstance(getattr(X, "nbytes", None), int) else 8 * math.prod(np.shape(X))
 
 
 def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:
@@ -281,7 +287,7 @@ class _Batch:
                 for number in same:
                     own = self._fit_params(estimators[number], fold)
                     fits.append(_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading, own))
-                held += 0 if Z is rows.X else getattr(Z, "nbytes", 8 * np.size(Z))
+                held += 0 if Z is rows.X else _n_bytes(Z)
             if held > MOST_BYTES:
                 yield from self._train(fits, spent)
                 fits, held, spent = [], 0, 0.0

@@ -3,6 +3,7 @@
 import pickle
 import warnings
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -254,8 +255,9 @@ def test_a_search_tells_of_its_candidates_and_of_the_epochs_of_the_final_fit(set
     X, _, y, _ = diabetes
     plain, told = (StepwiseSearchCV(StepwiseRegressor(**SHORT), random_state=0, **settings) for _ in range(2))
     listener = Listener()
-    plain.fit(X, y)
-    told.set_callbacks(listener).fit(X, y)
+    with joblib.parallel_config("threading"):  # processes would take seconds to start
+        plain.fit(X, y)
+        told.set_callbacks(listener).fit(X, y)
     np.testing.assert_array_equal(told.cv_results_["mean_test_score"], plain.cv_results_["mean_test_score"])
     np.testing.assert_array_equal(told.predict(X), plain.predict(X))
     assert len(listener.ended("candidate-split-evaluation")) == 2 * len(plain.cv_results_["params"])
@@ -295,7 +297,7 @@ def test_an_error_of_a_callback_leaves_the_search_as_it_was(diabetes):
 def test_callbacks_of_the_outermost_belong_to_the_search(diabetes):
     X, _, y, _ = diabetes
     model = StepwiseRegressor(**SHORT).set_callbacks(Listener())
-    with pytest.raises(TypeError, match="`estimator` was given Listener by `set_callbacks`.*give it to the search"):
+    with pytest.raises(TypeError, match=r"`estimator` was given Listener by `set_callbacks`.*give it to the search"):
         StepwiseSearchCV(model, **RANDOM).set_callbacks(Listener()).fit(X, y)
 
 
