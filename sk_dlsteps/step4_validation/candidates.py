@@ -104,7 +104,7 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
             yield number, first + fold, result
 
 
-def _n_bytes(X: Any) -> float:
+def _n_bytes(X: Any) -> int:
     """Memory of a table; where it does not say, that of so many float64."""
     return X.nbytes if isinstance(getattr(X, "nbytes", None), int) else 8 * math.prod(np.shape(X))
 

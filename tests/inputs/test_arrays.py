@@ -105,7 +105,7 @@ def test_what_stands_around_a_model_takes_tensors(diabetes):
         for kind in (tensor, np.asarray)
     )
     assert ours.best_score_ == plain.best_score_
-    scores = [verify_test_set(model, kind(X_test), kind(y_test)).score for kind in (tensor, np.asarray)]
+    scores = [verify_test_set(model, kind(X_test), kind(y_test)).test_score for kind in (tensor, np.asarray)]
     assert scores[0] == scores[1]
     codes = [diagnose(model, kind(X), kind(y), cv=2, random_state=0).codes for kind in (tensor, np.asarray)]
     assert codes[0] == codes[1]
