@@ -121,7 +121,7 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
                 raise TypeError(_unexpected(type(self), name))
             setattr(self, name, value)
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get parameters, those that are passed on to `module` included.
 
         Parameters
@@ -140,7 +140,7 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         own = {name: value for name, value in super().get_params(deep).items() if not name.startswith("init_from__")}
         return {**own, **of_module}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also ``module__*``, which are passed on to `module`.
 
         Parameters

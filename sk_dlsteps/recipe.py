@@ -45,7 +45,16 @@ _OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
 class StepwiseEstimator(Parameters):
     """`fit` of both estimators, and what they do alike; see those."""
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Walk through steps 1 to 3 and train.
 
         With ``warm_start=True`` a fitted estimator goes on from its networks instead: see there.
@@ -101,7 +110,15 @@ class StepwiseEstimator(Parameters):
         return self
 
     def fine_tune(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, **parameters
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        **parameters: Any,
     ) -> Self:
         """Fit a new estimator that begins with the networks of this fitted one.
 
@@ -149,7 +166,9 @@ class StepwiseEstimator(Parameters):
         tuned = self._copy_with(self).set_params(**parameters)
         return tuned.fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
+    def param_distributions(
+        self, step: int | None = None, X: Any = None, y: Any = None, prefix: str = ""
+    ) -> dict[str, Any]:
         """Give the article's ranges to a random search.
 
         Ready for RandomizedSearchCV, HalvingRandomSearchCV and ParameterSampler. What is set
@@ -183,16 +202,16 @@ class StepwiseEstimator(Parameters):
             dropout and batch norm with a `module` of your own, decay with an optimizer class
             that knows none, and the schedule if a callback steers the rate.
 
-        Warns
-        -----
-        StepwiseWarning
-            If no rate could be found, and the default takes its place.
-
         Raises
         ------
         ValueError
             If there is nothing to search in `step`, if only one of `X` and `y` is given, or if a
             parameter or the data are not what they may be.
+
+        Warns
+        -----
+        StepwiseWarning
+            If no rate could be found, and the default takes its place.
 
         Notes
         -----

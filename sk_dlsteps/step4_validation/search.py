@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
@@ -147,22 +147,22 @@ class StepwiseSearchCV(BaseSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_distributions=None,
+        estimator: Any,
+        param_distributions: Any = None,
         *,
-        strategy="ladder",
-        n_iter=30,
-        max_seconds=None,
-        training_target="auto",
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=5,
-        verbose=0,
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        strategy: str = "ladder",
+        n_iter: int = 30,
+        max_seconds: float | None = None,
+        training_target: float | str = "auto",
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = 5,
+        verbose: int = 0,
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.param_distributions = param_distributions
         self.strategy = strategy
@@ -178,7 +178,7 @@ class StepwiseSearchCV(BaseSearchCV):
         self.error_score = error_score
         self.return_train_score = return_train_score
 
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Try candidates, keep the best, and fit it on all rows.
 
         Parameters
