@@ -79,6 +79,10 @@ class EpochTasks(Callback):
         if self.epoch.call_on_fit_task_end(**self.task, reconstruction_attributes=lambda: self.fitted(net, n_epochs)):
             net.ended_by_callback_ = True
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """What a net has in its place that is pickled or copied while it trains: a callback that does nothing."""
+        return Callback, ()
+
     def fitted(self, net: FleetNet, n_epochs: int) -> dict[str, Any]:
         """What the estimator would predict with if training ended now; it shares nothing that training changes."""
         prepared, plan = self.prepared, replace(self.prepared.plan, learning_rate=net.lr)
@@ -88,11 +92,5 @@ class EpochTasks(Callback):
         own = make_net(prepared, plan).initialize_on(fleet)
         own.expect(prepared.data.target.values)
         own.history_ = type(net.history)(list(net.history)[:n_epochs])
-        pipeline = as_pipeline(prepared, own)
-        return {
-            **self.names,
-            "pipeline_": pipeline,
-            "plan_": plan,
-            "history_": own.history,
-            "n_iter_": n_epochs,
-        }
+        of_now = {"plan_": plan, "history_": own.history, "n_iter_": n_epochs}
+        return {**self.names, **of_now, "pipeline_": as_pipeline(prepared, own)}

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
+from skorch.callbacks import Callback, EpochScoring
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
 
@@ -217,6 +218,20 @@ def test_neither_the_model_nor_its_pickle_keeps_the_rows_that_callbacks_saw(diab
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), plain.predict(X))
 
 
+def test_a_net_may_be_copied_while_it_trains(diabetes):
+    X, X_test, y, _ = diabetes
+
+    class Copying(Callback):
+        def on_epoch_end(self, net, **kwargs):
+            self.copied = pickle.loads(pickle.dumps(net))
+
+    copying = Copying()
+    model = StepwiseRegressor(**SHORT, callbacks=[copying]).set_callbacks(Listener(act=lambda name, number: None))
+    model.fit(X, y)
+    assert copying.copied.initialized_
+    assert len(copying.copied.history) == 6
+
+
 def test_clones_share_callbacks_as_scikit_learns_do(diabetes):
     X, _, y, _ = diabetes
     monitor = callback.ScoringMonitor(scoring="r2")
@@ -314,8 +329,6 @@ def test_a_progress_bar_counts_epochs(whole, diabetes, capsys):
 
 
 def test_skorchs_callbacks_go_on_beside_them(diabetes):
-    from skorch.callbacks import EpochScoring
-
     X, _, y, _ = diabetes
     scoring = EpochScoring("neg_mean_absolute_error", name="mae", lower_is_better=False)
     watcher = Watcher(lambda fitted: fitted.n_iter_)
