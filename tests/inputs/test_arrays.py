@@ -10,6 +10,7 @@ from sk_dlsteps import (
     StepwiseClassifier,
     StepwiseRegressor,
     StepwiseSearchCV,
+    StepwiseWarning,
     diagnose,
     learning_curve,
     verify_test_set,
@@ -105,11 +106,14 @@ def test_what_stands_around_a_model_takes_tensors(diabetes):
         for kind in (tensor, np.asarray)
     )
     assert ours.best_score_ == plain.best_score_
-    scores = [verify_test_set(model, kind(X_test), kind(y_test)).test_score for kind in (tensor, np.asarray)]
-    assert scores[0] == scores[1]
+    few = slice(57)
+    first = verify_test_set(model, tensor(X_test[few]), tensor(y_test[few]))
+    with pytest.warns(StepwiseWarning, match="looked at for the 2nd time"):
+        assert verify_test_set(model, X_test[few], y_test[few]).test_score == first.test_score
     codes = [diagnose(model, kind(X), kind(y), cv=2, random_state=0).codes for kind in (tensor, np.asarray)]
     assert codes[0] == codes[1]
-    curves = [learning_curve(StepwiseRegressor(**SHORT), kind(X), kind(y), cv=2) for kind in (tensor, np.asarray)]
+    short = StepwiseRegressor(**SHORT)
+    curves = [learning_curve(short, kind(X), kind(y), cv=2, random_state=0) for kind in (tensor, np.asarray)]
     np.testing.assert_array_equal(curves[0].test_scores, curves[1].test_scores)
     detectors = [DriftDetector(random_state=0).fit(kind(X), kind(y)) for kind in (tensor, np.asarray)]
     reports = [detector.check(kind(X_test)) for detector, kind in zip(detectors, (tensor, np.asarray), strict=True)]
