@@ -1,6 +1,8 @@
 """scikit-learn's callbacks follow fits and searches, which go as they do without."""
 
 import pickle
+import runpy
+import sys
 import warnings
 
 import joblib
@@ -13,7 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from skorch.callbacks import Checkpoint, EpochScoring
 
-from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, callback_support, diagnose
 
 callback = pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
 SHORT = {"max_epochs": 6, "n_estimators": 2, "learning_rate": 0.02, "random_state": 0}
@@ -246,15 +248,6 @@ def test_a_pipeline_and_a_search_of_scikit_learn_hand_callbacks_on(diabetes):
     assert not hasattr(search.best_estimator_[-1], "_skl_callbacks")
 
 
-def test_monitors_in_processes_of_a_search_report_to_this_one(diabetes):
-    X, _, y, _ = diabetes
-    monitor = callback.ScoringMonitor(scoring="r2")
-    model = StepwiseRegressor(**{**SHORT, "max_epochs": 2}).set_callbacks(monitor)
-    GridSearchCV(model, {"dropout": [0.0, 0.5]}, cv=2, n_jobs=2).fit(X, y)
-    rows = monitor.get_logs().data
-    assert sum(row["task_name"] == "epoch" for row in rows) == 2 * (2 * 2 + 1)
-
-
 SPACE = {"dropout": [0.0, 0.25, 0.5]}
 RANDOM = {"param_distributions": SPACE, "strategy": "random", "n_iter": 3, "cv": 2}
 LADDER = {"strategy": "ladder", "n_iter": 5, "cv": 2}
@@ -332,3 +325,20 @@ def test_skorchs_callbacks_go_on_beside_them(diabetes):
         model = StepwiseRegressor(**SHORT, callbacks=[scoring]).set_callbacks(watcher).fit(X, y)
     assert "mae" in model.history_[-1]
     assert len(watcher.after) == 7
+
+
+def test_a_diagnosis_tells_nobody_of_its_own_fits(diabetes):
+    X, _, y, _ = diabetes
+    listener = Listener()
+    model = StepwiseRegressor(**SHORT).set_callbacks(listener).fit(X, y)
+    heard = [*listener.heard]
+    diagnose(model, X, y, cv=2, random_state=0)
+    assert listener.heard == heard
+
+
+def test_an_older_scikit_learn_has_no_callbacks_and_that_is_all(monkeypatch, diabetes):
+    X, _, y, _ = diabetes
+    monkeypatch.setitem(sys.modules, "sklearn.callback", None)
+    older = runpy.run_path(callback_support.__file__)
+    assert not hasattr(older["CallbackSupportMixin"], "set_callbacks")
+    assert older["callbacks_of"](StepwiseRegressor(**SHORT).fit(X, y)) == []
