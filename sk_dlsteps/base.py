@@ -72,6 +72,9 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         n_threads: Any = "auto",
         callbacks: Any = None,
         warm_start: bool = False,
+        checkpoint: Any = None,
+        checkpoint_every: int = 10,
+        on_interrupt: str = "raise",
         random_state: Any = None,
         verbose: int = 0,
         **module_parameters: Any,
@@ -114,6 +117,9 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         self.n_threads = n_threads
         self.callbacks = callbacks
         self.warm_start = warm_start
+        self.checkpoint = checkpoint
+        self.checkpoint_every = checkpoint_every
+        self.on_interrupt = on_interrupt
         self.random_state = random_state
         self.verbose = verbose
         for name, value in module_parameters.items():

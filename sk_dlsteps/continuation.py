@@ -32,6 +32,7 @@ from sk_dlsteps.preparation import (
     rows_of_networks,
     told_by,
 )
+from sk_dlsteps.resuming import find_checkpoint
 from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
@@ -189,7 +190,8 @@ def train_further(
         # Only the last row may still be written into, by a callback.
         net.history_ = type(earlier.history)([*rows, copy.deepcopy(last)])
         net.loss_curves_ = earlier.loss_curves_
-    net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, carried=carried)
+    own = {"carried": carried, "checkpoint": prepared.checkpoint}
+    net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, **own)
     return as_pipeline(prepared, net)
 
 
@@ -215,6 +217,8 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     fold_seed = np.random.SeedSequence(memory.entropy).spawn(4)[0]
     rows = rows_of_networks(parameters, data, estimator.plan_.n_networks, fold_seed)
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
+    checkpoint = find_checkpoint(parameters, data, memory.entropy, fleet)
+    prepared = replace(prepared, checkpoint=checkpoint, keep_interrupted=parameters["on_interrupt"] == "keep")
     plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
     with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:

@@ -65,5 +65,5 @@ def find_learning_rate(estimator: StepwiseEstimator, X: Any, y: Any) -> LRCurve:
     data, _ = estimator._receive(X, y)
     prepared = prepare({**parameters, "random_state": copy.deepcopy(estimator.random_state)}, data)
     curve = find_rate(stage_finder(prepared, parameters) if is_staged(parameters) else prepared)
-    warn_if_unreliable(curve, stacklevel=3)
+    warn_if_unreliable(curve)
     return curve

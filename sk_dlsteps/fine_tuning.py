@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import inspect
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -100,7 +99,9 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
     reasons: list[str] = []
     for number, stage in enumerate(stages):
         fleet.freeze(stage.frozen)
-        own = replace(prepared, plan=stage_plan(prepared.plan, parameters, stage.n_epochs))
+        checkpoint = None if prepared.checkpoint is None else prepared.checkpoint.of_training(number)
+        plan = stage_plan(prepared.plan, parameters, stage.n_epochs)
+        own = replace(prepared, plan=plan, checkpoint=checkpoint)
         last = done[-1].learning_rate if done else None
         rate, reason, curve = _rate(estimator, prepared, fleet, last, bool({*stage.trained} - {*new}) and inherits)
         plan = replace(own.plan, learning_rate=rate)
@@ -112,7 +113,7 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
         done.append(replace(stage, learning_rate=rate, lr_curve=curve))
         nets.append(pipeline[-1])
         reasons.append(reason)
-        if pipeline[-1].ended_by_callback_:
+        if pipeline[-1].ended_by_callback_ or pipeline[-1].interrupted_:
             break
     lengths = np.diff([0, *(len(net.history) for net in nets)]).tolist()
     _sum_up(nets)
@@ -143,19 +144,11 @@ def _rate(
     if not curve.reliable and last is not None:
         problem = curve.reason.removesuffix("; the default is used")
         return NEXT_RATE * last, f"rate: {problem}; {NEXT_RATE:g} of the last stage's is used", curve
-    warn_if_unreliable(curve, stacklevel=_level_of_the_caller())
+    warn_if_unreliable(curve)
     if taken and isinstance(fleet, MLPFleet):
         words = f"rate: {curve.reason}; {RATE_SHARE:g} of it, for weights that were taken over"
         return RATE_SHARE * curve.learning_rate, words, curve
     return curve.learning_rate, f"rate: {curve.reason}", curve
-
-
-def _level_of_the_caller() -> int:
-    """How far up the caller of `fit` or `fine_tune` is, for a warning: the first one outside of this package."""
-    package, level, frame = __name__.partition(".")[0], 1, inspect.currentframe()
-    while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] == package:
-        level, frame = level + 1, frame.f_back
-    return level
 
 
 def _sum_up(nets: list[FleetNet]) -> None:

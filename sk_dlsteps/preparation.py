@@ -15,10 +15,12 @@ from skorch.callbacks import Callback
 
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.members import Table, gather_tables
+from sk_dlsteps.engine.memory import Steps
 from sk_dlsteps.engine.merge import merge
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
@@ -41,6 +43,7 @@ from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
 from sk_dlsteps.plan import Plan, StepRecord
+from sk_dlsteps.resuming import find_checkpoint
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QUANTILES
@@ -93,6 +96,8 @@ class Prepared:
     """Weights that the networks begin with instead of those that `build` gives them."""
     epoch_tasks: Callback | None = None
     """What tells scikit-learn's callbacks of the epochs, if there are any; no net keeps it."""
+    checkpoint: Checkpoint | None = None
+    keep_interrupted: bool = False
 
     @property
     def Z(self) -> Any:
@@ -128,8 +133,12 @@ def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
     if processes is not None:
         processes.check_target(data.target.values)
         root = np.random.SeedSequence(processes.of_the_first(root.entropy))
+    checkpoint = find_checkpoint(parameters, data, root.entropy)
+    if checkpoint is not None:
+        root = np.random.SeedSequence(checkpoint.entropy)
     with all_or_none(accelerator):
-        return _decide(parameters, data, root, processes)
+        prepared = _decide(parameters, data, root, processes)
+    return replace(prepared, checkpoint=checkpoint, keep_interrupted=parameters["on_interrupt"] == "keep")
 
 
 def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, processes: Processes | None) -> Prepared:
@@ -415,7 +424,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     seeds = [seed for own in group for seed in own.finder_seeds]
     batch_sizes = [own.plan.batch_size for own in group]
     data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE, first.processes)
-    batches = data.cycle(fleet)
+    batches, steps = data.cycle(fleet), Steps()
     n_networks = [own.plan.n_networks for own in group]
     decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
     optimizer = replace(first.optimizer, weight_decay=decay if len(group) > 1 else plan.weight_decay)(fleet, rates[0])
@@ -427,7 +436,7 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
 
     def take_step(rate: float) -> np.ndarray:
         batch = next(batches)
-        losses, _ = fleet.gradients(*batch)
+        losses, _ = steps.gradients(fleet, batch)
         total = losses.sum(1)
         if first.processes is not None:
             first.processes.add_up([total, *fleet.gradient_tensors(fleet.n_networks)])
@@ -469,6 +478,7 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
         device=plan.device,
         callbacks=[*(callbacks or ()), *([prepared.epoch_tasks] if prepared.epoch_tasks else ())],
         verbose=int(verbose),
+        keep_interrupted=prepared.keep_interrupted,
     )
 
 
@@ -478,7 +488,8 @@ def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried:
     if processes is not None and not processes.is_first:
         callbacks, verbose = without_writers(callbacks), 0
     net = make_net(prepared, plan, callbacks, verbose)
-    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, processes=processes, carried=carried)
+    own = {"processes": processes, "carried": carried, "checkpoint": prepared.checkpoint}
+    net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, **own)
     return as_pipeline(prepared, net)
 
 

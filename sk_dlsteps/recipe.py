@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -14,9 +15,12 @@ from sklearn.utils.validation import check_is_fitted
 from sk_dlsteps.base import Parameters
 from sk_dlsteps.continuation import Memory, continue_fit, remember
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.interrupt import deferred_interrupt
+from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.epoch_tasks import told_to_callbacks
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.data import Data
@@ -26,7 +30,7 @@ from sk_dlsteps.inputs.weights import CountedRows, check_weight, weights_differ,
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, prepare, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
-from sk_dlsteps.step3_training.record import training_record
+from sk_dlsteps.step3_training.record import interruption_record, training_record
 from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
@@ -82,31 +86,21 @@ class StepwiseEstimator(Parameters):
         -------
         self : object
             The fitted estimator. If fitting fails or is interrupted, it stays
-            as it was.
+            as it was; see `on_interrupt`.
 
         Raises
         ------
         ValueError
             If a parameter or the data are not what they may be.
+        OSError
+            If `checkpoint` cannot be written.
+        MemoryError
+            If memory runs out, and minibatches cannot be cut; the text says what to set.
 
         """
-        if self.warm_start and hasattr(self, "pipeline_"):
-            continue_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
-            return self
-        parameters = self.get_params(deep=False)
-        with all_or_none(self.accelerator):
-            check_parameters(parameters)
-            data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        prepared = prepare(parameters, data)
-        with told_to_callbacks(self, prepared, names, X, y, sample_weight) as prepared:
-            if is_staged(parameters):
-                fit_in_stages(self, prepared, names)
-                return self
-            rate, curve = self._learning_rate(prepared)
-            plan = replace(prepared.plan, learning_rate=rate)
-            carried = Carried() if self.warm_start else None
-            pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
-            self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
+        goes_on = self.warm_start and hasattr(self, "pipeline_")
+        with telling_the_way_out():
+            (continue_fit if goes_on else _fit_anew)(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
         return self
 
     def fine_tune(
@@ -260,7 +254,7 @@ class StepwiseEstimator(Parameters):
         plan = prepared.plan
         if "learning_rate" in names:
             curve = find_rate(stage_finder(prepared, parameters) if is_staged(parameters) else prepared)
-            warn_if_unreliable(curve, stacklevel=3)
+            warn_if_unreliable(curve)
             plan = replace(plan, learning_rate=curve.learning_rate)
         return distributions(names, self.optimizer, plan, prefix)
 
@@ -307,7 +301,24 @@ class StepwiseEstimator(Parameters):
         names: dict[str, Any],
         memory: Memory | None = None,
     ) -> None:
-        """Step 4's gap and the records, then the fitted attributes, all at once."""
+        """Step 4's gap and the records, then the fitted attributes, all at once: trained networks are not given up."""
+        with deferred_interrupt(prepared.keep_interrupted):
+            self._publish(self._fitted(prepared, plan, curve, pipeline, names, memory))
+        if pipeline[-1].interrupted_:
+            _warn_of_interruption(len(pipeline[-1].history), plan.max_epochs, prepared.checkpoint is not None)
+        elif prepared.checkpoint is not None:
+            prepared.checkpoint.remove()
+
+    def _fitted(
+        self,
+        prepared: Prepared,
+        plan: Plan,
+        curve: LRCurve | None,
+        pipeline: Pipeline,
+        names: dict[str, Any],
+        memory: Memory | None,
+    ) -> dict[str, Any]:
+        """All fitted attributes."""
         net = pipeline[-1]
         calibration, step4 = self._calibrate(net, prepared)
         data = prepared.data
@@ -323,38 +334,37 @@ class StepwiseEstimator(Parameters):
         given = (lambda values: values) if data.counted is None else data.counted.given
         outcome = net.best_epochs_, net.best_losses_, net.rescues_, net.signals_
         step3 = training_record(plan, curve, len(net.history), *outcome)
-        self._publish(
-            {
-                **names,
-                "pipeline_": pipeline,
-                "plan_": plan,
-                "steps_": (
-                    *prepared.records,
-                    step3,
-                    *regularisation_record(plan, self.max_grad_norm),
-                    *step4,
-                    scores.record,
-                ),
-                "loss_": plan.loss,
-                "hidden_units_": plan.hidden_units,
-                "learning_rate_": plan.learning_rate,
-                "lr_curve_": curve,
-                "history_": net.history,
-                "loss_curves_": net.loss_curves_,
-                "n_iter_": len(net.history),
-                "oof_prediction_": given(scores.oof_prediction),
-                "training_score_": scores.training_score,
-                "validation_score_": scores.validation_score,
-                "validation_error_": scores.validation_error,
-                "n_validation_rows_": scores.n_validation_rows,
-                "validation_weighted_": weights_differ(data.weight_valid)
-                if data.X_valid is not None
-                else data.counted is not None and data.counted.differ,
-                "reference_": self._sketch(prepared, pipeline, names, scores.oof_prediction, memory),
-                **calibration,
-                "_memory": memory or remember(prepared, self.get_params(deep=False)),
-            }
-        )
+        return {
+            **names,
+            "pipeline_": pipeline,
+            "plan_": plan,
+            "steps_": (
+                *prepared.records,
+                step3,
+                *interruption_record(net.interrupted_, len(net.history), plan.max_epochs),
+                *regularisation_record(plan, self.max_grad_norm),
+                *step4,
+                scores.record,
+            ),
+            "loss_": plan.loss,
+            "hidden_units_": plan.hidden_units,
+            "learning_rate_": plan.learning_rate,
+            "lr_curve_": curve,
+            "history_": net.history,
+            "loss_curves_": net.loss_curves_,
+            "n_iter_": len(net.history),
+            "oof_prediction_": given(scores.oof_prediction),
+            "training_score_": scores.training_score,
+            "validation_score_": scores.validation_score,
+            "validation_error_": scores.validation_error,
+            "n_validation_rows_": scores.n_validation_rows,
+            "validation_weighted_": weights_differ(data.weight_valid)
+            if data.X_valid is not None
+            else data.counted is not None and data.counted.differ,
+            "reference_": self._sketch(prepared, pipeline, names, scores.oof_prediction, memory),
+            **calibration,
+            "_memory": memory or remember(prepared, self.get_params(deep=False)),
+        }
 
     def _sketch(
         self,
@@ -381,12 +391,12 @@ class StepwiseEstimator(Parameters):
         """Calibrate the trained networks, if asked to: fitted attributes and records; of values there is nothing."""
         return {}, ()
 
-    def _learning_rate(self, prepared: Prepared, stacklevel: int = 4) -> tuple[float, LRCurve | None]:
+    def _learning_rate(self, prepared: Prepared) -> tuple[float, LRCurve | None]:
         """The rate given, or the one found, with the curve it was found on."""
         if self.learning_rate != "auto":
             return float(self.learning_rate), None
         curve = find_rate(prepared)
-        warn_if_unreliable(curve, stacklevel)
+        warn_if_unreliable(curve)
         return curve.learning_rate, curve
 
     def _receive(
@@ -490,6 +500,39 @@ class StepwiseEstimator(Parameters):
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
         return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
+
+
+def _fit_anew(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val, sample_weight_val) -> None:
+    """Steps 1 to 4 of an estimator, whatever it was fitted to before."""
+    parameters = estimator.get_params(deep=False)
+    with all_or_none(estimator.accelerator):
+        check_parameters(parameters)
+        data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
+    prepared = prepare(parameters, data)
+    with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
+        if is_staged(parameters):
+            fit_in_stages(estimator, prepared, names)
+            return
+        rate, curve = estimator._learning_rate(prepared)
+        plan = replace(prepared.plan, learning_rate=rate)
+        carried = Carried() if estimator.warm_start else None
+        pipeline = train(prepared, plan, estimator.callbacks, estimator.verbose, carried)
+        estimator._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
+
+
+def _warn_of_interruption(n_epochs: int, max_epochs: int, is_stored: bool) -> None:
+    """Tell that a fit ended before its time, and how it goes on."""
+    way_on = (
+        "`fit` on the same rows goes on from its `checkpoint`"
+        if is_stored
+        else "a second `fit` begins anew, or goes on from these networks with `warm_start=True`"
+    )
+    warnings.warn(
+        f"Training was interrupted after {n_epochs} of at most {max_epochs} epochs; the best networks so far are the "
+        f"model. To train longer: {way_on}.",
+        StepwiseWarning,
+        stacklevel=level_of_the_caller(),
+    )
 
 
 def _admitted(

@@ -174,6 +174,14 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
         the same rows are held out by the same networks, and the best epoch so far stays in the
         running. Architecture and learning rate stay as they are.
+    checkpoint : str, path or None, default=None
+        Folder in which `fit` stores its training while it runs: the same fit in a new process goes on from
+        there, and ends with the same weights (docs/long_fits.md). None stores nothing.
+    checkpoint_every : int, default=10
+        Epochs from one time to the next.
+    on_interrupt : {"raise", "keep"}, default="raise"
+        What Ctrl-C in `fit` does: "raise" leaves the estimator as it was before; "keep" ends training, and
+        the best networks of the whole epochs so far become the model.
     random_state : int, RandomState instance or None, default=None
         Seeds folds, weights and shuffles. An int gives the same fit every time; None
         takes fresh entropy. Global random states are never touched.

@@ -41,8 +41,9 @@ from sk_dlsteps.step3_training.transfer import is_staged
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
 
-# No rows are held out, and the range test plans for more passes than the one that each call makes.
-_OF_A_STREAM = {"early_stopping": False, "max_epochs": "auto"}
+# No rows are held out, the range test plans for more passes than the one that each call makes, and that is too short
+# to be cut off.
+_OF_A_STREAM = {"early_stopping": False, "max_epochs": "auto", "checkpoint": None, "on_interrupt": "raise"}
 
 
 def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None) -> None:
@@ -76,7 +77,7 @@ def begin(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
     batch_size = choose_batch_size(parameters["batch_size"], n_rows)
     prepared = replace(prepared, plan=replace(prepared.plan, batch_size=max(batch_size, prepared.plan.batch_size)))
     schedule, n_calls = choose_stream_schedule(parameters, prepared.plan.lr_schedule)
-    rate, curve = estimator._learning_rate(prepared, stacklevel=6)
+    rate, curve = estimator._learning_rate(prepared)
     plan = replace(prepared.plan, learning_rate=rate, lr_schedule=schedule, stopping=None, max_epochs=1)
     prepared, fleet = _scaled(prepared)
     if stays(prepared.inputs.scaled.scaler):

@@ -110,7 +110,8 @@ def _begin(
     if key not in received:
         received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]
-    return _Fit(i, estimator, prepare(parameters, data), names)
+    # A Ctrl-C is meant for all fits, and not for one of them.
+    return _Fit(i, estimator, replace(prepare(parameters, data), keep_interrupted=False), names)
 
 
 class _Held:
@@ -172,7 +173,7 @@ def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
 def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:
     """Tell once of all fits whose rate is the default: a fit for every fold would flood."""
     if len(unreliable) == 1:
-        warn_if_unreliable(unreliable[0], stacklevel=4)
+        warn_if_unreliable(unreliable[0])
     elif unreliable:
         reasons = dict.fromkeys(f"{curve.reason} ({curve.learning_rate:g})" for curve in unreliable)
         warnings.warn(
@@ -227,7 +228,7 @@ def _kind(fit: _Fit) -> Hashable:
     """What fits must agree on to be trained as one fleet; a key of its own for one that cannot be."""
     p, prepared = fit.estimator.get_params(deep=False), fit.prepared
     plan = prepared.plan
-    alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None
+    alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None or p["checkpoint"]
     if alone or is_staged(p) or not isinstance(p["optimizer"], str):
         return fit.i
     if prepared.rows.X_valid is not None:

@@ -390,6 +390,7 @@ class ValidationData:
                 own_rows = [len(range(number, size, n_processes)) for size in self.sizes]
                 self.blocks = torch.from_numpy(_blocks(own_rows)).to(X.device)
         self.n_together = max(1, _TOGETHER // (len(rows) * max(fleet.widths)))
+        self.kept: list[tuple[Any, Tensor]] | None
         self.kept = list(self._chunks(fleet)) if self.index.numel() * fleet.widths[0] <= _KEPT else None
 
     def _chunks(self, fleet: Fleet) -> Iterator[tuple[Any, Tensor]]:
@@ -428,6 +429,12 @@ class ValidationData:
             losses = fleet.cost(raw[network, block], targets[network, block], share)
             total += (losses * share).sum(1)
         return total, raw
+
+    def halve(self) -> bool:
+        """Look at half as many rows at a time, and keep none; whether that is possible."""
+        possible = self.n_together > 1
+        self.n_together, self.kept = max(1, self.n_together // 2), None
+        return possible
 
     def rows_of(self, place: int) -> tuple[Tensor, Tensor]:
         """Scaled inputs and targets, as the device holds them, of the rows that validate the network at a place."""

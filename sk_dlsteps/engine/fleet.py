@@ -358,6 +358,15 @@ class Fleet(nn.Module):
         fleet.forget()
         return fleet.eval()
 
+    @property
+    def randomness(self) -> list[Any]:
+        """States of the networks' own random numbers in training, by place; none where nothing is random."""
+        return []
+
+    @randomness.setter
+    def randomness(self, states: list[Any]) -> None:
+        """Go on from those states."""
+
     def _first(self, tensor: Tensor, like: Tensor) -> Tensor:
         """A per-network tensor for as many networks as `like` has, in its dtype; for all active ones if it has none."""
         k = len(like) if like.dim() == 3 else self.n_active

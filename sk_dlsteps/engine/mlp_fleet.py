@@ -454,6 +454,18 @@ class MLPFleet(Fleet):
         for _, stack in self.named_stacks():
             stack.grad = None
 
+    @property
+    def randomness(self) -> list[Any]:
+        """States of the networks' streams of dropout masks, by place."""
+        return [] if self.dropout is None else [stream.state for stream in self.dropout.streams]
+
+    @randomness.setter
+    def randomness(self, states: list[Any]) -> None:
+        """Go on from those states."""
+        if self.dropout is not None:
+            for stream, state in zip(self.dropout.streams, states, strict=True):
+                stream.state = state
+
     def state_tensors(self) -> list[Tensor]:
         """Every tensor that training changes."""
         averages = [t for norm in self.batch_norms for t in (norm.mean, norm.variance)]

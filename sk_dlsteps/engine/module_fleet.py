@@ -247,6 +247,16 @@ class ModuleFleet(Fleet):
         self._kept = {}
         self.zero_grad()
 
+    @property
+    def randomness(self) -> list[Any]:
+        """States of torch's generator in which each module goes on, by place."""
+        return list(self.random_states)
+
+    @randomness.setter
+    def randomness(self, states: list[Any]) -> None:
+        """Go on from those states."""
+        self.random_states = list(states)
+
     @contextmanager
     def _own_randomness(self, k: int, device: torch.device, process: int) -> Iterator[None]:
         """Let torch's global generators go on with network k's stream inside, and as before outside.

@@ -16,10 +16,12 @@ from torch import Tensor
 
 from sk_dlsteps.engine.batches import Augmentation, Rows
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.engine.device import as_tensor, choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.history import ColumnHistory
 from sk_dlsteps.engine.members import Table
+from sk_dlsteps.engine.memory import ran_out
 from sk_dlsteps.engine.processes import Processes
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
 from sk_dlsteps.engine.training import Training
@@ -69,6 +71,8 @@ class FleetNet(NeuralNet):
         Torch threads while training.
     dtype : torch dtype
         Of the networks and their inputs.
+    keep_interrupted : bool
+        Whether a Ctrl-C after the first epoch only ends training, and `interrupted_` says so.
     **kwargs
         Passed on to ``skorch.NeuralNet``.
 
@@ -88,6 +92,7 @@ class FleetNet(NeuralNet):
         augmentation: Augmentation | None = None,
         n_threads: int = 1,
         dtype: torch.dtype = torch.float32,
+        keep_interrupted: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **{"train_split": None, **kwargs})
@@ -100,6 +105,7 @@ class FleetNet(NeuralNet):
         self.augmentation = augmentation
         self.n_threads = n_threads
         self.dtype = dtype
+        self.keep_interrupted = keep_interrupted
 
     # -- skorch's building blocks ------------------------------------------------
 
@@ -200,19 +206,27 @@ class FleetNet(NeuralNet):
         rows: Rows | None = None,
         processes: Processes | None = None,
         carried: Carried | None = None,
+        checkpoint: Checkpoint | None = None,
         **fit_params,
     ):
         """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state.
 
         With `carried` the training goes on from an earlier one's state, a best state that it began with counts
-        too, and the state that it leaves is kept there.
+        too, and the state that it leaves is kept there. With a `checkpoint` it is stored while it runs.
         """
         rows = rows or Rows([np.arange(X.shape[0])] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
         self.expect(y)
         table = Table(X, y, rows)
         training = Training(
-            self.module_, self.optimizer_, [self], [table], [epochs], processes=processes, carried=carried
+            self.module_,
+            self.optimizer_,
+            [self],
+            [table],
+            [epochs],
+            processes=processes,
+            carried=carried,
+            checkpoint=checkpoint,
         )
         if carried is not None and carried.fresh_schedule:
             training.contend()
@@ -224,7 +238,7 @@ class FleetNet(NeuralNet):
         if self.module_.target_center is None:
             labels = self.criterion.target_scaling == "indicators"
             self.classes_ = np.arange(y.shape[1] if labels else int(np.max(y)) + 1)
-        self.ended_by_callback_ = False
+        self.ended_by_callback_ = self.interrupted_ = False
 
     # -- prediction -------------------------------------------------------------------
 
@@ -247,12 +261,21 @@ class FleetNet(NeuralNet):
         if fleet.class_centers is not None:
             widths.append(2 * fleet.class_centers.shape[1])
         n_chunk = max(1, _PREDICT_CHUNK // (fleet.n_networks * max(widths)))
-        for start in range(0, max(1, X.shape[0]), n_chunk):
+        start = 0
+        while start < max(1, X.shape[0]):
             rows = X[start : start + n_chunk]
             fleet.train(training)
-            with torch.no_grad(), threads(choose_threads(rows.shape[0] * fleet.flops_per_row)):
-                computed = compute(self._on_device(rows)).to(device)
-            fleet.train(was_training)
+            try:
+                with torch.no_grad(), threads(choose_threads(rows.shape[0] * fleet.flops_per_row)):
+                    computed = compute(self._on_device(rows)).to(device)
+            except Exception as error:
+                if n_chunk == 1 or not ran_out(error):
+                    raise
+                n_chunk //= 2
+                continue
+            finally:
+                fleet.train(was_training)
+            start += n_chunk
             yield computed
 
     def _on_device(self, X: Any) -> Any:

@@ -17,12 +17,15 @@ from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
 from sk_dlsteps.engine.centers import place_centers
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import as_tensor, threads
+from sk_dlsteps.engine.interrupt import Interrupted, deferred_interrupt
 from sk_dlsteps.engine.loss_curves import LossRecord
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
+from sk_dlsteps.engine.memory import Steps, ran_out
 from sk_dlsteps.exceptions import StepwiseWarning
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.carried import Carried
+    from sk_dlsteps.engine.checkpoint import Checkpoint
     from sk_dlsteps.engine.fleet import Fleet
     from sk_dlsteps.engine.net import FleetNet
     from sk_dlsteps.engine.processes import Processes
@@ -60,6 +63,8 @@ class Training:
         Who shares the minibatches of a single net.
     carried : Carried or None, default=None
         What an earlier training of the only net left; filled with what this one leaves.
+    checkpoint : Checkpoint or None, default=None
+        Where the training of the only net is stored while it runs, and begins from if it was cut off.
 
     """
 
@@ -73,13 +78,14 @@ class Training:
         n_threads: int | None = None,
         processes: Processes | None = None,
         carried: Carried | None = None,
+        checkpoint: Checkpoint | None = None,
     ) -> None:
-        self.processes = processes
+        self.processes, self.checkpoint = processes, checkpoint
         self.n_threads = nets[0].n_threads if n_threads is None else n_threads
         self.fleet, self.optimizer, self.net = fleet, optimizer, nets[0]
         ends = np.cumsum([net.module_.n_networks for net in nets]).tolist()
         self.members = [Member(*m) for m in zip(nets, tables, n_epochs, [0, *ends[:-1]], ends, strict=True)]
-        self.events = BatchEvents(self.net)
+        self.events, self.steps = BatchEvents(self.net), Steps()
         self._gather_rows(tables)
         K = fleet.n_networks
         self.order, self.epoch = np.arange(K), 0
@@ -140,30 +146,51 @@ class Training:
     def run(self) -> None:
         """Train until every network has stopped; each ends in its best state."""
         datasets = self._datasets()
-        with threads(self.n_threads), torch.no_grad():
+        with (
+            threads(self.n_threads),
+            torch.no_grad(),
+            deferred_interrupt(self.net.keep_interrupted) as self.interrupt,
+        ):
+            if self.checkpoint is not None:
+                self.checkpoint.begin(self)
             try:
                 while not self._is_over():
-                    self.epoch += 1
-                    members = self.training_members
-                    for m in members:
-                        m.net.notify("on_epoch_begin", **datasets)
-                    self._train()
-                    self._validate()
-                    self._record(members)
-                    if self.net.callbacks:
-                        # They may ask for predictions.
-                        place_centers(self.fleet, self.data)
-                    for m in members:
-                        m.net.notify("on_epoch_end", **datasets)
-                    if self.processes is not None:
-                        self.net.ended_by_callback_ = self.processes.any(self.net.ended_by_callback_)
-                    self._stop_networks()
+                    self._go_through_epoch(datasets)
+            except Interrupted:
+                self._drop_epoch()
             finally:
                 self._finish()
             place_centers(self.fleet, self.data)
         for member in self.members:
             self._tell_of_rescues(member)
             self._tell_of_the_unvalidated(member)
+
+    def _go_through_epoch(self, datasets: dict[str, Dataset | None]) -> None:
+        """Train, validate, tell, and see who trains on."""
+        self.epoch += 1
+        members = self.training_members
+        for m in members:
+            m.net.notify("on_epoch_begin", **datasets)
+        self._train()
+        self._validate()
+        self._record(members)
+        if self.net.callbacks:
+            # They may ask for predictions.
+            place_centers(self.fleet, self.data)
+        for m in members:
+            m.net.notify("on_epoch_end", **datasets)
+        if self.processes is not None:
+            self.net.ended_by_callback_ = self.processes.any(self.net.ended_by_callback_)
+        self._stop_networks()
+        if self.checkpoint is not None and (self._is_over() or self.epoch % self.checkpoint.every == 0):
+            self.checkpoint.store(self)
+
+    def _drop_epoch(self) -> None:
+        """Leave off within an epoch, of which nothing remains; without an earlier one there is nothing to keep."""
+        if self.epoch == 1:
+            raise KeyboardInterrupt
+        self.net.history.pop()
+        self.net.interrupted_ = True
 
     def contend(self) -> None:
         """Let the networks as they are now compete with what this training will make of them."""
@@ -198,7 +225,8 @@ class Training:
             k = batch.x.shape[0]
             if self.events.of_batches:
                 self.events.begin_batch(batch)
-            losses, raw = self.fleet.gradients(*batch)
+            self.interrupt.check()
+            losses, raw = self.steps.gradients(self.fleet, batch)
             if self.processes is not None:
                 self.processes.add_up(self.fleet.gradient_tensors(k))
             if self.events.of_gradients:
@@ -302,7 +330,7 @@ class Training:
             self.best_epochs[active] = self.epoch
             return
         if len(active):
-            losses, raw = self.validation.evaluate(self.fleet, keep_raw=self.events.of_batches)
+            losses, raw = self._validation_losses(self.validation)
             if self.processes is not None:
                 self.processes.add_up([losses])
                 losses = losses / (self.processes.count if self._process()[1] == 1 else 1)
@@ -317,6 +345,15 @@ class Training:
             if raw is not None:
                 self.events.show_validation(self.validation, raw, values, self.order)
         self.best_curve.append(self.best_losses.copy())
+
+    def _validation_losses(self, validation: ValidationData) -> tuple[Tensor, Tensor | None]:
+        """Losses of the active networks, and raw outputs if a callback asks: of fewer rows at a time if need be."""
+        while True:
+            try:
+                return validation.evaluate(self.fleet, keep_raw=self.events.of_batches)
+            except Exception as error:
+                if not ran_out(error) or not validation.halve():
+                    raise
 
     def _record(self, members: list[Member]) -> None:
         """Fill the epoch's row of each history: means over the networks, stopped ones at their best.

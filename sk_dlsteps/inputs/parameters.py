@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import os
 import re
 from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
@@ -197,6 +198,9 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "n_threads": _either(_AUTO, _integer(1)),
     "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
     "warm_start": _BOOL,
+    "checkpoint": _either(_NONE, (lambda v: isinstance(v, str | os.PathLike) and str(v) != "", "a folder")),
+    "checkpoint_every": _integer(1),
+    "on_interrupt": _one_of("raise", "keep"),
     "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
     "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),
 }

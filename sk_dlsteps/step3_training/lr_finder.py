@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.ndimage import gaussian_filter1d, median_filter
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 
 
 class Sweep(NamedTuple):
@@ -196,14 +196,14 @@ def choose_rate(rates: np.ndarray, losses: np.ndarray, default: float, ceiling: 
     return LRCurve(rates, losses, smoothed, float(f"{pick:.2g}"), reason, True, alternatives)
 
 
-def warn_if_unreliable(curve: LRCurve, stacklevel: int) -> None:
+def warn_if_unreliable(curve: LRCurve) -> None:
     """Tell the user that the default rate is used."""
     if not curve.reliable:
         warnings.warn(
             f"No learning rate could be found: {curve.reason} ({curve.learning_rate:g}). "
             "Set `learning_rate` to a number to choose it yourself.",
             StepwiseWarning,
-            stacklevel=stacklevel,
+            stacklevel=level_of_the_caller(),
         )
 
 

@@ -73,6 +73,23 @@ def training_record(
     return StepRecord(3, "training", decision, "; ".join([because, *troubles]), evidence)
 
 
+def interruption_record(interrupted: bool, n_epochs: int, max_epochs: int) -> tuple[StepRecord, ...]:
+    """What ended a training before its time.
+
+    Parameters
+    ----------
+    interrupted : bool
+        Whether it was interrupted; there is nothing to tell otherwise.
+    n_epochs, max_epochs : int
+        Epochs that were run, and that there might have been.
+
+    """
+    if not interrupted:
+        return ()
+    decision = f"Ctrl-C ended training after {n_epochs} of at most {max_epochs} epochs"
+    return (StepRecord(3, "interruption", decision, "on_interrupt='keep'; the best networks so far are the model"),)
+
+
 def _means(plan: Plan) -> str:
     """How minibatches are computed, where that is out of the ordinary."""
     precision = "" if plan.mixed_precision is None else f" in {plan.mixed_precision}"
