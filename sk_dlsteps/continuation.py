@@ -13,6 +13,7 @@ from sklearn.pipeline import Pipeline
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.interrupt import deferred_interrupt
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.epoch_tasks import told_to_callbacks
 from sk_dlsteps.inheritance import INHERITED, with_inherited
@@ -32,7 +33,7 @@ from sk_dlsteps.preparation import (
     rows_of_networks,
     told_by,
 )
-from sk_dlsteps.resuming import find_checkpoint
+from sk_dlsteps.resuming import open_checkpoint
 from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
@@ -190,7 +191,7 @@ def train_further(
         # Only the last row may still be written into, by a callback.
         net.history_ = type(earlier.history)([*rows, copy.deepcopy(last)])
         net.loss_curves_ = earlier.loss_curves_
-    own = {"carried": carried, "checkpoint": prepared.checkpoint}
+    own = {"carried": carried, **prepared.watched}
     net.partial_fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, **own)
     return as_pipeline(prepared, net)
 
@@ -217,25 +218,38 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     fold_seed = np.random.SeedSequence(memory.entropy).spawn(4)[0]
     rows = rows_of_networks(parameters, data, estimator.plan_.n_networks, fold_seed)
     prepared = prepare_again(estimator, parameters, data, estimator.pipeline_.named_steps["scaler"], fleet, rows)
-    checkpoint = find_checkpoint(parameters, data, memory.entropy, fleet)
-    prepared = replace(prepared, checkpoint=checkpoint, keep_interrupted=parameters["on_interrupt"] == "keep")
+    begins_from = fleet, memory.carried, rate_of(estimator)
+    with (
+        open_checkpoint(parameters, data, *begins_from) as checkpoint,
+        deferred_interrupt(parameters["on_interrupt"] == "keep") as interrupt,
+    ):
+        if checkpoint is not None:
+            checkpoint = checkpoint.with_entropy(memory.entropy)
+        prepared = replace(prepared, checkpoint=checkpoint, interrupt=interrupt)
+        with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
+            _train_on(estimator, prepared, fleet, memory, names)
+
+
+def _train_on(
+    estimator: StepwiseEstimator, prepared: Prepared, fleet: Fleet, memory: Memory, names: dict[str, Any]
+) -> None:
+    """Train the networks further, and publish the result."""
     plan = replace(prepared.plan, learning_rate=rate_of(estimator))
     carried = (memory.carried or Carried()).copy(fresh_schedule=True)
-    with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
-        pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.pipeline_[-1])
-        frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
-        n_further = len(pipeline[-1].history) - estimator.n_iter_
-        record = StepRecord(
-            3,
-            "warm start",
-            f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
-            + (f"; {', '.join(frozen)} frozen" if frozen else ""),
-            "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
-            {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
-        )
-        prepared = replace(prepared, records=(*prepared.records, record))
-        memory = replace(memory, carried=carried)
-        estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
+    pipeline = train_further(prepared, plan, fleet, carried, estimator, estimator.pipeline_[-1])
+    frozen = [layer for layer in fleet.layers if layer in fleet.frozen]
+    n_further = len(pipeline[-1].history) - estimator.n_iter_
+    record = StepRecord(
+        3,
+        "warm start",
+        f"the networks went on after {estimator.n_iter_} epochs, for {n_further}"
+        + (f"; {', '.join(frozen)} frozen" if frozen else ""),
+        "warm_start=True; scaling, architecture and learning rate stay, the schedule begins anew",
+        {"epochs before": estimator.n_iter_, "with the optimizer's state": memory.carried is not None},
+    )
+    prepared = replace(prepared, records=(*prepared.records, record))
+    memory = replace(memory, carried=carried)
+    estimator._conclude(prepared, plan, estimator.lr_curve_, pipeline, names, memory)
 
 
 def check_alike(estimator: StepwiseEstimator, data: Data, names: dict[str, Any], way_out: str) -> None:

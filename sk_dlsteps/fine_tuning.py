@@ -12,6 +12,7 @@ from skorch.callbacks import Freezer, Unfreezer
 from sk_dlsteps.continuation import check_goes_on, remember, train_further
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.interrupt import Interrupted
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.taking_over import mix_hidden_layers
@@ -99,16 +100,24 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
     reasons: list[str] = []
     for number, stage in enumerate(stages):
         fleet.freeze(stage.frozen)
-        checkpoint = None if prepared.checkpoint is None else prepared.checkpoint.of_training(number)
-        plan = stage_plan(prepared.plan, parameters, stage.n_epochs)
-        own = replace(prepared, plan=plan, checkpoint=checkpoint)
+        own = replace(prepared, plan=stage_plan(prepared.plan, parameters, stage.n_epochs))
+        if prepared.checkpoint is not None:
+            own = replace(own, checkpoint=prepared.checkpoint.of_training(number))
         last = done[-1].learning_rate if done else None
-        rate, reason, curve = _rate(estimator, prepared, fleet, last, bool({*stage.trained} - {*new}) and inherits)
-        plan = replace(own.plan, learning_rate=rate)
+        rate, reason, own_curve = _rate(estimator, prepared, fleet, last, bool({*stage.trained} - {*new}) and inherits)
+        own_plan = replace(own.plan, learning_rate=rate)
         if number:
             # Where everybody's shuffles are; moments of other rates and fewer layers would only disturb.
             carried = Carried(True, generators=carried.generators, noise=carried.noise)
-        pipeline = train_further(own, plan, fleet, carried, estimator, nets[-1] if nets else None)
+        try:
+            trained = train_further(own, own_plan, fleet, carried, estimator, nets[-1] if nets else None)
+        except Interrupted:
+            # What a stage has changed in less than an epoch is undone.
+            if not nets:
+                raise
+            nets[-1].interrupted_ = True
+            break
+        pipeline, plan, curve = trained, own_plan, own_curve
         fleet = pipeline[-1].module_
         done.append(replace(stage, learning_rate=rate, lr_curve=curve))
         nets.append(pipeline[-1])

@@ -19,6 +19,7 @@ from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.interrupt import Interrupt
 from sk_dlsteps.engine.members import Table, gather_tables
 from sk_dlsteps.engine.memory import Steps
 from sk_dlsteps.engine.merge import merge
@@ -43,7 +44,6 @@ from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
 from sk_dlsteps.plan import Plan, StepRecord
-from sk_dlsteps.resuming import find_checkpoint
 from sk_dlsteps.step1_cost.choice import choose_cost
 from sk_dlsteps.step1_cost.cost import Cost
 from sk_dlsteps.step1_cost.quantile import QUANTILES
@@ -97,7 +97,7 @@ class Prepared:
     epoch_tasks: Callback | None = None
     """What tells scikit-learn's callbacks of the epochs, if there are any; no net keeps it."""
     checkpoint: Checkpoint | None = None
-    keep_interrupted: bool = False
+    interrupt: Interrupt | None = None
 
     @property
     def Z(self) -> Any:
@@ -114,6 +114,11 @@ class Prepared:
         return lambda Z: compute(self.inputs.scaled.as_scaled(Z))
 
     @property
+    def watched(self) -> dict[str, Any]:
+        """What a training looks after while it runs."""
+        return {"checkpoint": self.checkpoint, "interrupt": self.interrupt}
+
+    @property
     def n_batches(self) -> int:
         """Minibatches of an epoch."""
         return count_batches(self.plan.n_rows, self.plan.batch_size)
@@ -124,21 +129,28 @@ class Prepared:
         return self.plan.max_epochs * self.n_batches
 
 
-def prepare(parameters: dict[str, Any], data: Data) -> Prepared:
-    """Decide steps 1 and 2, and step 3 but for the learning rate: the same in all processes, if there are several."""
+def prepare(
+    parameters: dict[str, Any], data: Data, checkpoint: Checkpoint | None = None, interrupt: Interrupt | None = None
+) -> Prepared:
+    """Decide steps 1 and 2, and step 3 but for the learning rate: the same in all processes, if there are several.
+
+    A fit that goes on from a `checkpoint` has the seeds that it began with.
+    """
     parameters = with_inherited(parameters)
     accelerator = parameters["accelerator"]
     processes = None if accelerator is None else Processes(accelerator)
     root = _seeds(parameters["random_state"])
     if processes is not None:
+        if parameters["on_interrupt"] == "keep":
+            raise ValueError("`on_interrupt='keep'`: the processes of `accelerator` end together only; use 'raise'")
         processes.check_target(data.target.values)
         root = np.random.SeedSequence(processes.of_the_first(root.entropy))
-    checkpoint = find_checkpoint(parameters, data, root.entropy)
     if checkpoint is not None:
+        checkpoint = checkpoint.with_entropy(root.entropy)
         root = np.random.SeedSequence(checkpoint.entropy)
     with all_or_none(accelerator):
         prepared = _decide(parameters, data, root, processes)
-    return replace(prepared, checkpoint=checkpoint, keep_interrupted=parameters["on_interrupt"] == "keep")
+    return replace(prepared, checkpoint=checkpoint, interrupt=interrupt)
 
 
 def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, processes: Processes | None) -> Prepared:
@@ -478,7 +490,6 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
         device=plan.device,
         callbacks=[*(callbacks or ()), *([prepared.epoch_tasks] if prepared.epoch_tasks else ())],
         verbose=int(verbose),
-        keep_interrupted=prepared.keep_interrupted,
     )
 
 
@@ -488,7 +499,7 @@ def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried:
     if processes is not None and not processes.is_first:
         callbacks, verbose = without_writers(callbacks), 0
     net = make_net(prepared, plan, callbacks, verbose)
-    own = {"processes": processes, "carried": carried, "checkpoint": prepared.checkpoint}
+    own = {"processes": processes, "carried": carried, **prepared.watched}
     net.fit(prepared.Z, prepared.data.target.values, rows=prepared.rows, **own)
     return as_pipeline(prepared, net)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -20,7 +19,6 @@ from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.epoch_tasks import told_to_callbacks
-from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.data import Data
@@ -29,8 +27,9 @@ from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight, weights_differ, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Prepared, find_rate, prepare, train
+from sk_dlsteps.resuming import open_checkpoint
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
-from sk_dlsteps.step3_training.record import interruption_record, training_record
+from sk_dlsteps.step3_training.record import interruption_record, training_record, warn_of_interruption
 from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.step4_validation.regularisation import regularisation_record
 from sk_dlsteps.step4_validation.scores import score_fit
@@ -98,9 +97,11 @@ class StepwiseEstimator(Parameters):
             If memory runs out, and minibatches cannot be cut; the text says what to set.
 
         """
-        goes_on = self.warm_start and hasattr(self, "pipeline_")
         with telling_the_way_out():
-            (continue_fit if goes_on else _fit_anew)(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            if self.warm_start and hasattr(self, "pipeline_"):
+                continue_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
+            else:
+                self._fit_anew(X, y, sample_weight, X_val, y_val, sample_weight_val, self.on_interrupt)
         return self
 
     def fine_tune(
@@ -185,7 +186,7 @@ class StepwiseEstimator(Parameters):
         y : array-like of shape (n_samples,) or (n_samples, n_outputs), optional
             Their target.
         prefix : str, default=""
-            Put before each name, for a pipeline: "stepwiseregressor__", with or without
+            Put before each name, for a pipeline: ``"stepwiseregressor__"``, with or without
             the trailing "__".
 
         Returns
@@ -285,6 +286,30 @@ class StepwiseEstimator(Parameters):
 
     _fit_together = staticmethod(fit_together)
 
+    def _fit_anew(
+        self, X, y, sample_weight=None, X_val=None, y_val=None, sample_weight_val=None, on_interrupt="raise"
+    ) -> None:
+        """Steps 1 to 4, whatever there was before."""
+        parameters = self.get_params(deep=False)
+        with all_or_none(self.accelerator):
+            check_parameters(parameters)
+            data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
+        with (
+            open_checkpoint(parameters, data) as checkpoint,
+            deferred_interrupt(on_interrupt == "keep") as interrupt,
+            told_to_callbacks(
+                self, prepare(parameters, data, checkpoint, interrupt), names, X, y, sample_weight
+            ) as prepared,
+        ):
+            if is_staged(parameters):
+                fit_in_stages(self, prepared, names)
+                return
+            rate, curve = self._learning_rate(prepared)
+            plan = replace(prepared.plan, learning_rate=rate)
+            carried = Carried() if self.warm_start else None
+            pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
+            self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
+
     def _plan(self, X, y) -> Plan:
         """What `fit` would decide on these rows, but for the learning rate; nothing is trained or changed."""
         parameters = self.get_params(deep=False)
@@ -301,13 +326,14 @@ class StepwiseEstimator(Parameters):
         names: dict[str, Any],
         memory: Memory | None = None,
     ) -> None:
-        """Step 4's gap and the records, then the fitted attributes, all at once: trained networks are not given up."""
-        with deferred_interrupt(prepared.keep_interrupted):
-            self._publish(self._fitted(prepared, plan, curve, pipeline, names, memory))
-        if pipeline[-1].interrupted_:
-            _warn_of_interruption(len(pipeline[-1].history), plan.max_epochs, prepared.checkpoint is not None)
-        elif prepared.checkpoint is not None:
+        """Step 4's gap and the records, then the fitted attributes, all at once."""
+        net = pipeline[-1]
+        self._publish(self._fitted(prepared, plan, curve, pipeline, names, memory))
+        goes_on = net.interrupted_ and not self.warm_start
+        if prepared.checkpoint is not None and not goes_on:
             prepared.checkpoint.remove()
+        if net.interrupted_:
+            warn_of_interruption(len(net.history), plan.max_epochs, goes_on and prepared.checkpoint is not None)
 
     def _fitted(
         self,
@@ -500,39 +526,6 @@ class StepwiseEstimator(Parameters):
         """Checked rows for `pipeline_`."""
         check_is_fitted(self)
         return receive_table(self, X, raw=self._encodes_columns, accept_sparse=self._accept_sparse)
-
-
-def _fit_anew(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val, sample_weight_val) -> None:
-    """Steps 1 to 4 of an estimator, whatever it was fitted to before."""
-    parameters = estimator.get_params(deep=False)
-    with all_or_none(estimator.accelerator):
-        check_parameters(parameters)
-        data, names = estimator._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
-    prepared = prepare(parameters, data)
-    with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
-        if is_staged(parameters):
-            fit_in_stages(estimator, prepared, names)
-            return
-        rate, curve = estimator._learning_rate(prepared)
-        plan = replace(prepared.plan, learning_rate=rate)
-        carried = Carried() if estimator.warm_start else None
-        pipeline = train(prepared, plan, estimator.callbacks, estimator.verbose, carried)
-        estimator._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
-
-
-def _warn_of_interruption(n_epochs: int, max_epochs: int, is_stored: bool) -> None:
-    """Tell that a fit ended before its time, and how it goes on."""
-    way_on = (
-        "`fit` on the same rows goes on from its `checkpoint`"
-        if is_stored
-        else "a second `fit` begins anew, or goes on from these networks with `warm_start=True`"
-    )
-    warnings.warn(
-        f"Training was interrupted after {n_epochs} of at most {max_epochs} epochs; the best networks so far are the "
-        f"model. To train longer: {way_on}.",
-        StepwiseWarning,
-        stacklevel=level_of_the_caller(),
-    )
 
 
 def _admitted(

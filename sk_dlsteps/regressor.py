@@ -211,7 +211,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
     history_ : skorch.history.History
         One row per epoch or call of `partial_fit`: losses, rate, duration.
     loss_curves_ : LossCurves
-        Losses of each network in every epoch, shape (n_iter_, K): `train`, `valid`, and `best_epochs`.
+        Losses of each network in every epoch, shape (`n_iter_`, K): `train`, `valid`, and `best_epochs`.
     n_iter_ : int
         Epochs trained, over all warm starts and calls of `partial_fit`.
     oof_prediction_ : ndarray of shape (n_samples,) or (n_samples, n_outputs), or None
@@ -231,7 +231,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         Columns of `X`, or numbers of a row of any shape.
     input_shape_ : tuple of int or None
         Shape of a row, if `X` had more than two dimensions or `input_shape` was given.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (`n_features_in_`,)
         Names of the columns, if `X` had names and all were strings.
 
     See Also

@@ -2,41 +2,51 @@
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import joblib
-from skorch.callbacks import EarlyStopping, LRScheduler
-from torch import Tensor, nn
+from skorch.callbacks import EarlyStopping, LRScheduler, ParamMapper
+from torch import nn
 
+from sk_dlsteps.content import content_of
 from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.inheritance import fitted_source
 from sk_dlsteps.inputs.data import Data
 
-# What a fit does not depend on: it may be another one when the fit goes on.
-_WITHOUT_EFFECT = {"callbacks", "checkpoint", "checkpoint_every", "n_threads", "on_interrupt", "verbose", "warm_start"}
+# What may be another one when a fit goes on.
+_MAY_CHANGE = {"callbacks", "checkpoint", "checkpoint_every", "n_threads", "on_interrupt", "verbose", "warm_start"}
+# skorch's callbacks that steer training by what they remember of it, and what does the same from a checkpoint on.
+_STEERING = {EarlyStopping: "`n_iter_no_change`", LRScheduler: "`lr_schedule`", ParamMapper: "`unfreeze`"}
 
 
-def find_checkpoint(
-    parameters: dict[str, Any], data: Data, entropy: Any, fleet: nn.Module | None = None
-) -> Checkpoint | None:
-    """The checkpoint of a fit, by what it is a fit of: parameters, rows, and the fleet that it trains on, if any.
+@contextmanager
+def open_checkpoint(parameters: dict[str, Any], data: Data, *begins_from: Any) -> Iterator[Checkpoint | None]:
+    """The checkpoint of a fit, told by its parameters, its rows and what it begins from; it is nobody else's meanwhile.
 
-    It has its own folder in the user's, so that the fits of a search do not meet.
+    It has a folder of its own in the user's, so that the fits of a search do not meet.
     """
     if parameters["checkpoint"] is None:
-        return None
+        yield None
+        return
     _check_callbacks(parameters["callbacks"])
     if parameters["accelerator"] is not None:
         raise ValueError("`checkpoint` stores the fits of single processes; leave it out, or set `accelerator` to None")
-    own = {name: value for name, value in parameters.items() if name not in _WITHOUT_EFFECT}
-    target, table = data.target, [data.table, data.weight, data.X_valid, data.y_valid, data.weight_valid]
-    contents = [version("sk_dlsteps"), own, table, type(target).__name__, target.values, target.classes, fleet]
-    folder = Path(parameters["checkpoint"]) / f"fit_{joblib.hash(_plain(contents))[:16]}"
-    return Checkpoint.find(folder, parameters["checkpoint_every"], entropy)
+    own = {name: value for name, value in parameters.items() if name not in _MAY_CHANGE}
+    source = fitted_source(own["init_from"])
+    if source is not None:
+        own["init_from"] = _tensors(source.pipeline_[-1].module_)
+    rows = data.table, data.shape, data.weight, data.X_valid, data.y_valid, data.weight_valid
+    target = type(data.target).__name__, data.target.values, data.target.classes
+    start = [_tensors(part) if isinstance(part, nn.Module) else part for part in begins_from]
+    name = content_of((version("sk_dlsteps"), own, rows, target, start))[:16]
+    checkpoint = Checkpoint.lock(Path(parameters["checkpoint"]), f"fit_{name}", parameters["checkpoint_every"])
+    try:
+        yield checkpoint
+    finally:
+        checkpoint.unlock()
 
 
 def _check_callbacks(callbacks: Any) -> None:
@@ -44,31 +54,14 @@ def _check_callbacks(callbacks: Any) -> None:
     for callback in callbacks or ():
         own = callback[1] if isinstance(callback, tuple) else callback
         kind = own if isinstance(own, type) else type(own)
-        if issubclass(kind, EarlyStopping | LRScheduler):
-            ours = "n_iter_no_change" if issubclass(kind, EarlyStopping) else "lr_schedule"
-            raise ValueError(
-                f"`callbacks` holds skorch's {kind.__name__}, which begins anew when a fit goes on from its "
-                f"`checkpoint`; use `{ours}` instead, or leave `checkpoint` out"
-            )
+        for steering, ours in _STEERING.items():
+            if issubclass(kind, steering):
+                raise ValueError(
+                    f"`callbacks` holds skorch's {kind.__name__}, which begins anew when a fit goes on from its "
+                    f"`checkpoint`; use {ours} instead, or leave `checkpoint` out"
+                )
 
 
-def _plain(value: Any) -> Any:
-    """What can be hashed to the same in every process, for parameters of any kind."""
-    source = fitted_source(value)
-    if source is not None:
-        return _plain(source.pipeline_[-1].module_)
-    if isinstance(value, nn.Module):
-        return type(value).__qualname__, repr(value), _plain(value.state_dict())
-    if isinstance(value, Tensor):
-        return value.detach().cpu().numpy()
-    if inspect.isroutine(value) or inspect.isclass(value):
-        return value.__module__, value.__qualname__
-    if isinstance(value, Mapping):
-        return {str(name): _plain(own) for name, own in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(own) for own in value]
-    try:
-        joblib.hash(value)
-    except Exception:  # whatever pickling says of an object that it cannot take
-        return type(value).__qualname__
-    return value
+def _tensors(module: nn.Module) -> dict[str, Any]:
+    """All tensors of a module by name."""
+    return {**dict(module.named_parameters()), **dict(module.named_buffers())}

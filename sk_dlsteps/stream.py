@@ -22,6 +22,7 @@ from sk_dlsteps.continuation import (
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.data import Data
@@ -41,9 +42,8 @@ from sk_dlsteps.step3_training.transfer import is_staged
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
 
-# No rows are held out, the range test plans for more passes than the one that each call makes, and that is too short
-# to be cut off.
-_OF_A_STREAM = {"early_stopping": False, "max_epochs": "auto", "checkpoint": None, "on_interrupt": "raise"}
+# No rows are held out, and the range test plans for more passes than the one that each call makes.
+_OF_A_STREAM = {"early_stopping": False, "max_epochs": "auto"}
 
 
 def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None) -> None:
@@ -66,7 +66,8 @@ def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None)
         estimator._memory.check_unchanged(parameters, "begin anew with a clone of the estimator")
         parameters |= estimator._memory.settings
     data, names = estimator._receive_chunk(X, y, sample_weight, classes)
-    (begin if first else go_on)(estimator, parameters, data, names)
+    with telling_the_way_out():
+        (begin if first else go_on)(estimator, parameters, data, names)
 
 
 def begin(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, names: dict[str, Any]) -> None:

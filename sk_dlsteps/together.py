@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
@@ -81,6 +82,9 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
     unreliable: list[LRCurve] = []
     held = _Held()
     for i in range(len(estimators)):
+        if estimators[i].checkpoint is not None:
+            yield i, _try_to_fit_alone(estimators[i], tables[i])
+            continue
         try:
             fits.append(_begin(i, estimators[i], tables[i], received))
             held.add(fits[-1].prepared)
@@ -93,6 +97,16 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
                 data.shared.clear()
     yield from _fit_in_fleets(fits, unreliable)
     _warn_of_defaults(unreliable, len(estimators))
+
+
+def _try_to_fit_alone(estimator: StepwiseEstimator, table: tuple) -> Exception | None:
+    """Fit an estimator that stores its fit; what went wrong, if anything. A Ctrl-C is meant for all fits."""
+    X, y, fit_params = table if len(table) == 3 else (*table, {})
+    try:
+        estimator._fit_anew(X, y, on_interrupt="raise", **fit_params)
+    except Exception as error:
+        return error
+    return None
 
 
 def _begin(
@@ -110,8 +124,7 @@ def _begin(
     if key not in received:
         received[key] = estimator._receive(X, y, **fit_params)
     data, names = received[key]
-    # A Ctrl-C is meant for all fits, and not for one of them.
-    return _Fit(i, estimator, replace(prepare(parameters, data), keep_interrupted=False), names)
+    return _Fit(i, estimator, prepare(parameters, data), names)
 
 
 class _Held:
@@ -187,7 +200,8 @@ def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:
 def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
     """Fit a fleet; what went wrong, if anything."""
     try:
-        _fit_fleet(fleet)
+        with telling_the_way_out():
+            _fit_fleet(fleet)
     except Exception as error:
         return error
     return None
@@ -228,7 +242,7 @@ def _kind(fit: _Fit) -> Hashable:
     """What fits must agree on to be trained as one fleet; a key of its own for one that cannot be."""
     p, prepared = fit.estimator.get_params(deep=False), fit.prepared
     plan = prepared.plan
-    alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None or p["checkpoint"]
+    alone = p["module"] != "mlp" or p["callbacks"] or p["verbose"] or p["accelerator"] is not None
     if alone or is_staged(p) or not isinstance(p["optimizer"], str):
         return fit.i
     if prepared.rows.X_valid is not None:

@@ -1,16 +1,20 @@
 """Fits that are cut off go on from their checkpoint, and end with the weights of one that was not."""
 
 import multiprocessing
+import os
 import random
 import resource
 import signal
+import sys
+import threading
 
 import numpy as np
 import pytest
+import torch
 from sklearn.base import clone
 from sklearn.datasets import load_diabetes, load_iris
 from sklearn.model_selection import RandomizedSearchCV
-from skorch.callbacks import Callback, EarlyStopping, LRScheduler
+from skorch.callbacks import Callback, EarlyStopping, Freezer, LRScheduler
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
@@ -104,27 +108,54 @@ def test_a_fit_that_was_cut_off_ends_with_the_weights_of_one_that_was_not(kind, 
     assert not any(tmp_path.iterdir())
 
 
-def fit_in_child(folder, parameters):
-    """What the process does that is killed."""
-    StepwiseRegressor(**parameters, checkpoint=folder, checkpoint_every=2).fit(X[:150], Y[:150])
+MANY = {"max_epochs": 30, "n_estimators": 2, "dropout": 0.2, "learning_rate": 0.01, "random_state": 3}
 
 
-def test_a_fit_goes_on_after_kill_9_at_each_of_20_random_moments(tmp_path):
-    parameters = {"max_epochs": 30, "n_estimators": 2, "dropout": 0.2, "learning_rate": 0.01, "random_state": 3}
-    reference = StepwiseRegressor(**parameters).fit(X[:150], Y[:150])
-    processes, moments = multiprocessing.get_context("fork"), random.Random(0)
-    n_stored = 0
-    for number in range(20):
-        folder = tmp_path / str(number)
-        child = processes.Process(target=fit_in_child, args=(folder, parameters))
-        child.start()
-        child.join(moments.uniform(0.02, 0.3))
-        child.kill()
-        child.join()
-        n_stored += any(folder.rglob("training_0.pt"))
-        model = StepwiseRegressor(**parameters, checkpoint=folder, checkpoint_every=1).fit(X[:150], Y[:150])
-        assert_same_fit(model, reference)
-    assert n_stored
+class Killed(Callback):
+    """Lets the kernel kill the process, at a gradient, or as a file is opened or gets its name."""
+
+    def __init__(self, event, number):
+        self.event, self.number, self.n_heard_ = event, number, 0
+
+    def hear(self, event, names=""):
+        """Count an event of the kind, and kill at the one with the number."""
+        if event == self.event and "training_" in str(names):
+            self.n_heard_ += 1
+            if self.n_heard_ == self.number:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    def on_grad_computed(self, net, **kwargs):
+        self.hear("gradient", "training_")
+
+
+def fit_until_killed(folder, event, number):
+    """What a process does that is killed; nothing of it is heard again."""
+    killed = Killed(event, number)
+    sys.addaudithook(killed.hear)
+    StepwiseRegressor(**MANY, checkpoint=folder, checkpoint_every=1, callbacks=[killed]).fit(X[:150], Y[:150])
+
+
+@pytest.fixture(scope="module")
+def undisturbed():
+    """The fit that nobody killed."""
+    return StepwiseRegressor(**MANY).fit(X[:150], Y[:150])
+
+
+RANDOM = random.Random(0)
+MOMENTS = [(event, RANDOM.randrange(4, 28)) for event in ("gradient", "open", "os.rename") * 7][:20]
+
+
+@pytest.mark.parametrize(("event", "number"), MOMENTS)
+def test_a_fit_goes_on_after_kill_9_at_each_of_20_random_moments(tmp_path, undisturbed, event, number):
+    child = multiprocessing.get_context("fork").Process(target=fit_until_killed, args=(tmp_path, event, number))
+    child.start()
+    child.join()
+    assert child.exitcode == -signal.SIGKILL
+    heard = CutOff(after=None)
+    model = StepwiseRegressor(**MANY, checkpoint=tmp_path, checkpoint_every=1, callbacks=[heard])
+    assert_same_fit(model.fit(X[:150], Y[:150]), undisturbed)
+    assert 0 < heard.seen_ < 30
+    assert not any(tmp_path.iterdir())
 
 
 def cut_off(folder, rows=X, target=Y, after=5, **parameters):
@@ -253,26 +284,27 @@ def test_a_full_disk_is_an_error_that_loses_nothing(tmp_path, disk_with_room_aga
         model.fit(X, Y)
     disk_with_room_again()
     np.testing.assert_array_equal(model.predict(X), before)
-    assert [path.name for path in sorted(tmp_path.rglob("*.*"))] == ["fit.json", "training_0.pt"]
+    assert [path.name for path in sorted(tmp_path.rglob("*.*"))] == ["training_0.pt"]
     # Epochs 1 to 4 are stored.
     assert epochs_of_second_fit(model.set_params(callbacks=[CutOff(after=None)])) == 4
     assert_same_fit(model, StepwiseRegressor(**own).fit(X, Y))
 
 
-@pytest.mark.parametrize("name", ["fit.json", "training_0.pt"])
 @pytest.mark.parametrize(
     "content", [b"", b"no checkpoint", b"cos\nsystem\n(S'touch ran'\ntR."], ids=["empty", "text", "code"]
 )
-def test_a_file_that_is_no_checkpoint_is_refused_and_not_run(tmp_path, monkeypatch, name, content):
+def test_a_file_that_is_no_checkpoint_is_refused_and_not_run(tmp_path, monkeypatch, content):
     model = cut_off(tmp_path / "fits")
-    (tmp_path / "fits").joinpath(next((tmp_path / "fits").iterdir()), name).write_bytes(content)
+    (tmp_path / "fits").joinpath(next((tmp_path / "fits").iterdir()), "training_0.pt").write_bytes(content)
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"is damaged, or none of ours .*delete the folder"):
         model.fit(X, Y)
     assert not (tmp_path / "ran").exists()
 
 
-@pytest.mark.parametrize("callback", [EarlyStopping, LRScheduler()], ids=["class", "instance"])
+@pytest.mark.parametrize(
+    "callback", [EarlyStopping, LRScheduler(), Freezer("weights.0")], ids=["class", "instance", "freezer"]
+)
 def test_callbacks_that_steer_by_what_they_have_seen_are_refused(tmp_path, callback):
     model = StepwiseRegressor(checkpoint=tmp_path, callbacks=[callback])
     with pytest.raises(ValueError, match="begins anew when a fit goes on from its `checkpoint`"):
@@ -285,7 +317,14 @@ def test_what_a_callback_notes_must_be_such_as_can_be_stored(tmp_path):
             net.history.record("note", self.note)
 
     notes = Notes()
-    model = StepwiseRegressor(max_epochs=2, n_estimators=1, learning_rate=0.01, checkpoint=tmp_path, callbacks=[notes])
+    model = StepwiseRegressor(
+        max_epochs=2,
+        n_estimators=1,
+        learning_rate=0.01,
+        checkpoint=tmp_path,
+        checkpoint_every=1,
+        callbacks=[notes],
+    )
     notes.note = {"values": np.arange(3), "mean": np.float32(1), "words": ("a", None, True)}
     model.fit(X, Y)
     notes.note = object()
@@ -297,3 +336,87 @@ def test_what_a_callback_notes_must_be_such_as_can_be_stored(tmp_path):
 def test_a_checkpoint_is_a_folder(value):
     with pytest.raises(ValueError, match="`checkpoint` must be None, a folder, got"):
         StepwiseRegressor(checkpoint=value).fit(X, Y)
+
+
+def test_fits_of_the_same_at_the_same_time_do_not_meet(tmp_path):
+    folders, seeds = [], []
+
+    class Look(Callback):
+        def on_train_begin(self, net, **kwargs):
+            both.wait()
+
+        def on_epoch_end(self, net, **kwargs):
+            folders.append(sorted(path.name for path in tmp_path.iterdir()))
+            seeds.append(net.seeds)
+            both.wait()
+
+    both = threading.Barrier(2, timeout=60)
+    own = {"max_epochs": 2, "n_estimators": 1, "learning_rate": 0.01, "checkpoint": tmp_path, "checkpoint_every": 1}
+    models = [StepwiseRegressor(**own, callbacks=[Look()]) for _ in range(2)]
+    fits = [threading.Thread(target=model.fit, args=(X, Y)) for model in models]
+    for fit in fits:
+        fit.start()
+    for fit in fits:
+        fit.join()
+    assert all(hasattr(model, "pipeline_") for model in models)
+    assert len(folders[0]) == 2
+    assert len(set(seeds)) == 2
+    assert not any(tmp_path.iterdir())
+
+
+class Counting(torch.optim.SGD):
+    """An optimizer that counts in its groups, and slows down."""
+
+    def step(self, closure=None):
+        for group in self.param_groups:
+            group["k"] = group.get("k", 0) + 1
+            group["momentum"] = 0.9 - 0.5 / group["k"]
+        return super().step(closure)
+
+
+class Skipping(nn.Module):
+    """A module some layer of which has no gradient in most steps, with a buffer that is not saved."""
+
+    def __init__(self, n_inputs, n_outputs):
+        super().__init__()
+        self.first, self.more, self.last = nn.Linear(n_inputs, 6), nn.Linear(6, 6), nn.Linear(6, n_outputs)
+        self.register_buffer("n_calls", torch.zeros(()), persistent=False)
+
+    def forward(self, x):
+        x = self.first(x)
+        if self.training:
+            self.n_calls += 1
+            x = x if self.n_calls % 3 else torch.relu(self.more(x))
+        return self.last(x)
+
+
+@pytest.mark.parametrize(
+    "parameters", [{"module": Noise, "optimizer": Counting}, {"module": Skipping}], ids=["counts", "skipped_layers"]
+)
+def test_what_optimizers_and_modules_keep_to_themselves_is_stored(tmp_path, parameters):
+    own = {"max_epochs": 8, "n_estimators": 2, "learning_rate": 0.01, "random_state": 0, **parameters}
+    reference = StepwiseRegressor(**own).fit(X, Y)
+    model = cut_off(tmp_path, **own)
+    assert epochs_of_second_fit(model) == 4
+    for name, own_weights in weights(model).items():
+        np.testing.assert_array_equal(own_weights, weights(reference)[name])
+
+
+def test_a_file_that_cannot_be_read_now_is_not_called_damaged(tmp_path):
+    model = cut_off(tmp_path)
+    (file,) = tmp_path.rglob("training_0.pt")
+    content = file.read_bytes()
+    file.unlink()
+    file.mkdir()
+    with pytest.raises(IsADirectoryError):
+        model.fit(X, Y)
+    file.rmdir()
+    file.write_bytes(content)
+    assert epochs_of_second_fit(model) == 4
+
+
+def test_an_accelerator_s_processes_store_nothing(tmp_path):
+    accelerate = pytest.importorskip("accelerate")
+    model = StepwiseRegressor(checkpoint=tmp_path, accelerator=accelerate.Accelerator(cpu=True))
+    with pytest.raises(ValueError, match="`checkpoint` stores the fits of single processes"):
+        model.fit(X, Y)

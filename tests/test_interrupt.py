@@ -121,14 +121,51 @@ def test_a_kept_fit_goes_on_with_a_warm_start():
     assert model.set_params(callbacks=None).fit(X, Y).n_iter_ == n_epochs + 8
 
 
-def test_stages_end_with_the_one_that_was_interrupted():
+class AtEpochEnd(Callback):
+    """Sends a real SIGINT as an epoch ends, counted from 1 over all stages."""
+
+    def __init__(self, epoch):
+        self.epoch = epoch
+
+    def on_epoch_end(self, net, **kwargs):
+        if len(net.history) == self.epoch:
+            signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize(
+    ("interrupt", "n_stages", "n_epochs"),
+    [(CtrlC(3), 1, 2), (AtEpochEnd(4), 1, 4), (CtrlC(5), 1, 4), (CtrlC(6), 2, 5)],
+    ids=["first_stage", "between", "first_epoch_of_the_second", "second_stage"],
+)
+def test_stages_end_with_the_last_whole_epoch(interrupt, n_stages, n_epochs):
     rows, target = load_iris(return_X_y=True)
-    model = StepwiseClassifier(
-        **OWN, unfreeze={"output": 0, "*": 4}, on_interrupt="keep", callbacks=[CtrlC(3)], batch_size=50
-    )
+    own = {**OWN, "unfreeze": {"output": 0, "*": 4}, "batch_size": 150}
+    model = StepwiseClassifier(**own, on_interrupt="keep", callbacks=[interrupt])
     with pytest.warns(StepwiseWarning, match="interrupted"):
         model.fit(rows, target)
-    assert len(model.plan_.stages) == 1
+    assert len(model.plan_.stages) == n_stages
+    assert model.n_iter_ == n_epochs
+    assert model.score(rows, target) > 0.5
+
+
+def test_an_interrupt_as_an_epoch_ends_keeps_that_epoch():
+    model = StepwiseRegressor(**OWN, on_interrupt="keep", callbacks=[AtEpochEnd(3)])
+    with pytest.warns(StepwiseWarning, match="after 3 of at most 8"):
+        model.fit(X, Y)
+    assert model.n_iter_ == 3
+
+
+class AtTheEnd(Callback):
+    """Sends a real SIGINT when training is done."""
+
+    def on_train_end(self, net, **kwargs):
+        signal.raise_signal(signal.SIGINT)
+
+
+def test_trained_networks_are_not_given_up():
+    model = StepwiseRegressor(**OWN, on_interrupt="keep", callbacks=[AtTheEnd()]).fit(X, Y)
+    np.testing.assert_array_equal(model.predict(X), StepwiseRegressor(**OWN).fit(X, Y).predict(X))
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_our_search_as_a_whole_is_interrupted_and_not_one_of_its_fits():

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.no_cover
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 PICTURES = sorted((ROOT / "docs" / "images").iterdir())
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+BLOCK = re.compile(r"^```([\w{}-]*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 NUMBER = re.compile(r"-?\d+(?:\.\d+)?(?:e-?\d+)?")
 LINK = re.compile(r"\]\(([^)\s]+)\)")
 
@@ -81,11 +81,6 @@ def test_relative_links_lead_to_a_file_and_a_heading(page):
             headings = re.findall(r"^#+ (.*)$", BLOCK.sub("", target.read_text()), re.MULTILINE)
             anchors = [re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-") for text in headings]
             assert heading in anchors, f"{page.name}: {link}"
-
-
-def test_every_page_is_listed_in_the_index():
-    index = set(LINK.findall((ROOT / "docs" / "index.md").read_text()))
-    assert {page.name for page in PAGES[1:] if page.name != "index.md"} <= index
 
 
 @pytest.mark.parametrize("name", sk_dlsteps.__all__)

@@ -93,6 +93,7 @@ def alarms(sets, n_splits, with_models, alpha):
 
 def power(n_runs=200):
     """Count how often a shift of half a standard deviation in one of 20 columns is found, and in which column."""
+    print("| training rows | new rows | drift found | the column named | other columns named |\n|---|---|---|---|---|")
     for n_old, n_new in ((500, 500), (5000, 500), (500, 100)):
         found = right = named = 0
         for seed in range(n_runs):
@@ -103,7 +104,7 @@ def power(n_runs=200):
             found += report.verdict == "inputs drifted"
             right += "column 7" in report.drifted_columns
             named += len({*report.drifted_columns} - {"column 7"})
-        print(f"{n_old} old, {n_new} new: found {found} of {n_runs}, the column {right}, other columns {named}")
+        print(f"| {n_old:,} | {n_new} | {found} of {n_runs} | {right} | {named} |", flush=True)
 
 
 def some_levels(kind, n, rng):

@@ -2,7 +2,8 @@
 
     python docs/benchmarks/speed.py
 
-Every line is a ratio of times measured in one run; absolute times of shared machines say little.
+The same work for all: the table, the network, the minibatches and the epochs below, Adam, and no validation. Ratios of
+one run count; absolute times of shared machines say little.
 """
 
 import os
@@ -102,27 +103,27 @@ def training():
         task()
     times = interleaved(tasks)
     base = times["scikit-learn MLPRegressor"]
-    print(f"Training, {ROWS:,} x {COLUMNS}, {UNITS} units, minibatches of {BATCH}, Adam, {EPOCHS} epochs")
+    print("| training | seconds | by scikit-learn's |\n|---|---|---|")
     for name, t in times.items():
-        print(f"  {name:28s} {t:7.2f} s   {t / base:5.2f} x scikit-learn")
-    print(f"  skorch / 1 network           {times['skorch as it comes'] / times['sk_dlsteps, 1 network']:7.1f}")
+        print(f"| {name} | {t:.2f} | {t / base:.2f} |")
 
 
 def small_things():
     """Iris, one row, and the import."""
     X, y = load_iris(return_X_y=True)
     fits = [seconds(lambda: StepwiseClassifier(random_state=0).fit(X, y)) for _ in range(REPEATS)]
-    print(f"Default fit on iris             {statistics.median(fits):7.3f} s")
+    print("\n| what | seconds |\n|---|---|")
+    print(f"| default fit on iris | {statistics.median(fits):.3f} |")
     model = StepwiseClassifier(random_state=0).fit(X, y)
     model.predict(X[:1])
     times = [seconds(lambda: model.predict(X[:1])) for _ in range(200)]
-    print(f"predict of one row              {1e3 * statistics.median(times):7.3f} ms")
+    print(f"| predict of one row | {statistics.median(times):.6f} |")
     code = (
         "import time, torch, sklearn.pipeline, sklearn.linear_model, skorch; t = time.perf_counter(); "
         "import sk_dlsteps; print(time.perf_counter() - t)"
     )
     imports = [float(subprocess.check_output([sys.executable, "-c", code])) for _ in range(REPEATS)]
-    print(f"import sk_dlsteps after torch, scikit-learn and skorch {statistics.median(imports):.3f} s")
+    print(f"| import sk_dlsteps after torch, scikit-learn and skorch | {statistics.median(imports):.3f} |")
 
 
 if __name__ == "__main__":

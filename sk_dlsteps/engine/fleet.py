@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -74,6 +74,8 @@ class Fleet(nn.Module):
     # Layers that do not train, and what multiplies the rate of each layer, if not 1.
     frozen: frozenset[str] = frozenset()
     rate_scales: Mapping[str, float] | None = None
+    # States that are remembered, by name.
+    _kept: dict[str, Any]
 
     def __init__(
         self,
@@ -358,6 +360,32 @@ class Fleet(nn.Module):
         fleet.forget()
         return fleet.eval()
 
+    def training_state(self) -> dict[str, Any]:
+        """All that training has changed, the networks standing as they do; the tensors are the fleet's own."""
+        with_gradient = [name for name, parameter in self.named_parameters() if parameter.grad is not None]
+        tensors = {name: tensor.detach() for name, tensor in self._all_tensors()}
+        return {
+            "tensors": tensors,
+            "kept": self._kept,
+            "with_gradient": with_gradient,
+            "randomness": self.randomness,
+        }
+
+    def set_training_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `training_state` gave."""
+        for name, tensor in self._all_tensors():
+            tensor.data.copy_(state["tensors"][name])
+        self._kept = _on(state["kept"], self.input_center.device)
+        for name, parameter in self.named_parameters():
+            if name in state["with_gradient"]:
+                parameter.grad = torch.zeros_like(parameter)
+        self.randomness = state["randomness"]
+
+    def _all_tensors(self) -> Iterator[tuple[str, Tensor]]:
+        """Name and tensor of all parameters and buffers."""
+        yield from self.named_parameters()
+        yield from self.named_buffers()
+
     @property
     def randomness(self) -> list[Any]:
         """States of the networks' own random numbers in training, by place; none where nothing is random."""
@@ -371,3 +399,10 @@ class Fleet(nn.Module):
         """A per-network tensor for as many networks as `like` has, in its dtype; for all active ones if it has none."""
         k = len(like) if like.dim() == 3 else self.n_active
         return tensor[:k].to(like.dtype)
+
+
+def _on(value: Any, device: torch.device) -> Any:
+    """Tensors in lists and dicts, on a device."""
+    if isinstance(value, Mapping):
+        return {name: _on(own, device) for name, own in value.items()}
+    return [_on(own, device) for own in value] if isinstance(value, list) else value.to(device)

@@ -18,19 +18,19 @@ class Interrupt:
         if self.asked:
             raise Interrupted
 
-    def _note(self, number: int, frame: object) -> None:
-        """What the first Ctrl-C does; a second one interrupts at once."""
+    def note(self, number: int, frame: object) -> None:
+        """What the first Ctrl-C does; a second one is a KeyboardInterrupt at once."""
         self.asked = True
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-class Interrupted(Exception):
+class Interrupted(KeyboardInterrupt):
     """Somebody pressed Ctrl-C, and nothing is half done."""
 
 
 @contextmanager
-def deferred_interrupt(defer: bool = True) -> Iterator[Interrupt]:
-    """Let the block look for a Ctrl-C itself; a second one is a KeyboardInterrupt, as is the first without `defer`.
+def deferred_interrupt(defer: bool) -> Iterator[Interrupt]:
+    """Let the block look for a first Ctrl-C itself; without `defer` it is a KeyboardInterrupt, as the second one is.
 
     Python tells its main thread only, and a handler that is not Python's own has its reasons: elsewhere and with
     such a one nothing is deferred.
@@ -40,8 +40,9 @@ def deferred_interrupt(defer: bool = True) -> Iterator[Interrupt]:
     if not defer or not in_main_thread or signal.getsignal(signal.SIGINT) is not signal.default_int_handler:
         yield interrupt
         return
-    signal.signal(signal.SIGINT, interrupt._note)
+    signal.signal(signal.SIGINT, interrupt.note)
     try:
         yield interrupt
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        if signal.getsignal(signal.SIGINT) == interrupt.note:
+            signal.signal(signal.SIGINT, signal.default_int_handler)

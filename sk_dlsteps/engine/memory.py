@@ -5,7 +5,6 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -15,7 +14,7 @@ from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 
 # How torch words it where it has no error of its own, as on the CPU.
-_WORDS = "can't allocate memory", "not enough memory", "out of memory", "bad allocation", "bad_alloc"
+_WORDS = "can't allocate memory", "not enough memory", "out of memory", "bad allocation", "bad_alloc", "alloc_failed"
 _WAY_OUT = (
     "set a smaller `batch_size`, fewer `n_estimators` or fewer `hidden_units`, give float32 rows, or train chunk by "
     "chunk with `partial_fit`; what does not fit onto a GPU may fit with device='cpu'"
@@ -37,13 +36,15 @@ def telling_the_way_out() -> Iterator[None]:
     except Exception as error:
         if not ran_out(error) or _WAY_OUT in str(error):
             raise
-        raise MemoryError(f"Memory ran out ({str(error).splitlines()[0]}). To need less, {_WAY_OUT}.") from error
+        reason = (str(error).splitlines() or ["no more is to be had"])[0]
+        raise MemoryError(f"Memory ran out ({reason}). To need less, {_WAY_OUT}.") from error
 
 
 class Steps:
     """Gradients of minibatches: of whole ones, or in as many parts as memory has asked for so far.
 
-    Those of the parts add up to that of the whole, up to floating-point noise.
+    Those of the parts add up to that of the whole, up to floating-point noise. A module of the user's own draws
+    other random numbers for each part, and what it computes across rows it computes within a part.
     """
 
     def __init__(self) -> None:
@@ -51,25 +52,23 @@ class Steps:
 
     def gradients(self, fleet: Fleet, batch: Batch) -> tuple[Tensor, Tensor]:
         """Set the gradients of a minibatch; return losses (k, rows) and raw outputs."""
-        randomness = fleet.randomness
         most = batch.x.shape[1] if _is_divisible(fleet, batch) else 1
         while True:
             n_parts = min(self.n_parts, most)
             try:
-                return fleet.gradients(*batch) if n_parts == 1 else _in_parts(fleet, batch, n_parts, randomness)
+                return fleet.gradients(*batch) if n_parts == 1 else _in_parts(fleet, batch, n_parts)
             except Exception as error:
                 if not ran_out(error) or n_parts == most:
                     raise
             # Not before the error is gone, which holds all that was computed.
             self._cut(batch, 2 * n_parts)
-            fleet.randomness = randomness
 
     def _cut(self, batch: Batch, n_parts: int) -> None:
         """Compute in so many parts from now on, and tell if that is new."""
         if self.n_parts == 1:
             warnings.warn(
                 f"Memory ran out in a minibatch of {batch.x.shape[1]} rows for {len(batch.x)} networks. They are "
-                f"computed in parts from now on, to the same result but more slowly. To need less memory, {_WAY_OUT}.",
+                f"computed in parts from now on, which takes longer. To need less memory, {_WAY_OUT}.",
                 StepwiseWarning,
                 stacklevel=level_of_the_caller(),
             )
@@ -83,9 +82,10 @@ def _is_divisible(fleet: Fleet, batch: Batch) -> bool:
     return batch.sizes is None and batch.part is None and fleet.least_rows == 1 and not fleet.cost.compares_rows
 
 
-def _in_parts(fleet: Fleet, batch: Batch, n_parts: int, randomness: list[Any]) -> tuple[Tensor, Tensor]:
+def _in_parts(fleet: Fleet, batch: Batch, n_parts: int) -> tuple[Tensor, Tensor]:
     """What `Fleet.gradients` does, part after part."""
     k, n_rows = batch.x.shape[:2]
+    randomness = fleet.randomness
     total: list[Tensor] = []
     losses = raw = torch.empty(0)
     for number in range(n_parts):

@@ -20,6 +20,7 @@ from sk_dlsteps.engine.checkpoint import Checkpoint
 from sk_dlsteps.engine.device import as_tensor, choose_threads, device_to_load_onto, threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.history import ColumnHistory
+from sk_dlsteps.engine.interrupt import Interrupt
 from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.memory import ran_out
 from sk_dlsteps.engine.processes import Processes
@@ -71,8 +72,6 @@ class FleetNet(NeuralNet):
         Torch threads while training.
     dtype : torch dtype
         Of the networks and their inputs.
-    keep_interrupted : bool
-        Whether a Ctrl-C after the first epoch only ends training, and `interrupted_` says so.
     **kwargs
         Passed on to ``skorch.NeuralNet``.
 
@@ -92,7 +91,6 @@ class FleetNet(NeuralNet):
         augmentation: Augmentation | None = None,
         n_threads: int = 1,
         dtype: torch.dtype = torch.float32,
-        keep_interrupted: bool = False,
         **kwargs: Any,
     ) -> None:
         super().__init__(module, criterion, **{"train_split": None, **kwargs})
@@ -105,7 +103,6 @@ class FleetNet(NeuralNet):
         self.augmentation = augmentation
         self.n_threads = n_threads
         self.dtype = dtype
-        self.keep_interrupted = keep_interrupted
 
     # -- skorch's building blocks ------------------------------------------------
 
@@ -190,6 +187,11 @@ class FleetNet(NeuralNet):
             self.initialize()
         else:
             self.initialize_optimizer()
+        checkpoint = fit_params.get("checkpoint")
+        stored = None if checkpoint is None else checkpoint.history()
+        if stored is not None:
+            # For callbacks that look at it as training begins.
+            self.history_ = ColumnHistory(stored)
         self.notify("on_train_begin", X=X, y=y)
         self.fit_loop(X, y, **fit_params)
         self.notify("on_train_end", X=X, y=y)
@@ -207,12 +209,14 @@ class FleetNet(NeuralNet):
         processes: Processes | None = None,
         carried: Carried | None = None,
         checkpoint: Checkpoint | None = None,
+        interrupt: Interrupt | None = None,
         **fit_params,
     ):
         """Train for at most `epochs` epochs, with the other processes if there are any; each ends in its best state.
 
         With `carried` the training goes on from an earlier one's state, a best state that it began with counts
-        too, and the state that it leaves is kept there. With a `checkpoint` it is stored while it runs.
+        too, and the state that it leaves is kept there. With a `checkpoint` it is stored while it runs. An
+        `interrupt` ends it, which `interrupted_` tells from then on.
         """
         rows = rows or Rows([np.arange(X.shape[0])] * self.module_.n_networks)
         epochs = self.max_epochs if epochs is None else epochs
@@ -227,10 +231,12 @@ class FleetNet(NeuralNet):
             processes=processes,
             carried=carried,
             checkpoint=checkpoint,
+            interrupt=interrupt,
         )
         if carried is not None and carried.fresh_schedule:
             training.contend()
         training.run()
+        self.interrupted_ = training.interrupt.asked and len(self.history) - training.members[0].n_before < epochs
         return self
 
     def expect(self, y: np.ndarray) -> None:

@@ -17,7 +17,7 @@ from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
 from sk_dlsteps.engine.centers import place_centers
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import as_tensor, threads
-from sk_dlsteps.engine.interrupt import Interrupted, deferred_interrupt
+from sk_dlsteps.engine.interrupt import Interrupt, Interrupted
 from sk_dlsteps.engine.loss_curves import LossRecord
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.engine.memory import Steps, ran_out
@@ -65,6 +65,8 @@ class Training:
         What an earlier training of the only net left; filled with what this one leaves.
     checkpoint : Checkpoint or None, default=None
         Where the training of the only net is stored while it runs, and begins from if it was cut off.
+    interrupt : Interrupt or None, default=None
+        Whether somebody wants the training of the only net to end.
 
     """
 
@@ -79,8 +81,9 @@ class Training:
         processes: Processes | None = None,
         carried: Carried | None = None,
         checkpoint: Checkpoint | None = None,
+        interrupt: Interrupt | None = None,
     ) -> None:
-        self.processes, self.checkpoint = processes, checkpoint
+        self.processes, self.checkpoint, self.interrupt = processes, checkpoint, interrupt or Interrupt()
         self.n_threads = nets[0].n_threads if n_threads is None else n_threads
         self.fleet, self.optimizer, self.net = fleet, optimizer, nets[0]
         ends = np.cumsum([net.module_.n_networks for net in nets]).tolist()
@@ -146,11 +149,7 @@ class Training:
     def run(self) -> None:
         """Train until every network has stopped; each ends in its best state."""
         datasets = self._datasets()
-        with (
-            threads(self.n_threads),
-            torch.no_grad(),
-            deferred_interrupt(self.net.keep_interrupted) as self.interrupt,
-        ):
+        with threads(self.n_threads), torch.no_grad():
             if self.checkpoint is not None:
                 self.checkpoint.begin(self)
             try:
@@ -182,27 +181,28 @@ class Training:
         if self.processes is not None:
             self.net.ended_by_callback_ = self.processes.any(self.net.ended_by_callback_)
         self._stop_networks()
-        if self.checkpoint is not None and (self._is_over() or self.epoch % self.checkpoint.every == 0):
+        if self.checkpoint is not None and self.epoch % self.checkpoint.every == 0:
             self.checkpoint.store(self)
 
     def _drop_epoch(self) -> None:
         """Leave off within an epoch, of which nothing remains; without an earlier one there is nothing to keep."""
-        if self.epoch == 1:
-            raise KeyboardInterrupt
+        self.epoch -= 1
+        if not self.epoch:
+            raise Interrupted
         self.net.history.pop()
-        self.net.interrupted_ = True
 
     def contend(self) -> None:
         """Let the networks as they are now compete with what this training will make of them."""
         if self.validation is not None:
             self.fleet.eval()
             with threads(self.n_threads), torch.no_grad():
-                losses = self.validation.evaluate(self.fleet)[0].cpu().numpy().astype(float)
+                losses = self._validation_losses(self.validation)[0].cpu().numpy().astype(float)
             self.best_losses = np.where(np.isnan(losses), np.inf, losses)
 
     def _is_over(self) -> bool:
-        """Whether nobody trains on, or a callback wants to end it."""
-        return self.fleet.n_active == 0 or self.net.ended_by_callback_
+        """Whether nobody trains on, or a callback or a Ctrl-C wants to end it."""
+        over = self.fleet.n_active == 0 or self.net.ended_by_callback_
+        return over or (self.interrupt.asked and self.epoch > 0)
 
     def _datasets(self) -> dict[str, Dataset | None]:
         """What a single net's callbacks are told of the rows."""

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sk_dlsteps.engine import optimizers
 from sk_dlsteps.engine.history import ColumnHistory
+from sk_dlsteps.engine.optimizers import FleetOptimizer
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.training import Training
@@ -44,16 +45,16 @@ def state_of(training: Training) -> dict[str, Any]:
         "arrays": {name: getattr(training, name) for name in _PER_NETWORK},
         "best_curve": training.best_curve,
         "losses": vars(training.losses),
-        "fleet": fleet.state_dict(),
-        "kept": fleet._kept,
-        "randomness": fleet.randomness,
+        "fleet": fleet.training_state(),
         "optimizer": {name: value for name, value in optimizer.items() if name != "kind"},
+        "groups": [] if isinstance(training.optimizer, FleetOptimizer) else _groups(training.optimizer),
         "shuffles": [generator.bit_generator.state for generator in training.data.generators],
         "noise": [generator.get_state() for generator in training.data.noise],
         "schedule": member.schedule_state,
         "lowest": member.lowest,
         "signals": member.signals,
         "history": list(member.net.history),
+        "n_before": member.n_before,
         "ended_by_callback": member.net.ended_by_callback_,
     }
     return _stored(state)
@@ -61,15 +62,15 @@ def state_of(training: Training) -> dict[str, Any]:
 
 def restore(training: Training, state: Mapping[str, Any]) -> None:
     """Go on from what `state_of` gave of a training of the same networks on the same rows."""
-    state = _restored(state)
+    state = restored(state)
     (member,) = training.members
-    fleet, device = training.fleet, training.data.X.device
+    fleet = training.fleet
     # Rows, validation and the optimizer's groups follow; what is stored is in that order already.
     training._reorder(state["order"], state["n_active"])
-    nn.Module.load_state_dict(fleet, state["fleet"])
-    fleet._kept = _on(state["kept"], device)
-    fleet.randomness = state["randomness"]
+    fleet.set_training_state(state["fleet"])
     optimizers.restore(training.optimizer, {"kind": type(training.optimizer), **state["optimizer"]})
+    for group, own in zip(training.optimizer.param_groups, state["groups"], strict=False):
+        group.update(own)
     training.epoch = state["epoch"]
     vars(training).update(state["arrays"], best_curve=state["best_curve"])
     vars(training.losses).update(state["losses"])
@@ -78,40 +79,40 @@ def restore(training: Training, state: Mapping[str, Any]) -> None:
     for noise, own in zip(training.data.noise, state["noise"], strict=True):
         noise.set_state(own)
     member.schedule_state, member.lowest, member.signals = state["schedule"], state["lowest"], state["signals"]
+    member.n_before = state["n_before"]
     member.net.history_ = ColumnHistory(state["history"])
     member.net.ended_by_callback_ = state["ended_by_callback"]
 
 
+def _groups(optimizer: torch.optim.Optimizer) -> list[dict[str, Any]]:
+    """What an optimizer keeps of its groups beside their parameters: some count there."""
+    return [{name: own for name, own in group.items() if name != "params"} for group in optimizer.param_groups]
+
+
 def _stored(value: Any) -> Any:
     """The same with arrays as tensors, which torch loads without running anything."""
-    if isinstance(value, np.ndarray):
-        # Of unsigned integers torch knows the small ones only.
-        return {"array": torch.from_numpy(value.view(np.int64 if value.dtype == np.uint64 else value.dtype).copy())}
     if isinstance(value, np.generic):
-        return value.item()
+        value = value.item()
+    if isinstance(value, np.ndarray) and value.dtype.kind in "biuf":
+        # Of unsigned integers torch knows the small ones only.
+        signed = value.view(np.dtype(f"i{value.itemsize}")) if value.dtype.kind == "u" else value
+        return {None: torch.from_numpy(signed.copy()), "dtype": value.dtype.str}
     if isinstance(value, Mapping):
         return {name: _stored(own) for name, own in value.items()}
     if isinstance(value, list | tuple):
         return [_stored(own) for own in value]
-    if value is None or isinstance(value, str | bool | int | float | Tensor):
+    if value is None or isinstance(value, Tensor) or type(value) in (str, bool, int, float):
         return value
     raise TypeError(
-        f"`checkpoint` stores numbers, texts and arrays, and a callback has noted {value!r} in the history; "
+        f"`checkpoint` stores numbers, texts and arrays of numbers, and a callback has noted {value!r} in the history; "
         "let it keep that elsewhere, or leave `checkpoint` out"
     )
 
 
-def _restored(value: Any) -> Any:
+def restored(value: Any) -> Any:
     """What `_stored` was given, with lists for tuples."""
     if isinstance(value, Mapping):
-        if set(value) == {"array"}:
-            return value["array"].numpy()
-        return {name: _restored(own) for name, own in value.items()}
-    return [_restored(own) for own in value] if isinstance(value, list) else value
-
-
-def _on(value: Any, device: torch.device) -> Any:
-    """Tensors in lists and dicts, on a device."""
-    if isinstance(value, Mapping):
-        return {name: _on(own, device) for name, own in value.items()}
-    return [_on(own, device) for own in value] if isinstance(value, list) else value.to(device)
+        if None in value:
+            return value[None].numpy().view(value["dtype"])
+        return {name: restored(own) for name, own in value.items()}
+    return [restored(own) for own in value] if isinstance(value, list) else value

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.step3_training.lr_finder import LRCurve
 from sk_dlsteps.step3_training.schedules import describe_schedule
@@ -88,6 +90,30 @@ def interruption_record(interrupted: bool, n_epochs: int, max_epochs: int) -> tu
         return ()
     decision = f"Ctrl-C ended training after {n_epochs} of at most {max_epochs} epochs"
     return (StepRecord(3, "interruption", decision, "on_interrupt='keep'; the best networks so far are the model"),)
+
+
+def warn_of_interruption(n_epochs: int, max_epochs: int, is_stored: bool) -> None:
+    """Tell that a fit ended before its time, and how it goes on.
+
+    Parameters
+    ----------
+    n_epochs, max_epochs : int
+        Epochs that were run, and that there might have been.
+    is_stored : bool
+        Whether the next fit goes on from a checkpoint.
+
+    """
+    way_on = (
+        "`fit` on the same rows goes on from its `checkpoint`"
+        if is_stored
+        else "`fit` goes on from these networks with `warm_start=True`, and begins anew without"
+    )
+    warnings.warn(
+        f"Training was interrupted after {n_epochs} of at most {max_epochs} epochs; the best networks so far are the "
+        f"model. To train longer: {way_on}.",
+        StepwiseWarning,
+        stacklevel=level_of_the_caller(),
+    )
 
 
 def _means(plan: Plan) -> str:

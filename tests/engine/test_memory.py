@@ -13,6 +13,7 @@ from sklearn.datasets import load_diabetes
 
 from sk_dlsteps import StepwiseRegressor, StepwiseWarning
 from sk_dlsteps.engine.memory import Steps, ran_out, telling_the_way_out
+from sk_dlsteps.engine.mlp_fleet import MLPFleet
 
 X, Y = load_diabetes(return_X_y=True)
 
@@ -124,3 +125,22 @@ def test_what_says_that_memory_ran_out_is_told_from_what_does_not(error, expecte
 def test_other_errors_stay_what_they_are():
     with pytest.raises(ValueError, match=r"^out of memory$"), telling_the_way_out():
         raise ValueError("out of memory")
+
+
+def test_an_error_without_words_says_what_to_set_too():
+    with pytest.raises(MemoryError, match="set a smaller `batch_size`"), telling_the_way_out():
+        raise MemoryError
+
+
+def test_rows_that_are_only_looked_at_come_fewer_at_a_time(monkeypatch):
+    model = StepwiseRegressor(max_epochs=3, n_estimators=2, learning_rate=0.01, random_state=0)
+    whole = model.fit(X, Y).predict(X)
+    raw = MLPFleet.raw
+
+    def with_little_memory(self, x):
+        if x.shape[1] > 20:
+            raise RuntimeError("CUBLAS_STATUS_ALLOC_FAILED")
+        return raw(self, x)
+
+    monkeypatch.setattr(MLPFleet, "raw", with_little_memory)
+    np.testing.assert_allclose(model.fit(X, Y).predict(X), whole, 1e-4)
