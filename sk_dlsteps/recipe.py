@@ -19,6 +19,7 @@ from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
 from sk_dlsteps.epoch_tasks import told_to_callbacks
+from sk_dlsteps.exportable import Exportable
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
 from sk_dlsteps.inputs.data import Data
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 _OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
 
 
-class StepwiseEstimator(Parameters):
+class StepwiseEstimator(Exportable, Parameters):
     """`fit` of both estimators, and what they do alike; see those."""
 
     def fit(

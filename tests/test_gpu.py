@@ -149,3 +149,11 @@ def test_a_model_trained_on_the_gpu_loads_and_predicts_without_one(tmp_path):
     paths = [str(tmp_path / "model.joblib"), str(tmp_path / "predictions.joblib")]
     subprocess.run([sys.executable, "-c", code, *paths], env={**os.environ, "CUDA_VISIBLE_DEVICES": ""}, check=True)
     np.testing.assert_allclose(joblib.load(paths[1]), model.predict(X), rtol=1e-4)
+
+
+def test_a_module_of_a_fit_computes_on_the_gpu(gpu):
+    model = StepwiseRegressor(**SETTINGS).fit(X, Y)
+    module = model.to_torch().float()
+    assert {tensor.device.type for tensor in module.state_dict().values()} == {"cpu"}
+    out = module.to(gpu)(torch.from_numpy(X).float().to(gpu))
+    np.testing.assert_allclose(out.detach().cpu(), model.predict(X), rtol=0, atol=1e-3 * Y.std())

@@ -33,7 +33,10 @@ MAY_IMPORT = {
     "finder": BELOW_PREPARATION | {"preparation", "fine_tuning", "recipe"},
     "base": BELOW_PREPARATION | {"inheritance"},
     "recipe": BELOW_PREPARATION
-    | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "epoch_tasks"},
+    | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "exportable"}
+    | {"epoch_tasks"},
+    "exportable": set(),
+    "export": BELOW_PREPARATION,
     "embedding": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
@@ -41,7 +44,7 @@ MAY_IMPORT = {
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"accelerate", "matplotlib", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
+OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxscript", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -214,23 +214,11 @@ class Fleet(nn.Module):
         return self.original_target(self.cost.link(raw))
 
     def scored(self, raw: Tensor) -> Tensor:
-        """What the link takes: raw outputs or, of embeddings, minus the squared distances to the classes' centres.
-
-        Plus the logarithm of the classes' shares, and up to the row's own constant, which makes no difference to a
-        softmax. Without shares it would make none what a class counts.
-        """
+        """What the link takes: raw outputs or, of embeddings, scores of the classes by their centres and shares."""
         if self.class_centers is None or self.class_shares is None:
             return raw
-        centers, embedding = self._first(self.class_centers, raw), self.cost.embed(raw)
-        unknown = centers.isnan().any(-1).unsqueeze(1)
-        centers = centers.nan_to_num(nan=0.0)
-        scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1)
-        scores += self._first(self.class_shares, raw).mT.log()
-        if unknown.any():
-            # A class without a centre is taken to be twice as far, in squares, as the farthest of the others.
-            lowest = scores.masked_fill(unknown, math.inf).amin(-1, keepdim=True).nan_to_num(posinf=0.0)
-            scores = scores.where(~unknown, 2 * lowest - embedding.square().sum(-1, keepdim=True))
-        return scores
+        centers, shares = self._first(self.class_centers, raw), self._first(self.class_shares, raw)
+        return score_classes(self.cost.embed(raw), centers, shares)
 
     def tempered(self, raw: Tensor) -> Tensor:
         """What the link takes, divided by the networks' temperatures."""
@@ -406,3 +394,17 @@ def _on(value: Any, device: torch.device) -> Any:
     if isinstance(value, Mapping):
         return {name: _on(own, device) for name, own in value.items()}
     return [_on(own, device) for own in value] if isinstance(value, list) else value.to(device)
+
+
+def score_classes(embedding: Tensor, centers: Tensor, shares: Tensor) -> Tensor:
+    """Scores (K, rows, n_classes) of embeddings (K, rows, size), by the centres of the classes and their shares.
+
+    Minus the squared distances to the centres plus the logarithm of the shares, without which it would make no
+    difference what a class counts, up to the row's own constant, which makes none to a softmax. A class without
+    a centre is taken to be twice as far, in squares, as the farthest of the others.
+    """
+    unknown = centers.isnan().any(-1).unsqueeze(1)
+    centers = centers.nan_to_num(nan=0.0)
+    scores = 2 * embedding @ centers.mT - centers.square().sum(-1).unsqueeze(1) + shares.mT.log()
+    lowest = scores.masked_fill(unknown, math.inf).amin(-1, keepdim=True).nan_to_num(posinf=0.0)
+    return scores.where(~unknown, 2 * lowest - embedding.square().sum(-1, keepdim=True))

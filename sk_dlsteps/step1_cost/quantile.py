@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -100,8 +101,10 @@ class QuantileLoss(Cost):
         steps = torch.cat([F.softplus(raw[..., :m]), raw[..., m : m + 1], F.softplus(raw[..., m + 1 :])], -1)
         if factor is not None:
             steps = steps * factor
-        # What rounding may take from one sum and not from the next one, the running maximum gives back.
-        return (steps @ self.steps_to_values.to(raw.dtype)).cummax(-1).values
+        values = steps @ self.steps_to_values.to(raw.dtype)
+        # What rounding may take from one sum and not from the next one, the running maximum gives back. Not by cummax,
+        # which ONNX lacks.
+        return torch.stack([*accumulate(values.unbind(-1), torch.maximum)], -1)
 
     def raw_for(self, values: Tensor) -> Tensor:
         """Raw outputs whose quantiles are `values` (..., n_targets, n_quantiles), at least `MIN_START` apart."""

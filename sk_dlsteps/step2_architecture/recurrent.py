@@ -91,7 +91,8 @@ class Recurrent(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Raw outputs (rows, n_outputs) of sequences (rows, T, d)."""
         missing, lengths = x.isnan(), None
-        if missing.any():
+        # A program that is compiled or exported takes padded sequences too, and so always the way that they need.
+        if torch.compiler.is_compiling() or missing.any():
             first, lengths = _observed(missing)
             x = _shifted(torch.where(missing, 0.0, x), first)
         outputs = [x]

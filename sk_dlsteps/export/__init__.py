@@ -1,0 +1,1 @@
+"""Fitted models for other places: other processes, other languages, other runtimes."""

@@ -1,0 +1,107 @@
+"""A fitted estimator as an ONNX file."""
+
+from __future__ import annotations
+
+import json
+import os
+import warnings
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sk_dlsteps.export.torch_module import TorchModule, to_torch
+from sk_dlsteps.export.torch_outputs import TorchProbabilities
+
+if TYPE_CHECKING:
+    from onnx import GraphProto, ModelProto
+
+# The operators that torch's exporter writes by itself, and that runtimes from 2023 on know.
+OPSET = 18
+
+
+def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = None) -> None:
+    """Write the file of a fitted estimator; see the estimators' method."""
+    # What a link points to is replaced, and not the link.
+    path = Path(os.path.realpath(path))
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"`path={str(path)!r}`: there is no folder {str(path.parent)!r}; make it first")
+    module = to_torch(estimator, quantiles)
+    model = _converted(module, torch.zeros(2, *(estimator.input_shape_ or (estimator.n_features_in_,))))
+    if isinstance(module.outputs, TorchProbabilities):
+        several = estimator.pipeline_[-1].module_.cost.target_scaling == "indicators"
+        _add_labels(model.graph, None if several else estimator.classes_)
+    names = getattr(estimator, "feature_names_in_", None)
+    if names is not None:
+        model.metadata_props.add(key="feature_names_in", value=json.dumps(list(names)))
+    _write(path, model.SerializeToString())
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Put a file in its place once it is complete."""
+    with TemporaryDirectory(dir=path.parent, prefix=f".{path.name}-") as unfinished:
+        whole = Path(unfinished, path.name)
+        whole.write_bytes(content)
+        os.replace(whole, path)
+
+
+def _converted(module: TorchModule, rows: torch.Tensor) -> ModelProto:
+    """The module in ONNX, for any number of rows like these, without the paths of this machine's sources."""
+    try:
+        import onnx  # noqa: F401
+        import onnxscript  # noqa: F401
+    except ImportError as error:
+        raise ImportError('`to_onnx` needs onnx and onnxscript: pip install "sk_dlsteps[export]"') from error
+    with warnings.catch_warnings():
+        # Torch warns of what it does itself.
+        warnings.simplefilter("ignore")
+        try:
+            program = torch.onnx.export(
+                module,
+                (rows,),
+                dynamo=True,
+                dynamic_shapes=({0: torch.export.Dim("rows")},),
+                input_names=["X"],
+                output_names=["probabilities" if isinstance(module.outputs, TorchProbabilities) else "prediction"],
+                opset_version=OPSET,
+                verbose=False,
+            )
+        except torch.onnx.errors.OnnxExporterError as error:
+            raise ValueError(
+                "`to_onnx` could not convert the networks. Those of your own must do without branches on the values of "
+                f"tensors and without operators that ONNX lacks; torch says: {str(error).strip().splitlines()[-1]}"
+            ) from error
+    assert program is not None
+    model = program.model_proto
+    for node in model.graph.node:
+        del node.metadata_props[:]
+    return model
+
+
+def _add_labels(graph: GraphProto, classes: np.ndarray | None) -> None:
+    """Put an output "label" before the probabilities: the likeliest class or, without classes, whether each applies."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    if classes is None:
+        n_labels = graph.output[0].type.tensor_type.shape.dim[1].dim_value
+        graph.initializer.append(numpy_helper.from_array(np.array(0.5, np.float32), "half"))
+        steps = [
+            helper.make_node("Greater", ["probabilities", "half"], ["applies"]),
+            helper.make_node("Cast", ["applies"], ["label"], to=TensorProto.INT64),
+        ]
+        label = helper.make_tensor_value_info("label", TensorProto.INT64, ["rows", n_labels])
+    else:
+        values = classes if classes.dtype.kind in "biuf" else classes.astype(str).astype(object)
+        known = numpy_helper.from_array(values, "classes")
+        graph.initializer.append(known)
+        steps = [
+            helper.make_node("ArgMax", ["probabilities"], ["likeliest"], axis=1, keepdims=0),
+            helper.make_node("Gather", ["classes", "likeliest"], ["label"]),
+        ]
+        label = helper.make_tensor_value_info("label", known.data_type, ["rows"])
+    graph.node.extend(steps)
+    outputs = [label, *graph.output]
+    del graph.output[:]
+    graph.output.extend(outputs)
