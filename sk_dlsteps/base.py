@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import difflib
 import inspect
 from collections.abc import Callable
@@ -13,6 +14,10 @@ from sklearn.base import BaseEstimator
 from sk_dlsteps.callback_support import CallbackSupportMixin
 from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
+from sk_dlsteps.versions import check_versions, versions
+
+# Where a pickle holds the versions that it was written with.
+_VERSIONS = "_versions"
 
 
 def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., None]:
@@ -187,9 +192,9 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
             ancestors.append(source)
             init_from = source.init_from
 
-    def __getstate__(self):
-        """What is pickled: an accelerator belongs to its process and stays there, and a source goes without its own."""
-        state = {**super().__getstate__(), "accelerator": None}
+    def _state(self) -> dict[str, Any]:
+        """What is written: an accelerator belongs to its process and stays there, and a source goes without its own."""
+        state = {**vars(self), "accelerator": None}
         given = state.get("init_from")
         state["init_from"] = source = _without_ancestors(given)
         if "_memory" in state:
@@ -197,6 +202,29 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
             kept = source if began_from is given else _without_ancestors(began_from)
             state["_memory"] = state["_memory"].begun_from(kept)
         return state
+
+    def __reduce_ex__(self, protocol):
+        """Pickle and copy objects as they are."""
+        return copyreg.__newobj__, (type(self),), {**self._state(), _VERSIONS: versions()}  # type: ignore[attr-defined]
+
+    def __getstate__(self):
+        """Text and arrays, for those such as skops that trust no class but this one."""
+        from sk_dlsteps.export.saved_model import pack
+
+        text, arrays = pack(self, {})
+        return {"text": text, "arrays": arrays}
+
+    def __setstate__(self, state):
+        """Take over either, and warn if other versions of packages have written it."""
+        if state.keys() == {"text", "arrays"}:
+            from sk_dlsteps.export.saved_model import unpack
+
+            self.__dict__ = vars(unpack(type(self), **state))
+            return
+        self.__dict__ = dict(state)
+        # scikit-learn warns of its own, as a fitted pipeline is inside.
+        written = self.__dict__.pop(_VERSIONS, {})
+        check_versions({name: own for name, own in written.items() if name != "scikit-learn"}, "pickled")
 
     def __sklearn_clone__(self) -> Self:
         """Clone all parameters but the source, which goes on being fitted, and what the two must have in common."""

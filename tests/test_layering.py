@@ -9,7 +9,7 @@ import sk_dlsteps
 
 ROOT = Path(sk_dlsteps.__file__).parent
 # What each part of the package may import besides itself; the table is the house's cross-section.
-BASE = {"plan", "exceptions", "fitted", "callback_support"}
+BASE = {"plan", "exceptions", "fitted", "versions", "callback_support"}
 STEPS = {"step1_cost", "step2_architecture", "step3_training", "step4_validation", "step5_test", "step6_real_world"}
 BELOW_PREPARATION = BASE | STEPS | {"inputs", "engine"}
 MAY_IMPORT = {
@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "exceptions": set(),
     "fitted": set(),
     "callback_support": set(),
+    "versions": {"exceptions"},
     "engine": BASE,
     "inputs": BASE | STEPS | {"engine"},
     **dict.fromkeys(STEPS, BASE | STEPS | {"inputs", "engine"}),
@@ -36,15 +37,26 @@ MAY_IMPORT = {
     | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "exportable"}
     | {"epoch_tasks"},
     "exportable": set(),
-    "export": BELOW_PREPARATION,
     "embedding": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
+    "export": BELOW_PREPARATION | {"continuation", "classifier", "regressor"},
     "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
     "regressor": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}
 MAY_SHOW = {"__init__", "__main__", "walkthrough", *SHOWN}
-OPTIONAL = {"accelerate", "matplotlib", "onnx", "onnxscript", "pandas", "polars", "pyarrow", "skrub", "torchvision"}
+OPTIONAL = {
+    "accelerate",
+    "matplotlib",
+    "onnx",
+    "onnxscript",
+    "pandas",
+    "polars",
+    "pyarrow",
+    "safetensors",
+    "skrub",
+    "torchvision",
+}
 FILES = sorted(ROOT.rglob("*.py"))
 
 

@@ -260,7 +260,7 @@ def _factorized(column: Any) -> tuple[np.ndarray, list[Any]]:
         return codes, levels.tolist()
     if hasattr(column, "drop_nulls") and _dtype_name(column) != "object":
         unique = column.unique()
-        codes = column.to_physical().replace_strict(unique.to_physical(), range(len(unique)))
+        codes = column.to_physical().replace_strict(unique.to_physical(), list(range(len(unique))))
         return codes.to_numpy(), unique.to_list()
     values = np.asarray(column)
     if values.dtype.kind in "biuf":

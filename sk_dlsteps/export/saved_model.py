@@ -1,0 +1,119 @@
+"""A model as a file of safetensors: arrays as tensors, the rest as JSON, and nothing that could be executed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from sk_dlsteps.export import tensor_file
+from sk_dlsteps.export.annotations import is_of_type
+from sk_dlsteps.export.checks import check_model
+from sk_dlsteps.export.known_types import KNOWN
+from sk_dlsteps.export.tree import Reader, UnknownType, Writer
+from sk_dlsteps.inputs.parameters import check_parameters
+from sk_dlsteps.versions import check_versions, versions
+
+# Raised when what is written can no longer be read by what was there before.
+FORMAT = 1
+
+
+def save(model: Any, path: Any) -> None:
+    """Write a model; see `StepwiseEstimator.save`."""
+    own = {} if isinstance(model.module, str) else {"module": model.module}
+    tensor_file.write(path, *pack(model, own))
+
+
+def load(cls: type, path: Any, module: Any = None) -> Any:
+    """Read a model of a class; see `StepwiseEstimator.load`."""
+    text, arrays = tensor_file.read(path)
+    try:
+        return unpack(cls, text, arrays, {"module": module})
+    except Warning:
+        raise
+    except Exception as error:  # whatever a file may hold, there is one kind of error
+        raise ValueError(f"{path} holds no model that can be loaded: {_reason(error)}") from error
+
+
+def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]]:
+    """A model as JSON and arrays by name.
+
+    Parameters
+    ----------
+    model : StepwiseRegressor or StepwiseClassifier
+        Fitted or not.
+    own : dict
+        Objects of the user's own that are left out, since `unpack` will be given them, by names of parameters.
+
+    Raises
+    ------
+    ValueError
+        If it holds something that neither can say, such as a function, or a parameter is not what it may be.
+
+    """
+    check_parameters(model.get_params(deep=False))
+    writer = Writer(KNOWN, own)
+    try:
+        node = writer.node(model, ())
+    except UnknownType as unknown:
+        where = unknown.path[0] if unknown.path else type(model).__name__
+        raise ValueError(
+            f"`{where}` holds an object of type {type(unknown.value).__name__}, which a file without code cannot hold; "
+            "save the model by joblib.dump(model, path)"
+        ) from unknown
+    document = {"format": FORMAT, "versions": versions(), "model": node}
+    return json.dumps(document, allow_nan=False), writer.arrays
+
+
+def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[str, Any] | None = None) -> Any:
+    """A model of a class, of JSON and arrays.
+
+    Parameters
+    ----------
+    cls : type
+        Of the model.
+    text : str
+        JSON.
+    arrays : dict
+        Arrays by name.
+    own : dict, default=None
+        Objects of the user's own that were left out; None for one that is not given.
+
+    Raises
+    ------
+    ValueError
+        Or another error, if they are not those of a model.
+
+    """
+    document = json.loads(text, parse_constant=_no_number)
+    if not isinstance(document, dict) or type(document.get("format")) is not int:
+        raise ValueError("it was not written by sk_dlsteps")
+    if document["format"] > FORMAT:
+        raise ValueError(f"it has format {document['format']}, and this version reads {FORMAT}; upgrade sk_dlsteps")
+    if set(document) != {"format", "versions", "model"} or not is_of_type(document["versions"], dict[str, str]):
+        raise ValueError("it has other parts than a model's")
+    own = {name: value for name, value in (own or {}).items() if value is not None}
+    reader = Reader(KNOWN, arrays, own)
+    model = reader.whole(document["model"])
+    for name in own.keys() - reader.used:
+        raise ValueError(f"it was saved without a `{name}` of your own; leave it out")
+    if type(model) is not cls:
+        kind = type(model).__name__
+        raise ValueError(f"it is a {kind}, and no {cls.__name__}; use {kind}.load")
+    check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
+    # The caller of the estimator's `load`.
+    check_versions(document["versions"], "saved", stacklevel=4)
+    return model
+
+
+def _no_number(name: str) -> None:
+    """Raise for what JSON has no word for."""
+    raise ValueError(f"it holds {name}")
+
+
+def _reason(error: Exception) -> str:
+    """What is wrong, in short; what Python says of values that do not fit together says little by itself."""
+    text = (str(error) or type(error).__name__).splitlines()[0][:300]
+    return text if isinstance(error, ValueError) else f"its values do not fit together ({text})"
