@@ -12,7 +12,7 @@ from sk_dlsteps.displays.loss_curve import LossCurveDisplay
 from sk_dlsteps.displays.search import SearchDisplay
 from sk_dlsteps.displays.verification import VerificationDisplay
 from sk_dlsteps.exceptions import StepwiseWarning
-from sk_dlsteps.finder import find_learning_rate
+from sk_dlsteps.learning_rate import find_learning_rate
 from sk_dlsteps.regressor import StepwiseRegressor
 from sk_dlsteps.report.report import Report
 from sk_dlsteps.step4_validation.learning_curve import learning_curve

@@ -13,7 +13,7 @@ from sklearn.utils.multiclass import check_classification_targets, type_of_targe
 from sklearn.utils.validation import column_or_1d
 
 from sk_dlsteps.base import showing_shared_parameters
-from sk_dlsteps.embedding import Embedding
+from sk_dlsteps.embedding_transform import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.arrays import as_numpy

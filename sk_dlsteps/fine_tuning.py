@@ -17,7 +17,7 @@ from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.taking_over import mix_hidden_layers
 from sk_dlsteps.plan import Stage, StepRecord
-from sk_dlsteps.preparation import Prepared, find_rate, stage_plan
+from sk_dlsteps.preparation import Prepared, stage_plan
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import (
     NEXT_RATE,
@@ -28,6 +28,7 @@ from sk_dlsteps.step3_training.transfer import (
     mixes,
     stage_record,
 )
+from sk_dlsteps.sweep import find_rate
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator

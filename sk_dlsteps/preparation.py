@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,16 +16,11 @@ from skorch.callbacks import Callback
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.checkpoint import Checkpoint
-from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
-from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
+from sk_dlsteps.engine.device import choose_device, choose_threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.interrupt import Interrupt
-from sk_dlsteps.engine.members import Table, gather_tables
-from sk_dlsteps.engine.memory import Steps
-from sk_dlsteps.engine.merge import merge
-from sk_dlsteps.engine.mlp_fleet import MLPFleet
+from sk_dlsteps.engine.members import Table
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.engine.optimizers import set_rate
 from sk_dlsteps.engine.precision import accelerators_precision, choose_precision
 from sk_dlsteps.engine.processes import Processes, all_or_none, without_writers
 from sk_dlsteps.inheritance import (
@@ -39,7 +34,8 @@ from sk_dlsteps.inputs.data import Data, key_of
 from sk_dlsteps.inputs.door import check_for_sparse
 from sk_dlsteps.inputs.folds import choose_rows
 from sk_dlsteps.inputs.network_inputs import Inputs, prepare_inputs
-from sk_dlsteps.inputs.scaler import CheckedTransformer, units_of_channels
+from sk_dlsteps.inputs.own_scaler import CheckedTransformer
+from sk_dlsteps.inputs.scaler import units_of_channels
 from sk_dlsteps.inputs.shapes import Shape
 from sk_dlsteps.inputs.target import ClassTarget, Target
 from sk_dlsteps.inputs.weights import class_weights
@@ -57,13 +53,6 @@ from sk_dlsteps.step3_training.budget import (
     choose_n_networks,
     in_turn_record,
     size_record,
-)
-from sk_dlsteps.step3_training.lr_finder import (
-    LRCurve,
-    choose_rate,
-    range_test,
-    sweep_of,
-    sweep_rates,
 )
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
 from sk_dlsteps.step3_training.schedules import choose_schedule, steers_the_rate
@@ -171,45 +160,17 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
     inputs = _choose_inputs(p, data, rows, network_seeds(scaler_seed, 1)[0], source)
     if module.keeps_gaps and inputs.stages["fills_gaps"]:
         check_for_gaps(p["augmentation"])
-    if rows.X_valid is not None:
-        encoded = rows.X_valid if inputs.encoder is None else inputs.encoder.transform(rows.X_valid)
-        rows = replace(rows, X_valid=inputs.scaled.as_table(encoded))
-    in_losses = loss_weight(p.get("class_weight"), data)
-    rows = replace(rows, weight=in_losses, weight_valid=data.weight_valid)
+    rows = _as_trained_on(p, data, rows, inputs)
     n_outputs = cost.n_outputs(target.n_columns)
-    n_counted = _n_counted(rows, data.weight)
-    widths, step2 = _choose_architecture(p, module, n_counted, inputs.n_inputs, n_outputs, shape, source)
+    widths, step2 = _choose_architecture(
+        p, module, _n_counted(rows, data.weight), inputs.n_inputs, n_outputs, shape, source
+    )
     plan = make_plan(p, data, rows, cost, (inputs.n_inputs, *widths, n_outputs), inputs.scaled.scaler)
-    precision = choose_precision(plan.mixed_precision, plan.device)
     if processes is not None:
         processes.check_plan(plan)
         processes.check_cost(cost)
-
     heritage = Heritage.of(p["init_from"], target, cost, inputs.scaled.Z, data.weight)
-    statistics = target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
-    if heritage is not None:
-        statistics |= {name: chosen_networks(own, n_networks) for name, own in heritage.statistics.items()}
-    stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
-    bias = target.output_bias(cost, rows.train, _DTYPE, in_losses)
-
-    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
-
-    def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
-        if not module.is_own:
-            layers = (inputs.n_inputs, *widths, n_outputs)
-            return MLPBuilder(
-                layers,
-                p["activation"],
-                seeds,
-                bias,
-                stages,
-                inputs.power,
-                plan.dropout,
-                plan.batch_norm,
-                inputs.embeddings,
-            )
-        return ModuleBuilder(trained, inputs.n_inputs, n_outputs, seeds, stages, inputs.embeddings, shape)
-
+    build = _builders(module, data, rows, cost, inputs, plan, heritage, source)
     seeds = network_seeds(network_seed, n_networks)
     if module.is_own:
         plan = told_by(build(seeds[:1])(), plan, p["n_threads"])
@@ -229,6 +190,56 @@ def _decide(p: dict[str, Any], data: Data, root: np.random.SeedSequence, process
         processes,
         heritage,
     )
+
+
+def _as_trained_on(p: dict[str, Any], data: Data, rows: Rows, inputs: Inputs) -> Rows:
+    """The rows with validation data as the networks get them, and with what each row counts in losses."""
+    X_valid = rows.X_valid
+    if X_valid is not None:
+        encoded = X_valid if inputs.encoder is None else inputs.encoder.transform(X_valid)
+        X_valid = inputs.scaled.as_table(encoded)
+    weight = loss_weight(p.get("class_weight"), data)
+    return replace(rows, X_valid=X_valid, weight=weight, weight_valid=data.weight_valid)
+
+
+def _builders(
+    module: ModuleChoice,
+    data: Data,
+    rows: Rows,
+    cost: Cost,
+    inputs: Inputs,
+    plan: Plan,
+    heritage: Heritage | None,
+    source: Any,
+) -> Callable[[tuple[int, ...]], Callable[[], Fleet]]:
+    """What gives, for the seeds of networks, a builder of their fleet."""
+    statistics = data.target.statistics(cost, rows.train, data.weight, widest_float(plan.device))
+    if heritage is not None:
+        statistics |= {name: chosen_networks(own, plan.n_networks) for name, own in heritage.statistics.items()}
+    precision = choose_precision(plan.mixed_precision, plan.device)
+    stages = {"cost": cost, "precision": precision, **inputs.stages, **statistics}
+    bias = data.target.output_bias(cost, rows.train, _DTYPE, rows.weight)
+    trained = module if source is None else module.of_trained(source.pipeline_[-1].module_)
+    layers = (plan.n_inputs, *plan.hidden_units, plan.n_outputs)
+
+    def build(seeds: tuple[int, ...]) -> Callable[[], Fleet]:
+        if module.is_own:
+            return ModuleBuilder(
+                trained, plan.n_inputs, plan.n_outputs, seeds, stages, inputs.embeddings, plan.input_shape
+            )
+        return MLPBuilder(
+            layers,
+            plan.activation,
+            seeds,
+            bias,
+            stages,
+            inputs.power,
+            plan.dropout,
+            plan.batch_norm,
+            inputs.embeddings,
+        )
+
+    return build
 
 
 def rows_of_networks(p: dict[str, Any], data: Data, n_networks: int, fold_seed: np.random.SeedSequence) -> Rows:
@@ -416,52 +427,6 @@ def _choose_schedule(p: dict[str, Any], max_epochs: int) -> Any:
     return choose_schedule(
         p["lr_schedule"], max_epochs if whole else p["restart_period"], p["restart_mult"], max_epochs
     )
-
-
-def find_rate(prepared: Prepared) -> LRCurve:
-    """Sweep fresh replicas of the networks and choose the rate (step 3)."""
-    return find_rates([prepared])[0]
-
-
-def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
-    """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
-    first, plan = group[0], group[0].plan
-    rates = sweep_rates(plan.optimizer, first.n_steps)
-    sweep = sweep_of(plan.optimizer, first.data.target.n_columns if plan.task == "multiclass" else 1)
-    if not len(rates):
-        return [choose_rate(rates, np.empty((0, own.plan.n_networks)), sweep.default) for own in group]
-    fleets = [own.build(own.finder_seeds)().to(plan.device) for own in group]
-    fleet = fleets[0] if len(group) == 1 else merge(cast(list[MLPFleet], fleets))
-    tables = [own.table for own in group]
-    seeds = [seed for own in group for seed in own.finder_seeds]
-    batch_sizes = [own.plan.batch_size for own in group]
-    data = gather_tables(tables, fleet, seeds, batch_sizes, plan.augmentation, _DTYPE, first.processes)
-    batches, steps = data.cycle(fleet), Steps()
-    n_networks = [own.plan.n_networks for own in group]
-    decay = np.repeat([own.plan.weight_decay for own in group], n_networks)
-    optimizer = replace(first.optimizer, weight_decay=decay if len(group) > 1 else plan.weight_decay)(fleet, rates[0])
-
-    bounds = tuple(
-        as_bound(bounds_of_networks([getattr(own.plan, name) for own in group], n_networks))
-        for name in ("max_grad_norm", "max_grad_value")
-    )
-
-    def take_step(rate: float) -> np.ndarray:
-        batch = next(batches)
-        losses, _ = steps.gradients(fleet, batch)
-        total = losses.sum(1)
-        if first.processes is not None:
-            first.processes.add_up([total, *fleet.gradient_tensors(fleet.n_networks)])
-        if bounds != (None, None):
-            fleet.clip(fleet.n_networks, *bounds)
-        set_rate(optimizer, rate)
-        optimizer.step()
-        return total.cpu().numpy() / batch.n_rows
-
-    with threads(threads_together(group)), torch.no_grad():
-        losses = range_test(take_step, rates)
-    ends = np.cumsum(n_networks)[:-1]
-    return [choose_rate(rates, own, sweep.default, sweep.ceiling) for own in np.split(losses, ends, axis=1)]
 
 
 def threads_together(group: Sequence[Prepared]) -> int:

@@ -28,7 +28,7 @@ from sk_dlsteps.inputs.door import receive_table, receive_training_table
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.inputs.weights import CountedRows, check_weight, weights_differ, without_zeros
 from sk_dlsteps.plan import Plan, StepRecord
-from sk_dlsteps.preparation import Prepared, find_rate, prepare, train
+from sk_dlsteps.preparation import Prepared, prepare, train
 from sk_dlsteps.resuming import open_checkpoint
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import interruption_record, training_record, warn_of_interruption
@@ -38,6 +38,7 @@ from sk_dlsteps.step4_validation.scores import score_fit
 from sk_dlsteps.step4_validation.spaces import distributions, searched_parameters
 from sk_dlsteps.step6_real_world.fit_sketch import sketch_fit
 from sk_dlsteps.step6_real_world.reference import Reference
+from sk_dlsteps.sweep import find_rate
 from sk_dlsteps.together import fit_together
 
 if TYPE_CHECKING:

@@ -21,9 +21,10 @@ from sk_dlsteps.inheritance import fitted_source
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.parameters import check_parameters
 from sk_dlsteps.plan import Plan
-from sk_dlsteps.preparation import Prepared, as_pipeline, find_rates, make_net, prepare, threads_together, train
+from sk_dlsteps.preparation import Prepared, as_pipeline, make_net, prepare, threads_together, train
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import is_staged
+from sk_dlsteps.sweep import find_rates
 
 if TYPE_CHECKING:
     from sk_dlsteps.recipe import StepwiseEstimator
@@ -159,7 +160,7 @@ def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
     failure = ""
     if error is not None and n_fits > 1:
         # In words: the error itself holds all that the fleet had in memory, which may have run out.
-        failure, error = f"{type(error).__name__}: {error}", None
+        failure, error = f"{type(error).__name__}: {error}".removesuffix("."), None
     n_failed = 0
     # Taken off the list one by one, so that nobody but the caller holds what is fitted.
     while fleet:

@@ -1,4 +1,4 @@
-"""Data sets that come with scikit-learn, a browser, one thread for everybody, and a torchvision that imports."""
+"""Data sets of scikit-learn's, a browser, one thread and patience for everybody, and a torchvision that imports."""
 
 import contextlib
 import os
@@ -11,11 +11,21 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import train_test_split
 
 torch.set_num_threads(1)
 BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+# How long an example takes says something of the machine, nothing of the code.
+settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("patient")
+
+
+def pytest_configure(config):
+    """Let `--no-cov` work with the marker `no_cover`, which pytest-cov looks at even when it counts nothing."""
+    if getattr(config.option, "no_cov", False):
+        config.pluginmanager.unregister(name="_cov")
 
 
 def import_torchvision():

@@ -1,6 +1,7 @@
 """Imports point down, and a plain import stays light: read from the source with `ast`."""
 
 import ast
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -27,20 +28,21 @@ MAY_IMPORT = {
     "resuming": BELOW_PREPARATION | {"content", "inheritance"},
     "preparation": BELOW_PREPARATION | {"inheritance"},
     "epoch_tasks": BELOW_PREPARATION | {"preparation"},
+    "sweep": BELOW_PREPARATION | {"preparation"},
     "continuation": BELOW_PREPARATION | {"sameness", "inheritance", "preparation", "resuming", "epoch_tasks"},
-    "fine_tuning": BELOW_PREPARATION | {"inheritance", "preparation", "continuation"},
-    "together": BELOW_PREPARATION | {"inheritance", "preparation", "fine_tuning"},
+    "fine_tuning": BELOW_PREPARATION | {"inheritance", "preparation", "sweep", "continuation"},
+    "together": BELOW_PREPARATION | {"inheritance", "preparation", "sweep", "fine_tuning"},
     "stream": BELOW_PREPARATION | {"preparation", "continuation"},
-    "finder": BELOW_PREPARATION | {"preparation", "fine_tuning", "recipe"},
+    "learning_rate": BELOW_PREPARATION | {"preparation", "sweep", "fine_tuning", "recipe"},
     "base": BELOW_PREPARATION | {"inheritance"},
     "recipe": BELOW_PREPARATION
-    | {"base", "inheritance", "resuming", "preparation", "together", "continuation", "fine_tuning", "exportable"}
-    | {"epoch_tasks"},
+    | {"base", "inheritance", "resuming", "preparation", "sweep", "together", "continuation", "fine_tuning"}
+    | {"exportable", "epoch_tasks"},
     "exportable": set(),
-    "embedding": BELOW_PREPARATION,
+    "embedding_transform": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,
     "export": BELOW_PREPARATION | {"continuation", "classifier", "regressor"},
-    "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding"},
+    "classifier": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream", "embedding_transform"},
     "regressor": BELOW_PREPARATION | {"base", "preparation", "recipe", "stream"},
 }
 SHOWN = {"displays", "report"}
@@ -94,11 +96,13 @@ def own_parts(names):
     return {name.split(".")[1] for name in names if name.startswith("sk_dlsteps.")}
 
 
+@cache
 def at_import(path):
     """Names that a file imports when it is imported."""
     return set(imports(outside_functions(ast.parse(path.read_text()))))
 
 
+@cache
 def anywhere(path):
     """Names that a file imports at all, also in functions and for types."""
     return set(imports(ast.walk(ast.parse(path.read_text()))))

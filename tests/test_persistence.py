@@ -59,13 +59,15 @@ def run(script, *arguments, **options):
 
 @pytest.fixture(scope="module")
 def models():
-    """Default models on 500 rows."""
+    """Default models on 500 rows, and some that are not so default."""
+    regularised = {"dropout": 0.3, "batch_norm": True, "augmentation": "mixup", "weight_decay": 0.01}
     return [
         StepwiseRegressor(random_state=0).fit(X, Y),
-        StepwiseRegressor(random_state=0).fit(X, np.column_stack([Y, -Y])),
+        StepwiseRegressor(random_state=0, max_epochs=10).fit(X, np.column_stack([Y, -Y])),
         StepwiseClassifier(random_state=0).fit(X, C),
-        StepwiseClassifier(random_state=0).fit(X, Y > 0),
+        StepwiseClassifier(random_state=0, max_epochs=10).fit(X, Y > 0),
         StepwiseRegressor(random_state=0, n_estimators=1, max_epochs=5, learning_rate=0.02).fit(X, Y, X_val=X, y_val=Y),
+        StepwiseClassifier(random_state=0, n_estimators=1, max_epochs=5, learning_rate=0.02, **regularised).fit(X, C),
     ]
 
 
@@ -230,7 +232,11 @@ def test_a_real_interrupt_leaves_the_earlier_fit():
     with run(script) as process:
         assert process.stdout.readline() == "training\n"
         process.send_signal(signal.SIGINT)
-        rest, _ = process.communicate(timeout=60)
+        try:
+            rest, _ = process.communicate(timeout=60)
+        finally:
+            # Where an interrupt is ignored, as in a shell's background, it would train for ever.
+            process.kill()
     assert rest == "interrupted\n"
     assert process.returncode == 0
 

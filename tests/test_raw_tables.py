@@ -1,8 +1,6 @@
 """Raw tables from end to end: categories and gaps in fit, predict, searches and streams."""
 
 import pickle
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
@@ -22,6 +20,7 @@ from sk_dlsteps import (
     learning_curve,
     together,
 )
+from sk_dlsteps.__main__ import main
 from sk_dlsteps.inputs.encoder import ONE_HOT_LEVELS, ROWS_PER_VECTOR
 
 RNG = np.random.default_rng(0)
@@ -328,14 +327,13 @@ def test_ladder_finder_spaces_and_learning_curves_take_raw_tables():
     assert np.isfinite(learning_curve(model, X, y, cv=2, train_sizes=[0.5, 1.0]).test_scores).all()
 
 
-def test_the_command_walks_through_a_mixed_file_with_gaps(tmp_path):
+def test_the_command_walks_through_a_mixed_file_with_gaps(tmp_path, capsys):
     path = tmp_path / "houses.csv"
     FRAME.drop(columns=["city", "empty"])[:150].assign(price=Y[:150]).to_csv(path, index=False)
-    command = [sys.executable, "-m", "sk_dlsteps", str(path), "--target", "price", "--out", str(tmp_path)]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    assert "one-hot columns" in done.stdout
-    assert "Step 6" in done.stdout
+    assert main([str(path), "--target", "price", "--quiet"]) == 0
+    out = capsys.readouterr().out
+    assert "one-hot columns" in out
+    assert "Step 6" in out
 
 
 # -- streams and warm starts ----------------------------------------------------------------

@@ -1,12 +1,8 @@
 """The techniques of step 4 as parameters of the estimators, against plain torch where there is a reference."""
 
-import json
-import subprocess
-import sys
 import warnings
 from itertools import pairwise
 
-import joblib
 import numpy as np
 import pytest
 import torch
@@ -303,20 +299,6 @@ def test_dead_units_are_in_the_record():
     (dead,) = set(step.evidence["dead_units"])
     assert dead == 1
     assert "no longer answer to any row" in step.because
-
-
-def test_a_regularised_model_predicts_the_same_in_a_new_process(tmp_path):
-    model = estimator("multiclass", dropout=0.3, batch_norm=True, augmentation="mixup", weight_decay=0.01)
-    model.fit(X, LABELS)
-    joblib.dump((model, X), tmp_path / "model.joblib")
-    code = (
-        "import joblib, json, sys; model, X = joblib.load(sys.argv[1]); "
-        "print(json.dumps(model.predict_proba(X).tolist()))"
-    )
-    out = subprocess.run(
-        [sys.executable, "-c", code, str(tmp_path / "model.joblib")], capture_output=True, text=True, check=True
-    ).stdout
-    np.testing.assert_array_equal(json.loads(out), model.predict_proba(X))
 
 
 def no_pair(X, y, generator):

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
-from sk_dlsteps.engine import batches, net
+from sk_dlsteps.engine import net, validation_rows
 from sk_dlsteps.engine.batches import to_tensors
 from sk_dlsteps.inputs import features, scaler
 from sk_dlsteps.inputs.scaler import MAX_OFFSET
@@ -136,8 +136,8 @@ def test_statistics_of_chunks_are_those_of_the_whole(dtype, monkeypatch):
 @pytest.mark.parametrize("weight", [None, np.linspace(0.1, 2, N)], ids=["equal", "weighted"])
 def test_validation_in_parts_is_validation_at_once(kept, weight, monkeypatch):
     whole = StepwiseClassifier(**QUICK).fit(X, LABELS, sample_weight=weight)
-    monkeypatch.setattr(batches, "_TOGETHER", 100)
-    monkeypatch.setattr(batches, "_KEPT", kept)
+    monkeypatch.setattr(validation_rows, "_TOGETHER", 100)
+    monkeypatch.setattr(validation_rows, "_KEPT", kept)
     parts = StepwiseClassifier(**QUICK).fit(X, LABELS, sample_weight=weight)
     losses = [[row["valid_loss"] for row in model.history_] for model in (whole, parts)]
     np.testing.assert_allclose(*losses, rtol=1e-5)

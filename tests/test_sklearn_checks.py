@@ -17,8 +17,8 @@ pytestmark = [
     [
         StepwiseRegressor(),
         StepwiseClassifier(),
-        StepwiseRegressor(n_estimators=1),
-        StepwiseClassifier(n_estimators=1),
+        StepwiseRegressor(n_estimators=1, max_epochs=30, learning_rate=0.02),
+        StepwiseClassifier(n_estimators=1, max_epochs=30, learning_rate=0.02),
         StepwiseClassifier(loss="triplet", n_estimators=1, max_epochs=20),
     ]
 )

@@ -25,6 +25,7 @@ from sk_dlsteps.step4_validation.baselines import Standardised, baseline_models
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
 from sk_dlsteps.step4_validation.noise import Difference, paired_difference
 from sk_dlsteps.step4_validation.problem import FoldScores, Problem
+from sk_dlsteps.step4_validation.scores import score_name
 
 # Numbers of a table, at the most, on which boosted trees are fitted as a baseline.
 MOST_NUMBERS = 5_000_000
@@ -110,7 +111,7 @@ class Subject:
     @property
     def score_name(self) -> str:
         """What `score` gives."""
-        return {"regression": "R2", "multilabel": "subset accuracy"}.get(self.task, "accuracy")
+        return score_name(self.task)
 
     @property
     def labels(self) -> np.ndarray | None:

@@ -9,8 +9,9 @@ import torch
 from skorch.callbacks import Callback
 from torch import Tensor
 
-from sk_dlsteps.engine.batches import Batch, ValidationData
+from sk_dlsteps.engine.batches import Batch
 from sk_dlsteps.engine.sparse_rows import SparseRows
+from sk_dlsteps.engine.validation_rows import ValidationData
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.net import FleetNet

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sk_dlsteps.engine import optimizers
 from sk_dlsteps.engine.batch_events import BatchEvents
-from sk_dlsteps.engine.batches import ValidationData, gather, to_tensors
+from sk_dlsteps.engine.batches import gather, to_tensors
 from sk_dlsteps.engine.centers import place_centers
 from sk_dlsteps.engine.clipping import as_bound, bounds_of_networks
 from sk_dlsteps.engine.device import as_tensor, threads
@@ -21,6 +21,7 @@ from sk_dlsteps.engine.interrupt import Interrupt, Interrupted
 from sk_dlsteps.engine.loss_curves import LossRecord
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.engine.memory import Steps, ran_out
+from sk_dlsteps.engine.validation_rows import ValidationData
 from sk_dlsteps.exceptions import StepwiseWarning
 
 if TYPE_CHECKING:

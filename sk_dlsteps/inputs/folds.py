@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from sk_dlsteps.engine.batches import Rows
@@ -97,3 +99,16 @@ def _shuffled_by_class(n_rows: int, classes: np.ndarray | None, rng: np.random.G
     """Rows in random order, class after class."""
     shuffle = rng.permutation(n_rows).astype(np.int32)
     return shuffle if classes is None else shuffle[np.argsort(classes[shuffle], kind="stable")]
+
+
+def row_numbers(rows: Any) -> np.ndarray:
+    """Rows of one side of a split by number.
+
+    Parameters
+    ----------
+    rows : array-like
+        Row numbers, or a mask of all rows.
+
+    """
+    rows = np.asarray(rows)
+    return np.flatnonzero(rows) if rows.dtype == bool else rows

@@ -11,7 +11,8 @@ import numpy as np
 from sklearn.preprocessing import RobustScaler, StandardScaler
 
 from sk_dlsteps.inputs.features import check_usable, chunks, learn_rows
-from sk_dlsteps.inputs.scaler import BesideCodes, CheckedTransformer
+from sk_dlsteps.inputs.own_scaler import CheckedTransformer
+from sk_dlsteps.inputs.scaler import BesideCodes
 
 # Targets that are looked at together.
 _ROWS = 2**16

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Hashable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from scipy import sparse
-from sklearn.base import BaseEstimator, TransformerMixin, clone
+from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.impute import SimpleImputer
 from sklearn.preprocessing import FunctionTransformer, RobustScaler, StandardScaler
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
 from torch import Tensor
 
 from sk_dlsteps.inputs.features import (
@@ -27,12 +24,11 @@ from sk_dlsteps.inputs.features import (
     network_statistics,
     used_rows,
 )
+from sk_dlsteps.inputs.own_scaler import CheckedTransformer, as_given, fit_transformer, one_line, seeded
 from sk_dlsteps.inputs.shapes import Shape, channels_of
-from sk_dlsteps.inputs.target import ClassTarget, Target
+from sk_dlsteps.inputs.target import Target
 from sk_dlsteps.plan import StepRecord
 
-# Numbers of a sparse table that are written out as a dense one: 1 GB in float64.
-MAX_DENSE = 2**27
 # How far out a scaled value may lie. A quartile range knows nothing of outliers, which then reach every network:
 # float32 must hold their squares, with room for the clip. A standard deviation grows with them, so that one reaches
 # only networks that do not train on it: the number itself must be one.
@@ -163,18 +159,18 @@ def scale_inputs(
         kind, decision = "unscaled", "the inputs go to the networks as they are"
         evidence: dict[str, Any] = {"columns": X.shape[1]}
     else:
-        inner = CheckedTransformer(_seeded(parameter, seed), fills_gaps=not keeps_gaps)
-        Z = _fit_transform(inner, plain, _as_given(target), used)
+        inner = CheckedTransformer(seeded(parameter, seed), fills_gaps=not keeps_gaps)
+        Z = fit_transformer(inner, plain, as_given(target), used)
         if shape is not None and Z.shape[1] != n_plain:
             raise ValueError(
-                f"`scaler={_one_line(parameter)}` makes {Z.shape[1]} columns of {n_plain}, which are no rows of shape "
+                f"`scaler={one_line(parameter)}` makes {Z.shape[1]} columns of {n_plain}, which are no rows of shape "
                 f"{shape} any more; put it before the estimator in a Pipeline, and set `input_shape`."
             )
         name, kind = type(parameter).__name__, "transformed"
         decision = f"{name}, fitted to the training rows, makes {Z.shape[1]} columns of {n_plain}"
-        evidence = {"columns": n_plain, "transformed columns": Z.shape[1], "scaler": _one_line(parameter)}
+        evidence = {"columns": n_plain, "transformed columns": Z.shape[1], "scaler": one_line(parameter)}
         scaler, Z, n_plain = _with_codes(inner, n_plain, X), _beside(Z, X, n_plain), Z.shape[1]
-    _check_representable(Z, dtype, "X" if parameter is None else f"the output of `scaler={_one_line(parameter)}`")
+    _check_representable(Z, dtype, "X" if parameter is None else f"the output of `scaler={one_line(parameter)}`")
     shape = len(rows), n_plain
     record = StepRecord(2, "input scaling", decision, "chosen by you", evidence)
     none = Statistics.of(np.zeros(shape), np.ones(shape), dtype)
@@ -320,137 +316,6 @@ def _beside(Z: np.ndarray, X: np.ndarray, n_plain: int) -> np.ndarray:
     return Z if n_plain == X.shape[1] else np.hstack([Z, X[:, n_plain:]])
 
 
-class CheckedTransformer(TransformerMixin, BaseEstimator):
-    """A user's transformer whose output is made a dense table of finite numbers, or refused.
-
-    Parameters
-    ----------
-    transformer : scikit-learn transformer
-        Stays as it is: a clone is fitted.
-    fills_gaps : bool, default=True
-        Whether it gets column means for missing values, and not NaN.
-
-    Attributes
-    ----------
-    transformer_ : scikit-learn transformer
-        The fitted clone.
-    means_ : ndarray of shape (n_features,) or None
-        What missing values are filled with; None if the table was sparse, or gaps are not filled.
-
-    """
-
-    def __init__(self, transformer: Any, fills_gaps: bool = True) -> None:
-        self.transformer = transformer
-        self.fills_gaps = fills_gaps
-
-    def fit(self, X, y=None):
-        """Fit a clone."""
-        self.fit_transform(X, y)
-        return self
-
-    def fit_transform(self, X, y=None):
-        """Fit a clone and give its output for the rows it was fitted to, as a Pipeline does."""
-        with _naming_scaler(self.transformer):
-            inner = clone(self.transformer)
-            if hasattr(inner, "set_output"):
-                inner.set_output(transform="default")
-            self.means_ = None if sparse.issparse(X) or not self.fills_gaps else _means(X)
-            own = self._filled(X)
-            out = inner.fit_transform(own, y) if hasattr(inner, "fit_transform") else inner.fit(own, y).transform(own)
-            out = _as_table(out, X.shape[0])
-        self.transformer_ = inner
-        return out
-
-    def partial_fit(self, X, y=None):
-        """Let the fitted clone, which must have a `partial_fit`, see more rows."""
-        with _naming_scaler(self.transformer):
-            self.transformer_.partial_fit(self._filled(X))
-        return self
-
-    def transform(self, X):
-        """Its output, checked."""
-        check_is_fitted(self)
-        with _naming_scaler(self.transformer):
-            return _as_table(self.transformer_.transform(self._filled(X)), X.shape[0])
-
-    def _filled(self, X: Any) -> Any:
-        """A copy, as a transformer may work in place, and the table is the user's and that of other fits."""
-        own = X.copy()
-        if self.means_ is not None:
-            np.copyto(own, self.means_, where=np.isnan(own))
-        return own
-
-
-def _means(X: np.ndarray) -> np.ndarray:
-    """Mean of each column's values that are there; 0 where there are none."""
-    if not np.isnan(X.min(initial=0.0)):
-        return X.mean(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        return np.nan_to_num(np.nanmean(X, 0))
-
-
-@contextmanager
-def _naming_scaler(transformer: Any) -> Iterator[None]:
-    """Let an error of a transformer say whose it is, and what the transformer gets."""
-    try:
-        yield
-    except Warning:
-        raise
-    except Exception as error:
-        raise ValueError(
-            f"`scaler={_one_line(transformer)}` failed: {error}\nIt gets the rows of X as an array of numbers, whose "
-            "columns have no names; what needs more than that can stand before the estimator in a Pipeline."
-        ) from error
-
-
-def _as_table(out: Any, n_rows: int) -> np.ndarray:
-    """A transformer's output as a dense array of finite numbers."""
-    if sparse.issparse(out):
-        out = _written_out(out)
-    table = check_array(out, dtype=(np.float64, np.float32), order="C", input_name="its output")
-    if len(table) != n_rows:
-        raise ValueError(f"its output has {len(table)} rows, not {n_rows} as its input")
-    return table
-
-
-def _written_out(table: Any) -> np.ndarray:
-    """A sparse table as a dense one, unless it is too large."""
-    if table.shape[0] * table.shape[1] > MAX_DENSE:
-        raise ValueError(
-            f"its sparse output of {table.shape[0]} rows and {table.shape[1]} columns is too large to be written out; "
-            "reduce the columns, for example by a TruncatedSVD after it"
-        )
-    return table.toarray()
-
-
-def _fit_transform(scaler: CheckedTransformer, X: Any, y: np.ndarray, used: np.ndarray | None) -> np.ndarray:
-    """Fit to the used rows and transform all."""
-    if used is None:
-        return scaler.fit_transform(X, y)
-    fitted = scaler.fit_transform(X[used], y[used])
-    held_out = np.setdiff1d(np.arange(X.shape[0]), used, assume_unique=True)
-    rest = scaler.transform(X[held_out])
-    Z = np.empty((X.shape[0], fitted.shape[1]), np.result_type(fitted, rest))
-    Z[used], Z[held_out] = fitted, rest
-    return Z
-
-
-def _seeded(transformer: Any, seed: int) -> Any:
-    """A clone in which every `random_state` that is None is a seed, so that the fit can be repeated."""
-    with _naming_scaler(transformer):
-        copy = clone(transformer)
-    states = {name: value for name, value in copy.get_params().items() if name.split("__")[-1] == "random_state"}
-    return copy.set_params(**{name: seed for name, value in states.items() if value is None})
-
-
-def _as_given(target: Target) -> np.ndarray:
-    """The target as the user gave it: labels, or numbers in one dimension if they are one column."""
-    if isinstance(target, ClassTarget):
-        return target.labels[target.values]
-    return target.values[:, 0] if target.n_columns == 1 else target.values
-
-
 def _check_representable(Z: np.ndarray, dtype: torch.dtype, what: str) -> None:
     """Raise if the networks' numbers cannot hold a value."""
     low, high = _extremes(Z)
@@ -499,8 +364,3 @@ def check_reach(Z: Any) -> None:
             f"Column {column} of X has values up to {far[column]:.1e} once it is scaled, too far for float32; drop "
             "those rows if the values stand for something missing, or rescale the column, for example by its logarithm."
         )
-
-
-def _one_line(transformer: Any) -> str:
-    """A transformer as text without line breaks."""
-    return " ".join(repr(transformer).split())

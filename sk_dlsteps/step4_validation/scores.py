@@ -176,6 +176,18 @@ def row_errors(predictions: np.ndarray, target_values: np.ndarray) -> np.ndarray
     return (predictions.argmax(-1) != target_values)[..., None].astype(float)
 
 
+def score_name(task: str) -> str:
+    """What a task's predictions are scored by.
+
+    Parameters
+    ----------
+    task : str
+        As in the plan.
+
+    """
+    return {"regression": "R2", "multilabel": "subset accuracy"}.get(task, "accuracy")
+
+
 class _Score:
     """R squared averaged over the outputs (NaN for a single row), or accuracy, as scikit-learn's, of rows in parts."""
 
@@ -269,7 +281,7 @@ def standard_error(errors: np.ndarray, values: np.ndarray, weight: np.ndarray) -
 
 def _record(target: Any, training: float, validation: float | None, how: str) -> StepRecord:
     """Step 4 in words."""
-    name = {"regression": "R2", "multilabel": "subset accuracy"}.get(target.task, "accuracy")
+    name = score_name(target.task)
     evidence = {"score": name, "training": training, "validation": validation}
     if validation is None:
         return StepRecord(4, "validation set", "no validation", how, evidence)

@@ -21,6 +21,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs.folds import row_numbers
 from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
@@ -491,5 +492,4 @@ class StepwiseSearchCV(BaseSearchCV):
 
 def _n_validation_rows(splits: list[tuple[np.ndarray, np.ndarray]]) -> int:
     """Rows that validate in some fold, which are given by number or by a mask."""
-    tests = [np.asarray(test) for _, test in splits]
-    return len(np.unique(np.concatenate([np.flatnonzero(test) if test.dtype == bool else test for test in tests])))
+    return len(np.unique(np.concatenate([row_numbers(test) for _, test in splits])))

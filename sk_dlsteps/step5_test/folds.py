@@ -19,6 +19,7 @@ from sklearn.model_selection import (
 )
 
 from sk_dlsteps.fitted import Fitted
+from sk_dlsteps.inputs.folds import row_numbers
 
 # Those that test every row.
 _PARTITIONS = (
@@ -64,8 +65,8 @@ class Folds:
         cv, k, n_total = search.cv, search.n_splits_, _n_fitted_rows(fitted)
         n_rows = getattr(search, "n_validation_rows_", None)
         if isinstance(cv, list | tuple) and len(cv) == k:
-            tests = [_numbers(test) for _, test in cv]
-            n_tests, n_trains = (sum(len(_numbers(split[side])) for split in cv) for side in (1, 0))
+            tests = [row_numbers(test) for _, test in cv]
+            n_tests, n_trains = (sum(len(row_numbers(split[side])) for split in cv) for side in (1, 0))
             return cls(n_tests / (n_tests + n_trains), len(np.unique(np.concatenate(tests))))
         if isinstance(cv, BaseShuffleSplit):
             share = _share_of_shuffles(cv, n_total)
@@ -101,9 +102,3 @@ def _share_of_shuffles(cv: Any, n_total: int | None) -> float | None:
     if test is None:
         return 1 - train / total
     return test / (total if train is None else test + train)
-
-
-def _numbers(rows: Any) -> np.ndarray:
-    """Rows of one side of a split by number, given so or by a mask."""
-    rows = np.asarray(rows)
-    return np.flatnonzero(rows) if rows.dtype == bool else rows

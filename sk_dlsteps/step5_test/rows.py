@@ -131,7 +131,7 @@ def losses_of_predictions(kind: str, y: np.ndarray, predictions: Any) -> tuple[n
     if kind == "accuracy":
         return (predictions != y).any(1, keepdims=True).astype(float), None
     y = y.astype(float)
-    losses = np.abs(predictions - y) if kind == "absolute error" else (predictions - y) ** 2
+    losses = np.abs(predictions - y) if kind == "absolute error" else row_errors(predictions, y)
     return losses, (y if kind == "R2" else None)
 
 

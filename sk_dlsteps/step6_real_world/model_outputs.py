@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_dlsteps.step4_validation.scores import row_errors, score_name
 from sk_dlsteps.step6_real_world.column_reader import ColumnValues
 from sk_dlsteps.step6_real_world.sketches import MODEL_KNOTS, Sketch, some_rows
 
@@ -119,7 +120,7 @@ class ModelOutputs:
         own, counts = outputs[known], None if weight is None else weight[known]
         columns = output_columns(own, task, labels)
         sketches = {name: column.sketch(counts, MODEL_KNOTS) for name, column in columns.items()}
-        losses = _weighted(losses_of(own, values[known], task, variance), counts)
+        losses = _weighted(losses_of(own, values[known], variance), counts)
         groups, chances = _groups(rows, len(predictions))
         kept = None if labels is None else tuple(labels)
         return cls(task, kept, sketches, losses, variance, groups, chances)
@@ -127,7 +128,7 @@ class ModelOutputs:
     @property
     def score_name(self) -> str:
         """What 1 less the mean loss is."""
-        return {"regression": "R2", "multilabel": "subset accuracy"}.get(self.task, "accuracy")
+        return score_name(self.task)
 
     def draw(self, votes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         """Mean votes (n_rows, n) of one group of networks for each row, out of all votes (n_rows, K, n)."""
@@ -160,13 +161,12 @@ def output_columns(predictions: np.ndarray, task: str, labels: Sequence[Any] | N
     }
 
 
-def losses_of(predictions: np.ndarray, values: np.ndarray, task: str, variance: np.ndarray | None) -> np.ndarray:
+def losses_of(predictions: np.ndarray, values: np.ndarray, variance: np.ndarray | None) -> np.ndarray:
     """The loss of each row: squared errors in units of the target's variance, or 1 for a wrong prediction."""
-    if task == "regression":
-        return ((predictions - values.reshape(len(values), -1)) ** 2 / variance).mean(1)
-    if task == "multilabel":
-        return ((predictions > 0.5) != values).any(1).astype(float)
-    return (predictions.argmax(1) != values).astype(float)
+    if variance is None:
+        # Labels of rows some of which are not known are floats.
+        return row_errors(predictions, values.astype(int))[:, 0]
+    return (row_errors(predictions, values) / variance).mean(1)
 
 
 def _weighted(losses: np.ndarray, weight: np.ndarray | None) -> Losses:

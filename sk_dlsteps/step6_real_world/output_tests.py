@@ -125,7 +125,7 @@ def compare_outputs(
     score = None
     if truth is not None:
         scored = np.isin(rows, truth.known)
-        losses = losses_of(predictions[scored], truth.values[rows[scored]], outputs.task, outputs.target_variance)
+        losses = losses_of(predictions[scored], truth.values[rows[scored]], outputs.target_variance)
         score = compare_losses(outputs.score_name, outputs.losses, losses)
         if score is None:
             notes.append(f"score: {MIN_SCORED_ROWS} rows with a true value are needed")

@@ -7,6 +7,8 @@ import pytest
 
 from sk_dlsteps import diagnose
 
+# Whole diagnoses of default models: other tests are to reach their lines.
+pytestmark = pytest.mark.no_cover
 SCRIPT = Path(__file__).resolve().parents[2] / "docs" / "benchmarks" / "diagnosis.py"
 
 

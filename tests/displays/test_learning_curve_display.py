@@ -1,4 +1,3 @@
-import subprocess
 import sys
 from dataclasses import replace
 
@@ -117,16 +116,8 @@ def test_a_figure_of_its_own_is_made_without_axes(curve):
     plt.close(display.figure_)
 
 
-def test_without_matplotlib_the_curve_is_computed_and_the_plot_names_the_extra():
-    script = """
-import sys
-sys.modules["matplotlib"] = None
-from sklearn.datasets import load_diabetes
-from sklearn.linear_model import Ridge
-from sk_dlsteps import LearningCurveDisplay, learning_curve
-print(learning_curve(Ridge(), *load_diabetes(return_X_y=True), random_state=0).because)
-LearningCurveDisplay.from_estimator(Ridge(), *load_diabetes(return_X_y=True), random_state=0)
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert "twice the rows" in run.stdout
-    assert 'ImportError: The plot needs matplotlib: pip install "sk_dlsteps[plot]"' in run.stderr
+def test_without_matplotlib_the_curve_is_computed_and_the_plot_names_the_extra(monkeypatch):
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    assert "twice the rows" in learning_curve(Ridge(), X, y, random_state=0).because
+    with pytest.raises(ImportError, match=r'The plot needs matplotlib: pip install "sk_dlsteps\[plot\]"'):
+        LearningCurveDisplay.from_estimator(Ridge(), X, y, random_state=0)

@@ -1,6 +1,3 @@
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 from sklearn.datasets import load_diabetes
@@ -123,16 +120,3 @@ def test_a_rate_that_was_given_has_no_curve_and_the_error_says_what_to_do():
     model = StepwiseRegressor(learning_rate=0.01, max_epochs=2, n_estimators=2, random_state=0).fit(X, y)
     with pytest.raises(ValueError, match=r"`learning_rate=0.01`.*find_learning_rate"):
         LearningRateDisplay.from_estimator(model)
-
-
-def test_without_matplotlib_the_package_imports_and_the_plot_names_the_extra():
-    script = """
-import sys
-sys.modules["matplotlib"] = None
-import numpy as np
-from sk_dlsteps import LearningRateDisplay
-from sk_dlsteps.step3_training.lr_finder import LRCurve
-LearningRateDisplay(LRCurve(np.ones(1), np.ones((1, 1)), np.ones(1), 1.0, "", True)).plot()
-"""
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert 'ImportError: The plot needs matplotlib: pip install "sk_dlsteps[plot]"' in run.stderr

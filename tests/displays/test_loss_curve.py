@@ -183,7 +183,9 @@ sys.modules["matplotlib"] = None
 import numpy as np
 from sk_dlsteps import *
 from sk_dlsteps.engine.loss_curves import LossCurves
+from sk_dlsteps.step3_training.lr_finder import LRCurve
 for display in (
+    LearningRateDisplay(LRCurve(np.ones(1), np.ones((1, 1)), np.ones(1), 1.0, "", True)),
     LossCurveDisplay([{}], LossCurves(np.ones((1, 1)), None, np.ones(1))),
     GradientFlowDisplay([{"gradient_norm_1": 1.0}]),
     SearchDisplay({"params": [{}]}),
@@ -195,4 +197,4 @@ for display in (
         print(error)
 """
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert run.stdout.splitlines() == ['The plot needs matplotlib: pip install "sk_dlsteps[plot]"'] * 4
+    assert run.stdout.splitlines() == ['The plot needs matplotlib: pip install "sk_dlsteps[plot]"'] * 5

@@ -104,7 +104,7 @@ class SmallFleets:
     def net(self, networks=None, *, build=None, optimizer="adam", lr=0.02, weight_decay=0.0, max_epochs=5, **kwargs):
         """An untrained net of the numbered networks."""
         networks = range(self.n_networks) if networks is None else networks
-        settings = {"batch_size": 3, "n_threads": 1, "verbose": 0, "dtype": self.dtype, **kwargs}
+        settings = {"batch_size": 6, "n_threads": 1, "verbose": 0, "dtype": self.dtype, **kwargs}
         return FleetNet(
             self.builder(networks, **(build or {})),
             self.cost,

@@ -6,9 +6,10 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sk_dlsteps.engine import batches
-from sk_dlsteps.engine.batches import FleetData, Rows, ValidationData, count_batches, to_tensors
+from sk_dlsteps.engine import batches, validation_rows
+from sk_dlsteps.engine.batches import FleetData, Rows, count_batches, to_tensors
 from sk_dlsteps.engine.fleet import Fleet
+from sk_dlsteps.engine.validation_rows import ValidationData
 from sk_dlsteps.step1_cost.choice import choose_cost
 
 
@@ -97,7 +98,7 @@ def test_a_reordered_fleet_takes_its_rows_and_shuffles_with_it():
 
 @pytest.mark.parametrize("kept", [1, 2**24], ids=["prepared anew", "kept"])
 def test_validation_losses_are_means_over_each_networks_own_rows(small_fleets, monkeypatch, kept):
-    monkeypatch.setattr(batches, "_KEPT", kept)
+    monkeypatch.setattr(validation_rows, "_KEPT", kept)
     fleets = small_fleets()
     fleet = fleets.builder()()
     x, y = to_tensors(fleets.Z, fleets.target.values, fleet, torch.float64)

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from sk_dlsteps.engine.batches import ValidationData, to_tensors
+from sk_dlsteps.engine.batches import to_tensors
 from sk_dlsteps.engine.merge import merge, split
+from sk_dlsteps.engine.validation_rows import ValidationData
 from sk_dlsteps.step1_cost.metric import ContrastiveLoss, TripletLoss
 
 LOSSES = [TripletLoss(0.5, 3), ContrastiveLoss(2.0, 3)]

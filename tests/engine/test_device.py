@@ -34,7 +34,7 @@ def without_float64(monkeypatch):
     """A function after whose call the CPU is treated as a device that has no float64."""
 
     def take_away():
-        for module in ("preparation", "engine.batches", "step4_validation.augmentation"):
+        for module in ("preparation", "engine.batches", "engine.validation_rows", "step4_validation.augmentation"):
             monkeypatch.setattr(f"sk_dlsteps.{module}.widest_float", lambda device: torch.float32)
 
     return take_away

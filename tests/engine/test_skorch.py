@@ -112,7 +112,7 @@ def test_scores_go_on_after_networks_have_stopped(small_fleets):
 @pytest.mark.parametrize(("step_every", "n_steps"), [("epoch", [0, 1, 2]), ("batch", [9, 19, 29])])
 def test_a_learning_rate_scheduler_steers_the_rate(small_fleets, step_every, n_steps, optimizer):
     scheduler = LRScheduler(policy=ExponentialLR, gamma=0.9, step_every=step_every)
-    net = small_fleets().fit(max_epochs=3, optimizer=optimizer, callbacks=[scheduler])
+    net = small_fleets().fit(max_epochs=3, batch_size=3, optimizer=optimizer, callbacks=[scheduler])
     expected = [0.02 * 0.9 ** (n if step_every == "epoch" else n + 1) for n in n_steps]
     np.testing.assert_allclose(net.history[:, "lr"], expected)
 
@@ -147,8 +147,8 @@ def test_early_stopping_with_load_best_brings_every_network_back_to_its_own_plac
 
     best = Best()
     callbacks = [("best", best), ("stop", EarlyStopping("distance", patience=3, load_best=True))]
-    schedule = CosineRestarts((2, 6, 12, 20))
-    net = fleets.fit(max_epochs=20, schedule=schedule, stopping=Patience(3), callbacks=callbacks)
+    settings = {"max_epochs": 20, "batch_size": 3, "schedule": CosineRestarts((2, 6, 12, 20)), "stopping": Patience(3)}
+    net = fleets.fit(callbacks=callbacks, **settings)
     assert best.order != list(range(7))
     n_active = best.predictions.shape[1]
     np.testing.assert_allclose(
@@ -225,7 +225,7 @@ def test_a_callback_hears_of_every_event(small_fleets):
             self.heard["gradient"] += 1
 
     counting = Counting()
-    small_fleets().fit(max_epochs=3, callbacks=[counting])
+    small_fleets().fit(max_epochs=3, batch_size=3, callbacks=[counting])
     assert counting.heard == {
         "train begin": 1, "train end": 1, "epoch begin": 3, "epoch end": 3, "gradient": 3 * 10 * 7,
         "batch begin True": 30, "batch end True": 30, "batch begin False": 3, "batch end False": 3,

@@ -7,10 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import sparse
 
-from sk_dlsteps.engine.batches import ValidationData, gather
+from sk_dlsteps.engine.batches import gather
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.sparse_rows import SparseTable, as_csr
+from sk_dlsteps.engine.validation_rows import ValidationData
 from sk_dlsteps.step1_cost.choice import choose_cost
 
 N_ROWS, N_COLUMNS = 12, 9

@@ -26,7 +26,8 @@ class Recorder(Callback):
 
 def test_a_fleet_of_one_trains_like_a_plain_torch_loop(small_fleets):
     fleets = small_fleets()
-    net = fleets.fit([2], build={"activation": "relu"}, optimizer="adam", lr=0.03, validated=False, schedule=Cosine())
+    settings = {"optimizer": "adam", "lr": 0.03, "batch_size": 3, "schedule": Cosine()}
+    net = fleets.fit([2], build={"activation": "relu"}, validated=False, **settings)
     fleet = fleets.builder([2], activation="relu")()
     hidden, output = nn.Linear(4, 5).double(), nn.Linear(5, 2).double()
     with torch.no_grad():

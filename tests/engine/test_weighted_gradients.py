@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from sk_dlsteps.engine.batch_norm import BatchNorm
-from sk_dlsteps.engine.batches import FleetData, ValidationData
+from sk_dlsteps.engine.batches import FleetData
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
 from sk_dlsteps.engine.module_fleet import ModuleFleet
+from sk_dlsteps.engine.validation_rows import ValidationData
 from sk_dlsteps.step1_cost.choice import choose_cost
 
 K, N_ROWS, WIDTHS = 3, 7, (2, 4, 3)

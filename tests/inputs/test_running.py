@@ -4,8 +4,9 @@ from sklearn.decomposition import IncrementalPCA
 from sklearn.preprocessing import FunctionTransformer, QuantileTransformer, StandardScaler
 
 from sk_dlsteps.inputs.features import fit_robust_scaler, fit_scaler
+from sk_dlsteps.inputs.own_scaler import CheckedTransformer
 from sk_dlsteps.inputs.running import RunningTarget, inner_scaler, is_standard, stays, updated_scaler
-from sk_dlsteps.inputs.scaler import BesideCodes, CheckedTransformer
+from sk_dlsteps.inputs.scaler import BesideCodes
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(3.0, [1.0, 10.0, 0.1], (90, 3))

@@ -1,10 +1,10 @@
-import subprocess
 import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from sk_dlsteps.__main__ import main
 from sk_dlsteps.inputs.table import MIN_ROWS, Table, TableError, guess_task, read_new_rows, read_table
 
 N = 40
@@ -204,11 +204,11 @@ def test_a_task_that_the_target_cannot_be_is_refused(frame, write):
     assert "use --task classification" in error_of(write(frame), "kind", "regression")
 
 
-def test_without_pandas_the_error_names_the_extra(tmp_path):
-    script = "import sys; sys.modules['pandas'] = None\nfrom sk_dlsteps.__main__ import main\nsys.exit(main(['x.csv']))"
-    run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
-    assert run.returncode == 2
-    assert run.stderr == 'sk_dlsteps: error: Reading a CSV file needs pandas: pip install "sk_dlsteps[csv]"\n'
+def test_without_pandas_the_error_names_the_extra(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    assert main(["x.csv"]) == 2
+    told = capsys.readouterr().err
+    assert told == 'sk_dlsteps: error: Reading a CSV file needs pandas: pip install "sk_dlsteps[csv]"\n'
 
 
 def test_decimal_commas_are_named_as_such(frame, write):

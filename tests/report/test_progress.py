@@ -1,48 +1,54 @@
-import os
 import pickle
 import pty
-import subprocess
 import sys
 
 import numpy as np
+import pytest
 from skorch.callbacks import Callback
 
 from sk_dlsteps import StepwiseRegressor
+from sk_dlsteps.report import progress
 from sk_dlsteps.report.progress import Progress
 
-FIT = """
-import numpy as np
-from sk_dlsteps import StepwiseRegressor
-from sk_dlsteps.report import progress
-progress._TERMINAL = progress._LOG = {seconds}
 X = np.random.default_rng(0).normal(size=(60, 3))
-StepwiseRegressor(learning_rate=0.01, max_epochs=4, early_stopping=False, random_state=0,
-                  callbacks=[progress.Progress("trees")]).fit(X, X[:, 0])
-progress.announce("next")
-progress.clear()
-"""
 
 
-def test_a_log_gets_lines_with_the_epoch_and_the_loss():
-    run = subprocess.run([sys.executable, "-c", FIT.format(seconds=0)], capture_output=True, text=True, check=True)
-    lines = run.stderr.splitlines()
+@pytest.fixture
+def fit(monkeypatch):
+    """A function that fits four epochs and announces what is next, showing something every so many seconds."""
+
+    def fit(seconds):
+        monkeypatch.setattr(progress, "_TERMINAL", seconds)
+        monkeypatch.setattr(progress, "_LOG", seconds)
+        settings = {"learning_rate": 0.01, "max_epochs": 4, "early_stopping": False, "random_state": 0}
+        StepwiseRegressor(callbacks=[Progress("trees")], **settings).fit(X, X[:, 0])
+        progress.announce("next")
+        progress.clear()
+
+    return fit
+
+
+def test_a_log_gets_lines_with_the_epoch_and_the_loss(fit, capfd):
+    fit(seconds=0)
+    out, err = capfd.readouterr()
+    lines = err.splitlines()
     assert len(lines) == 5
     assert lines[0].startswith("trees: epoch 1 of at most 4, training loss ")
     assert lines[-1] == "next ..."
-    assert run.stdout == ""
+    assert out == ""
 
 
-def test_epochs_in_quick_succession_are_not_shown():
-    run = subprocess.run([sys.executable, "-c", FIT.format(seconds=1000)], capture_output=True, text=True, check=True)
-    assert run.stderr == "next ...\n"
+def test_epochs_in_quick_succession_are_not_shown(fit, capfd):
+    fit(seconds=1000)
+    assert capfd.readouterr().err == "next ...\n"
 
 
-def test_a_terminal_gets_one_line_that_is_wiped_in_the_end():
+def test_a_terminal_gets_one_line_that_is_wiped_in_the_end(fit, monkeypatch):
     reader, terminal = pty.openpty()
-    subprocess.run([sys.executable, "-c", FIT.format(seconds=0)], stderr=terminal, check=True)
-    os.close(terminal)
-    seen = os.read(reader, 10_000).decode()
-    os.close(reader)
+    with open(terminal, "w") as stderr, open(reader, "rb", buffering=0) as screen:
+        monkeypatch.setattr(sys, "stderr", stderr)
+        fit(seconds=0)
+        seen = screen.read(10_000).decode()
     assert "\n" not in seen
     assert seen.count("\r\x1b[Ktrees: epoch") == 4
     assert seen.endswith("\r\x1b[Knext ...\r\x1b[K")

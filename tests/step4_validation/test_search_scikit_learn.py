@@ -13,11 +13,13 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:No learning rate could be found:sk_dlsteps.StepwiseWarning"),
     pytest.mark.filterwarnings("ignore:invalid value encountered in cast:RuntimeWarning"),
     pytest.mark.filterwarnings("ignore:The least populated class in y:UserWarning"),
+    # Counting lines would double the time, and our own tests are to reach them.
+    pytest.mark.no_cover,
 ]
 
-QUICK = {"max_epochs": 12, "n_estimators": 1, "random_state": 0}
+QUICK = {"max_epochs": 6, "learning_rate": 0.1, "n_estimators": 1, "random_state": 0}
 SMALL = {"cv": 2, "random_state": 0, "error_score": "raise"}
-UNITS = {"hidden_units": [32, 64]}
+UNITS = {"hidden_units": [8, 16]}
 
 
 def expected_failures(search):
@@ -33,7 +35,7 @@ def expected_failures(search):
         StepwiseSearchCV(StepwiseClassifier(**QUICK), {"dropout": [0.2]}, strategy="ladder", n_iter=2, **SMALL),
         StepwiseSearchCV(
             make_pipeline(StandardScaler(), StepwiseClassifier(**QUICK)),
-            {"stepwiseclassifier__hidden_units": [32, 64]},
+            {"stepwiseclassifier__hidden_units": [8, 16]},
             strategy="random",
             n_iter=2,
             **SMALL,

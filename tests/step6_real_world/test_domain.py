@@ -47,6 +47,7 @@ def test_the_auc_and_its_p_value_are_those_of_scikit_learn_and_scipy():
     assert rank_test(np.ones(4), np.array([0, 0, 1, 1])) == (0.5, 1.0)
 
 
+@pytest.mark.no_cover  # many times what other tests do once
 def test_the_p_value_of_clean_rows_keeps_its_level():
     rng = np.random.default_rng(0)
     p_values = [

@@ -7,10 +7,11 @@ from typing import Any
 
 from sk_dlsteps.fine_tuning import stage_finder
 from sk_dlsteps.inputs.parameters import check_parameters
-from sk_dlsteps.preparation import find_rate, prepare
+from sk_dlsteps.preparation import prepare
 from sk_dlsteps.recipe import StepwiseEstimator
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.transfer import is_staged
+from sk_dlsteps.sweep import find_rate
 
 
 def find_learning_rate(estimator: StepwiseEstimator, X: Any, y: Any) -> LRCurve:
