@@ -11,6 +11,7 @@ from typing import Any, Self
 
 from sklearn.base import BaseEstimator
 
+from sk_dlsteps.callback_support import CallbackSupportMixin
 from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.versions import check_versions, versions
@@ -32,7 +33,7 @@ def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., No
     return own_init
 
 
-class Parameters(BaseEstimator):
+class Parameters(CallbackSupportMixin, BaseEstimator):
     """Parameters of both estimators; see those."""
 
     def __init__(
@@ -131,7 +132,7 @@ class Parameters(BaseEstimator):
                 raise TypeError(_unexpected(type(self), name))
             setattr(self, name, value)
 
-    def get_params(self, deep=True):
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Get parameters, those that are passed on to `module` included.
 
         Parameters
@@ -150,7 +151,7 @@ class Parameters(BaseEstimator):
         own = {name: value for name, value in super().get_params(deep).items() if not name.startswith("init_from__")}
         return {**own, **of_module}
 
-    def set_params(self, **params):
+    def set_params(self, **params: Any) -> Self:
         """Set parameters, also ``module__*``, which are passed on to `module`.
 
         Parameters

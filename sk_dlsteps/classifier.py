@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from scipy.sparse import issparse
@@ -16,6 +16,7 @@ from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.embedding_transform import Embedding
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
@@ -57,7 +58,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         N_h = N_s / (a (N_i + N_o)), rounded and bounded on both sides, "midpoint" takes
         the mean of N_i and N_o; a sequence has one entry per layer.
     hidden_size_factor : float, default=2.0
-        a of the rule; the article advises 2 to 10.
+        The rule's a; the article advises 2 to 10.
     n_hidden_layers : int, default=1
         How often a single width is repeated; without effect on a sequence.
     activation : {"relu", "tanh", "silu", "gelu"}, default="relu"
@@ -114,7 +115,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         layers before, if there are any; a longer sequence has one entry per hidden layer.
         Rounded to a 256th.
     weight_decay : float, default=0.0
-        lambda in lambda/2 times the sum of the squared weights (step 4); biases are
+        The lambda in lambda/2 times the sum of the squared weights (step 4); biases are
         spared. Decoupled from the gradient for "adamw".
     batch_norm : bool, default=False
         Normalise hidden activations over each minibatch in training, and by the
@@ -183,7 +184,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         Torch threads for training; "auto" takes as many as the work of a step pays for.
         Torch's own setting is restored.
     callbacks : list or None, default=None
-        skorch callbacks, or pairs ``(name, callback)``.
+        Callbacks of skorch, or pairs ``(name, callback)``. Those of scikit-learn are set by `set_callbacks`.
     warm_start : bool, default=False
         True lets a further `fit` go on from the networks, the optimizer's state and the scaling
         that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
@@ -315,7 +316,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         self.calibrate = calibrate
 
     @available_if(_learns_streams)
-    def partial_fit(self, X, y, classes=None, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, classes: Any = None, sample_weight: Any = None) -> Self:
         """Learn a chunk of a stream: every network goes once through its rows.
 
         The first call decides as `fit` does, on the rows of this chunk. The statistics of the inputs
@@ -360,7 +361,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         learn_chunk(self, X, y, sample_weight, classes)
         return self
 
-    def predict(self, X):
+    def predict(self, X: Any) -> np.ndarray:
         """Predict labels: the class of the highest mean probability, or every label above one half.
 
         Parameters
@@ -378,7 +379,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         predicted = self.pipeline_.predict(X)
         return predicted if self.plan_.task == "multilabel" else self.classes_[predicted]
 
-    def predict_proba(self, X):
+    def predict_proba(self, X: Any) -> np.ndarray:
         """Predict probabilities: the mean of the networks', or the link of their mean raw output if calibrated.
 
         Parameters
@@ -396,7 +397,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         X = self._network_inputs(X)
         return self.pipeline_.predict_proba(X)
 
-    def predict_log_proba(self, X):
+    def predict_log_proba(self, X: Any) -> np.ndarray:
         """Predict logarithms of probabilities.
 
         Parameters
@@ -458,7 +459,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
                     "got None"
                 )
             return known
-        labels = np.unique(as_labels(column_or_1d(classes)))
+        labels = np.unique(as_labels(column_or_1d(as_numpy(classes, "classes"))))
         if known is not None and not np.array_equal(known, labels):
             raise ValueError(
                 f"`classes` is {labels.tolist()}, but the networks tell {known.tolist()} apart; leave it out, or begin "

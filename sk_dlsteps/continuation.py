@@ -15,6 +15,7 @@ from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.interrupt import deferred_interrupt
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.epoch_tasks import told_to_callbacks
 from sk_dlsteps.inheritance import INHERITED, with_inherited
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.network_inputs import Inputs
@@ -224,7 +225,9 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
     ):
         if checkpoint is not None:
             checkpoint = checkpoint.with_entropy(memory.entropy)
-        _train_on(estimator, replace(prepared, checkpoint=checkpoint, interrupt=interrupt), fleet, memory, names)
+        prepared = replace(prepared, checkpoint=checkpoint, interrupt=interrupt)
+        with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
+            _train_on(estimator, prepared, fleet, memory, names)
 
 
 def _train_on(

@@ -35,7 +35,7 @@ class Embedding:
     plan_: Plan
 
     @available_if(_embeds)
-    def transform(self, X):
+    def transform(self, X: Any) -> np.ndarray:
         """Embed rows: the networks' embeddings, side by side. Only with a metric loss.
 
         Rows of one class lie near each other, and so do, as far as that carries over, rows of one class
@@ -66,11 +66,25 @@ class Embedding:
         return _wrap_data_with_container("transform", flat, X, self)
 
     @available_if(_embeds)
-    def fit_transform(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit_transform(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> np.ndarray:
         """Fit, then embed the training rows. Only with a metric loss.
 
         The parameters are those of `fit`. Most networks have trained on any of these rows, which therefore lie
         nearer to their class than new rows will.
+
+        Parameters
+        ----------
+        X, y, sample_weight, X_val, y_val, sample_weight_val : array-like
+            As in `fit`.
 
         Returns
         -------
@@ -82,7 +96,7 @@ class Embedding:
         return self.fit(X, y, sample_weight, **validation).transform(X)  # type: ignore[attr-defined]
 
     @available_if(_embeds)
-    def get_feature_names_out(self, input_features=None):
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Name the columns of `transform`: "stepwiseclassifier0" and so on, network after network.
 
         Parameters

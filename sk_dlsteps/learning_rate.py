@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from typing import Any
 
 from sk_dlsteps.fine_tuning import stage_finder
 from sk_dlsteps.inputs.parameters import check_parameters
@@ -13,7 +14,7 @@ from sk_dlsteps.step3_training.transfer import is_staged
 from sk_dlsteps.sweep import find_rate
 
 
-def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
+def find_learning_rate(estimator: StepwiseEstimator, X: Any, y: Any) -> LRCurve:
     """Run the learning-rate finder by hand (article, step 3).
 
     Fresh replicas of the networks that `estimator` would train are swept, with `init_from` as in
@@ -33,17 +34,17 @@ def find_learning_rate(estimator: StepwiseEstimator, X, y) -> LRCurve:
     curve : LRCurve
         Rates, losses, the pick with its reason, and the alternatives.
 
-    Warns
-    -----
-    StepwiseWarning
-        If the curve says nothing and the default is taken.
-
     Raises
     ------
     TypeError
         If `estimator` is none of the two, for example a pipeline around one.
     ValueError
         If a parameter or the data are not what they may be.
+
+    Warns
+    -----
+    StepwiseWarning
+        If the curve says nothing and the default is taken.
 
     Examples
     --------

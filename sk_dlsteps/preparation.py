@@ -11,6 +11,7 @@ import torch
 from scipy import sparse
 from sklearn.pipeline import Pipeline
 from sklearn.utils import check_random_state
+from skorch.callbacks import Callback
 
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
@@ -82,6 +83,8 @@ class Prepared:
     processes: Processes | None = None
     heritage: Heritage | None = None
     """Weights that the networks begin with instead of those that `build` gives them."""
+    epoch_tasks: Callback | None = None
+    """What tells scikit-learn's callbacks of the epochs, if there are any; no net keeps it."""
     checkpoint: Checkpoint | None = None
     interrupt: Interrupt | None = None
 
@@ -450,7 +453,7 @@ def make_net(prepared: Prepared, plan: Plan, callbacks: Any = None, verbose: int
         max_epochs=plan.max_epochs,
         batch_size=plan.batch_size,
         device=plan.device,
-        callbacks=list(callbacks or ()),
+        callbacks=[*(callbacks or ()), *([prepared.epoch_tasks] if prepared.epoch_tasks else ())],
         verbose=int(verbose),
     )
 
@@ -468,6 +471,8 @@ def train(prepared: Prepared, plan: Plan, callbacks: Any, verbose: int, carried:
 
 def as_pipeline(prepared: Prepared, net: FleetNet) -> Pipeline:
     """A trained net behind its scaler, whose output it takes from now on."""
+    if prepared.epoch_tasks is not None:
+        net.dismiss(prepared.epoch_tasks)
     scaled = prepared.inputs.scaled
     if scaled.direct:
         net.module_.input_center.copy_(scaled.final.center)

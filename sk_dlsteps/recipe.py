@@ -19,6 +19,7 @@ from sk_dlsteps.engine.interrupt import deferred_interrupt
 from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.processes import all_or_none
+from sk_dlsteps.epoch_tasks import told_to_callbacks
 from sk_dlsteps.exportable import Exportable
 from sk_dlsteps.fine_tuning import fit_in_stages, stage_finder
 from sk_dlsteps.inheritance import check_columns, fitted_source, with_inherited
@@ -50,7 +51,16 @@ _OF_INPUTS = ("n_features_in_", "feature_names_in_", "input_shape_")
 class StepwiseEstimator(Exportable, Parameters):
     """`fit` of both estimators, and what they do alike; see those."""
 
-    def fit(self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None):
+    def fit(
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+    ) -> Self:
         """Walk through steps 1 to 3 and train.
 
         With ``warm_start=True`` a fitted estimator goes on from its networks instead: see there.
@@ -98,7 +108,15 @@ class StepwiseEstimator(Exportable, Parameters):
         return self
 
     def fine_tune(
-        self, X, y, sample_weight=None, *, X_val=None, y_val=None, sample_weight_val=None, **parameters
+        self,
+        X: Any,
+        y: Any,
+        sample_weight: Any = None,
+        *,
+        X_val: Any = None,
+        y_val: Any = None,
+        sample_weight_val: Any = None,
+        **parameters: Any,
     ) -> Self:
         """Fit a new estimator that begins with the networks of this fitted one.
 
@@ -146,7 +164,9 @@ class StepwiseEstimator(Exportable, Parameters):
         tuned = self._copy_with(self).set_params(**parameters)
         return tuned.fit(X, y, sample_weight, X_val=X_val, y_val=y_val, sample_weight_val=sample_weight_val)
 
-    def param_distributions(self, step: int | None = None, X=None, y=None, prefix: str = "") -> dict[str, Any]:
+    def param_distributions(
+        self, step: int | None = None, X: Any = None, y: Any = None, prefix: str = ""
+    ) -> dict[str, Any]:
         """Give the article's ranges to a random search.
 
         Ready for RandomizedSearchCV, HalvingRandomSearchCV and ParameterSampler. What is set
@@ -180,16 +200,16 @@ class StepwiseEstimator(Exportable, Parameters):
             dropout and batch norm with a `module` of your own, decay with an optimizer class
             that knows none, and the schedule if a callback steers the rate.
 
-        Warns
-        -----
-        StepwiseWarning
-            If no rate could be found, and the default takes its place.
-
         Raises
         ------
         ValueError
             If there is nothing to search in `step`, if only one of `X` and `y` is given, or if a
             parameter or the data are not what they may be.
+
+        Warns
+        -----
+        StepwiseWarning
+            If no rate could be found, and the default takes its place.
 
         Notes
         -----
@@ -357,8 +377,10 @@ class StepwiseEstimator(Exportable, Parameters):
         with (
             open_checkpoint(parameters, data) as checkpoint,
             deferred_interrupt(on_interrupt == "keep") as interrupt,
+            told_to_callbacks(
+                self, prepare(parameters, data, checkpoint, interrupt), names, X, y, sample_weight
+            ) as prepared,
         ):
-            prepared = prepare(parameters, data, checkpoint, interrupt)
             if is_staged(parameters):
                 fit_in_stages(self, prepared, names)
                 return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -43,7 +43,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         N_h = N_s / (a (N_i + N_o)), rounded and bounded on both sides, "midpoint" takes
         the mean of N_i and N_o; a sequence has one entry per layer.
     hidden_size_factor : float, default=2.0
-        a of the rule; the article advises 2 to 10.
+        The rule's a; the article advises 2 to 10.
     n_hidden_layers : int, default=1
         How often a single width is repeated; without effect on a sequence.
     activation : {"relu", "tanh", "silu", "gelu"}, default="relu"
@@ -100,7 +100,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         layers before, if there are any; a longer sequence has one entry per hidden layer.
         Rounded to a 256th.
     weight_decay : float, default=0.0
-        lambda in lambda/2 times the sum of the squared weights (step 4); biases are
+        The lambda in lambda/2 times the sum of the squared weights (step 4); biases are
         spared. Decoupled from the gradient for "adamw".
     batch_norm : bool, default=False
         Normalise hidden activations over each minibatch in training, and by the
@@ -168,7 +168,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         Torch threads for training; "auto" takes as many as the work of a step pays for.
         Torch's own setting is restored.
     callbacks : list or None, default=None
-        skorch callbacks, or pairs ``(name, callback)``.
+        Callbacks of skorch, or pairs ``(name, callback)``. Those of scikit-learn are set by `set_callbacks`.
     warm_start : bool, default=False
         True lets a further `fit` go on from the networks, the optimizer's state and the scaling
         that the last one left, for `max_epochs` more epochs with a schedule that begins anew;
@@ -288,7 +288,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         super().__init__(**shared)
         self.quantiles = quantiles
 
-    def partial_fit(self, X, y, sample_weight=None):
+    def partial_fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Learn a chunk of a stream: every network goes once through its rows.
 
         The first call decides as `fit` does, on the rows of this chunk. The statistics of the inputs and
@@ -334,7 +334,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
         learn_chunk(self, X, y, sample_weight)
         return self
 
-    def predict(self, X, return_std: bool = False, *, quantiles: ArrayLike | None = None):
+    def predict(self, X: Any, return_std: bool = False, *, quantiles: ArrayLike | None = None) -> Any:
         """Predict values: the mean of the networks.
 
         With ``loss="quantile"`` these are medians, or the quantiles asked for.

@@ -1,7 +1,8 @@
-"""Data sets that come with scikit-learn, one thread and patience for everybody, and a torchvision that imports."""
+"""Data sets of scikit-learn's, a browser, one thread and patience for everybody, and a torchvision that imports."""
 
 import contextlib
 import os
+import shutil
 import sys
 import warnings
 
@@ -15,6 +16,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_iris
 from sklearn.model_selection import train_test_split
 
 torch.set_num_threads(1)
+BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 # How long an example takes says something of the machine, nothing of the code.
 settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("patient")
@@ -66,3 +68,17 @@ def cancer():
     """569 rows, 30 columns, 2 classes: X_train, X_test, y_train, y_test."""
     X, y = load_breast_cancer(return_X_y=True)
     return train_test_split(X, y, stratify=y, random_state=0)
+
+
+@pytest.fixture(scope="session")
+def browser():
+    """A browser without a window."""
+    if BROWSER is None:
+        if os.environ.get("CI"):
+            pytest.fail("no browser was found: install chromium")
+        pytest.skip("no browser was found: install chromium")
+    playwright = pytest.importorskip("playwright.sync_api")
+    with playwright.sync_playwright() as p:
+        launched = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
+        yield launched
+        launched.close()

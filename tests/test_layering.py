@@ -10,13 +10,14 @@ import sk_dlsteps
 
 ROOT = Path(sk_dlsteps.__file__).parent
 # What each part of the package may import besides itself; the table is the house's cross-section.
-BASE = {"plan", "exceptions", "fitted", "versions", "whole_file"}
+BASE = {"plan", "exceptions", "fitted", "versions", "whole_file", "callback_support"}
 STEPS = {"step1_cost", "step2_architecture", "step3_training", "step4_validation", "step5_test", "step6_real_world"}
 BELOW_PREPARATION = BASE | STEPS | {"inputs", "engine"}
 MAY_IMPORT = {
     "plan": set(),
     "exceptions": set(),
     "fitted": set(),
+    "callback_support": set(),
     "versions": {"exceptions"},
     "whole_file": set(),
     "engine": BASE,
@@ -27,8 +28,9 @@ MAY_IMPORT = {
     "content": {"inputs"},
     "resuming": BELOW_PREPARATION | {"content", "inheritance"},
     "preparation": BELOW_PREPARATION | {"inheritance"},
+    "epoch_tasks": BELOW_PREPARATION | {"preparation"},
     "sweep": BELOW_PREPARATION | {"preparation"},
-    "continuation": BELOW_PREPARATION | {"sameness", "inheritance", "preparation", "resuming"},
+    "continuation": BELOW_PREPARATION | {"sameness", "inheritance", "preparation", "resuming", "epoch_tasks"},
     "fine_tuning": BELOW_PREPARATION | {"inheritance", "preparation", "sweep", "continuation"},
     "together": BELOW_PREPARATION | {"inheritance", "preparation", "sweep", "fine_tuning"},
     "stream": BELOW_PREPARATION | {"preparation", "continuation"},
@@ -36,7 +38,7 @@ MAY_IMPORT = {
     "base": BELOW_PREPARATION | {"inheritance"},
     "recipe": BELOW_PREPARATION
     | {"base", "inheritance", "resuming", "preparation", "sweep", "together", "continuation", "fine_tuning"}
-    | {"exportable"},
+    | {"exportable", "epoch_tasks"},
     "exportable": set(),
     "embedding_transform": BELOW_PREPARATION,
     "diagnosis": BELOW_PREPARATION,

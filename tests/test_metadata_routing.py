@@ -4,13 +4,19 @@ import numpy as np
 import pytest
 from sklearn import config_context
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV, RandomizedSearchCV
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import TransformedTargetRegressor
+from sklearn.ensemble import BaggingRegressor, StackingRegressor
+from sklearn.exceptions import UnsetMetadataPassedError
+from sklearn.linear_model import RidgeCV
+from sklearn.model_selection import GridSearchCV, GroupKFold, RandomizedSearchCV, cross_validate
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, together
 
 QUICK = {"max_epochs": 3, "n_estimators": 2, "random_state": 0, "learning_rate": 0.02, "hidden_units": 8}
+NAMES = ["sample_weight", "X_val", "y_val", "target_val", "groups"]
 SPACE = {"weight_decay": [0.0, 0.1], "dropout": [0.0, 0.25]}
 
 
@@ -156,3 +162,71 @@ def test_a_weighted_ladder_compares_weighted_fits(weighted):
         theirs = GridSearchCV(model, {"dropout": [0.0]}, cv=2).fit(X, y, sample_weight=weight)
     first = search.cv_results_["mean_test_score"][0]
     assert first == pytest.approx(theirs.best_score_, abs=1e-4)
+
+
+def weighted_regressor():
+    """A regressor that wants weights in its fit and in its score."""
+    return StepwiseRegressor(**QUICK).set_fit_request(sample_weight=True).set_score_request(sample_weight=True)
+
+
+def test_a_search_hands_on_in_a_pipeline_in_a_cross_validation(weighted):
+    X, y, weight = weighted
+    with config_context(enable_metadata_routing=True):
+        scaler = StandardScaler().set_fit_request(sample_weight=True)
+        scores = []
+        for kind in (RandomizedSearchCV, StepwiseSearchCV):
+            pipeline = make_pipeline(scaler, random_search(kind, weighted_regressor()))
+            scores.append(cross_validate(pipeline, X, y, cv=2, params={"sample_weight": weight})["test_score"])
+        plain = make_pipeline(StandardScaler(), random_search(StepwiseSearchCV, StepwiseRegressor(**QUICK)))
+        unweighted = cross_validate(plain, X, y, cv=2)["test_score"]
+    np.testing.assert_allclose(*scores, rtol=0, atol=1e-4)
+    assert (abs(unweighted - scores[1]) > 1e-2).all()
+
+
+@pytest.mark.parametrize("strategy", ["random", "ladder"])
+def test_groups_reach_the_splitter_and_weights_the_networks_and_scores(strategy, weighted):
+    X, y, weight = weighted
+    groups = np.arange(len(y)) % 7
+    space = {"param_distributions": SPACE} if strategy == "random" else {}
+    with config_context(enable_metadata_routing=True):
+        search = StepwiseSearchCV(weighted_regressor(), strategy=strategy, n_iter=1, cv=GroupKFold(2), **space)
+        search.fit(X, y, sample_weight=weight, groups=groups)
+    train, test = next(GroupKFold(2).split(X, y, groups))
+    alone = StepwiseRegressor(**QUICK, **search.cv_results_["params"][0]).fit(X[train], y[train], weight[train])
+    expected = alone.score(X[test], y[test], weight[test])
+    assert search.cv_results_["split0_test_score"][0] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["bag", "stack", "calibrated", "transformed"])
+def test_meta_estimators_hand_weights_on(kind, weighted):
+    X, y, weight = weighted
+    labels = (y > 150).astype(int)
+    with config_context(enable_metadata_routing=True):
+        model = weighted_regressor()
+        classifier = StepwiseClassifier(**QUICK).set_fit_request(sample_weight=True)
+        line = RidgeCV().set_fit_request(sample_weight=True)
+        make = {
+            "bag": lambda: BaggingRegressor(model, n_estimators=2, random_state=0),
+            "stack": lambda: StackingRegressor([("net", model)], final_estimator=line, cv=2),
+            "calibrated": lambda: CalibratedClassifierCV(classifier, cv=2),
+            "transformed": lambda: TransformedTargetRegressor(model),
+        }[kind]
+        target, predict = (labels, "predict_proba") if kind == "calibrated" else (y, "predict")
+        heard, deaf = make().fit(X, target, sample_weight=weight), make().fit(X, target)
+        assert abs(getattr(heard, predict)(X) - getattr(deaf, predict)(X)).mean() > 1e-2
+
+
+def test_a_search_refuses_what_nobody_asked_for(weighted):
+    X, y, weight = weighted
+    with config_context(enable_metadata_routing=True), pytest.raises(UnsetMetadataPassedError, match="set_fit_request"):
+        random_search(StepwiseSearchCV, StepwiseRegressor(**QUICK)).fit(X, y, sample_weight=weight)
+
+
+def test_a_search_routes_as_scikit_learns_does():
+    with config_context(enable_metadata_routing=True):
+        model = weighted_regressor().set_fit_request(X_val=True, y_val="target_val")
+        theirs, ours = (random_search(kind, model) for kind in (RandomizedSearchCV, StepwiseSearchCV))
+        for method in ("fit", "score"):
+            names = [search.get_metadata_routing().consumes(method, NAMES) for search in (theirs, ours)]
+            assert names[0] == names[1]
+        assert ours.get_metadata_routing().consumes("fit", NAMES) >= {"sample_weight", "X_val", "target_val"}

@@ -106,6 +106,17 @@ def test_random_search_over_everything(diabetes):
     assert search.best_estimator_.get_params().items() >= {"random_state": 0}.items()
 
 
+def test_monitors_in_processes_of_a_search_report_to_this_one(diabetes):
+    # Here, and not beside the other callbacks, as the processes are there already.
+    callback = pytest.importorskip("sklearn.callback", reason="this scikit-learn has no callbacks")
+    X, _, y, _ = diabetes
+    monitor = callback.ScoringMonitor(scoring="r2")
+    model = regressor(max_epochs=2, n_estimators=2).set_callbacks(monitor)
+    GridSearchCV(model, {"dropout": [0.0, 0.5]}, cv=2, n_jobs=2).fit(X, y)
+    rows = monitor.get_logs().data
+    assert sum(row["task_name"] == "epoch" for row in rows) == 2 * (2 * 2 + 1)
+
+
 @pytest.mark.parametrize("name", sorted(SPACE.keys() - {"loss"}))
 def test_each_parameter_is_searchable_alone(name, iris):
     X, _, y, _ = iris

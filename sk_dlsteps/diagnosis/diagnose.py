@@ -83,11 +83,11 @@ REMEDIES = ("rate_too_high", "rate_too_low", "stopped_too_early")
 
 def diagnose(
     model_or_search: Any,
-    X=None,
-    y=None,
+    X: Any = None,
+    y: Any = None,
     *,
-    sample_weight=None,
-    cv=5,
+    sample_weight: Any = None,
+    cv: Any = 5,
     max_seconds: float | None = None,
     random_state: int | None = 0,
     verbose: int = 0,

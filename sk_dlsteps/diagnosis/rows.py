@@ -9,6 +9,7 @@ from scipy.sparse import issparse
 from sklearn.utils.validation import check_consistent_length
 
 from sk_dlsteps.fitted import Fitted
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.columns import as_frame
 from sk_dlsteps.inputs.target import as_indicators, as_labels
 from sk_dlsteps.inputs.weights import check_weight
@@ -46,7 +47,7 @@ def receive(fitted: Fitted, X: Any, y: Any, sample_weight: Any) -> tuple[Any, An
         if sample_weight is not None:
             raise ValueError("`sample_weight` is given without `X` and `y`, whose rows it counts")
         return None, None, None
-    X = as_frame(X)
+    X, y = as_frame(as_numpy(X, "X")), as_numpy(y, "y")
     X = X if hasattr(X, "shape") else np.asarray(X)
     X = X.tocsr() if issparse(X) else X
     check_consistent_length(X, y)

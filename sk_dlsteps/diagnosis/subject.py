@@ -17,6 +17,7 @@ from sklearn.multioutput import MultiOutputClassifier, MultiOutputRegressor
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.utils import _safe_indexing
 
+from sk_dlsteps.callback_support import without_callbacks
 from sk_dlsteps.diagnosis.folds import split_rows
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.step3_training.schedules import steers_the_rate
@@ -120,7 +121,7 @@ class Subject:
     @cached_property
     def estimator(self) -> Any:
         """The model unfitted, behind what stands before it, ready to be fitted several times alike."""
-        model = clone(self.model)
+        model = without_callbacks(clone(self.model))
         silent = {"verbose": 0, "warm_start": False}
         if not steers_the_rate(model.callbacks):
             silent["callbacks"] = None  # type: ignore[assignment]

@@ -20,7 +20,7 @@ _LONG = 26
 
 
 class CalibrationDisplay(calibration.CalibrationDisplay):
-    """scikit-learn's calibration curve, also of rows that a model has held out itself, and of several classes.
+    """The calibration curve of scikit-learn, also of rows that a model has held out itself, and of several classes.
 
     Make it with `from_estimator`. Above the diagonal things happen more often than was said, below it less often.
 
@@ -68,8 +68,8 @@ class CalibrationDisplay(calibration.CalibrationDisplay):
     def from_estimator(
         cls,
         estimator: Any,
-        X=None,
-        y=None,
+        X: Any = None,
+        y: Any = None,
         *,
         n_bins: int = 10,
         strategy: str = "quantile",

@@ -143,6 +143,7 @@ class DriftDisplay:
         Returns
         -------
         self : DriftDisplay
+            With `ax_` and `figure_`.
 
         Raises
         ------

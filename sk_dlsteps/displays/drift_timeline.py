@@ -96,6 +96,7 @@ class DriftTimelineDisplay:
         Returns
         -------
         self : DriftTimelineDisplay
+            With `ax_` and `figure_`.
 
         Raises
         ------

@@ -73,14 +73,14 @@ class LearningCurveDisplay:
     def from_estimator(
         cls,
         estimator: Any,
-        X,
-        y,
+        X: Any,
+        y: Any,
         *,
-        groups=None,
-        train_sizes=TRAIN_SIZES,
-        cv=5,
-        scoring=None,
-        random_state=None,
+        groups: Any = None,
+        train_sizes: Any = TRAIN_SIZES,
+        cv: Any = 5,
+        scoring: Any = None,
+        random_state: Any = None,
         error_score: Any = np.nan,
         ax: Axes | None = None,
     ) -> LearningCurveDisplay:
@@ -94,7 +94,7 @@ class LearningCurveDisplay:
             Inputs.
         y : array-like of shape (n_samples,) or (n_samples, n_outputs)
             Targets.
-        groups, train_sizes, cv, scoring, random_state, error_score
+        groups, train_sizes, cv, scoring, random_state, error_score : object
             As in `learning_curve`.
         ax : matplotlib Axes, default=None
             Where to draw; a new figure by default.

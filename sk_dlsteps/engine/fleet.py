@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
@@ -338,6 +339,14 @@ class Fleet(nn.Module):
     def forget(self) -> None:
         """Drop what was remembered and the gradients."""
         raise TypeError(f"{type(self).__name__} defines no networks")
+
+    def as_if_ended(self) -> Fleet:
+        """A copy in the middle of a training: every network in its best state and in its own place."""
+        fleet = copy.deepcopy(self)
+        fleet.recall()
+        fleet.reorder(torch.argsort(fleet.order).tolist(), fleet.n_networks)
+        fleet.forget()
+        return fleet.eval()
 
     def training_state(self) -> dict[str, Any]:
         """All that training has changed, the networks standing as they do; the tensors are the fleet's own."""

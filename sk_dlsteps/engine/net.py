@@ -158,6 +158,11 @@ class FleetNet(NeuralNet):
         owner = at.tb_frame.f_locals.get("self")
         return any(owner is callback for _, callback in self.callbacks_)
 
+    def dismiss(self, callback: Callback) -> None:
+        """Forget a callback, which hears of nothing from now on."""
+        self.callbacks: list[Any] = [own for own in self.callbacks if own is not callback]
+        self.callbacks_: list[Any] = [(name, own) for name, own in self.callbacks_ if own is not callback]
+
     def __sklearn_tags__(self):
         """A classifier if the cost is one for classes; scorers ask."""
         tags = super().__sklearn_tags__()

@@ -9,6 +9,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_y, check_consistent_length, validate_data
 
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
@@ -46,7 +47,7 @@ def receive_training_table(
         Which columns hold categories; None if the table holds numbers only, all of them there.
 
     """
-    X, shape = as_rows(as_frame(X), door.input_shape)
+    X, shape = as_rows(as_frame(as_numpy(X, "X")), door.input_shape)
     if shape is not None:
         _check_no_categories(categorical_features, shape)
         numbers, y = receive_table(door, X, y, reset=True, ensure_min_samples=least)
@@ -69,7 +70,8 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
 
     Further `checks` are handed on to scikit-learn's.
     """
-    X, shape = as_rows(as_frame(X), door.input_shape)
+    X, shape = as_rows(as_frame(as_numpy(X, "X")), door.input_shape)
+    y = as_numpy(y, "y")
     if reset:
         door.input_shape_ = shape
     elif shape is not None:

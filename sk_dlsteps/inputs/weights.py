@@ -9,6 +9,8 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing, check_array
 from sklearn.utils.validation import _num_samples, check_consistent_length
 
+from sk_dlsteps.inputs.arrays import as_numpy
+
 # A table of at most so many rows, copies included, is trained on in one minibatch ("auto"), whose gradient is the same
 # whether a row stands there k times or once with the weight k.
 ONE_MINIBATCH = 32
@@ -28,7 +30,7 @@ def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndar
     n_rows = _num_samples(rows)
     if np.isscalar(weight):
         weight = np.full(n_rows, weight)
-    values = check_array(weight, ensure_2d=False, dtype=np.float64, input_name=name)
+    values = check_array(as_numpy(weight, name), ensure_2d=False, dtype=np.float64, input_name=name)
     if values.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {values.ndim}D array for `{name}`.")
     if len(values) != n_rows:

@@ -99,6 +99,7 @@ class Report:
         Returns
         -------
         self : Report
+            With what was added.
 
         Raises
         ------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -17,6 +18,8 @@ from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
+
+from sk_dlsteps.callback_support import callbacks_of
 
 # Rows of folds that are cut out at any time, and transformed tables that wait for their fleets: many repeated folds,
 # or a pipeline whose candidates also vary the transformers, would otherwise fill the memory.
@@ -96,9 +99,14 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
 
     """
     estimators = [trial.with_parameters(params) for params in candidates]
-    for first, splits in _parts(trial.splits, getattr(X, "nbytes", 8 * np.size(X)) / _num_samples(X)):
+    for first, splits in _parts(trial.splits, _n_bytes(X) / _num_samples(X)):
         for number, fold, result in _evaluate_part(replace(trial, splits=splits), X, y, candidates, estimators):
             yield number, first + fold, result
+
+
+def _n_bytes(X: Any) -> int:
+    """Memory of a table; where it does not say, that of so many float64."""
+    return X.nbytes if isinstance(getattr(X, "nbytes", None), int) else 8 * math.prod(np.shape(X))
 
 
 def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:
@@ -144,7 +152,10 @@ def last_step(estimator: Any) -> tuple[Any, str]:
 
 def _hook(estimator: Any) -> Callable | None:
     """The function that fits several estimators of this kind together, if there is one."""
-    kind = type(_below(estimator)[-1])
+    below = _below(estimator)
+    if any(map(callbacks_of, below)):  # they want to hear of each fit
+        return None
+    kind = type(below[-1])
     for base in kind.__mro__:
         if "_fit_together" in vars(base):
             return kind._fit_together
@@ -276,7 +287,7 @@ class _Batch:
                 for number in same:
                     own = self._fit_params(estimators[number], fold)
                     fits.append(_Fit(number, fold, clone(estimators[number]), Z, rows.y, leading, own))
-                held += 0 if Z is rows.X else getattr(Z, "nbytes", 8 * np.size(Z))
+                held += 0 if Z is rows.X else _n_bytes(Z)
             if held > MOST_BYTES:
                 yield from self._train(fits, spent)
                 fits, held, spent = [], 0, 0.0

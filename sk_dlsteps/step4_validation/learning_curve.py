@@ -78,14 +78,14 @@ class LearningCurve:
 
 def learning_curve(
     estimator: Any,
-    X,
-    y,
+    X: Any,
+    y: Any,
     *,
-    groups=None,
-    train_sizes=TRAIN_SIZES,
-    cv=5,
-    scoring=None,
-    random_state=None,
+    groups: Any = None,
+    train_sizes: Any = TRAIN_SIZES,
+    cv: Any = 5,
+    scoring: Any = None,
+    random_state: Any = None,
     error_score: Any = np.nan,
 ) -> LearningCurve:
     """Cross-validate on growing subsets and say whether more rows would help (article, step 4).
@@ -122,16 +122,16 @@ def learning_curve(
     curve : LearningCurve
         Sizes, scores and the verdict.
 
-    Warns
-    -----
-    StepwiseWarning
-        If some fits failed.
-
     Raises
     ------
     ValueError
         If `cv` cannot split the rows, `train_sizes` are none of their numbers, `scoring` is more than one
         score, or all fits fail.
+
+    Warns
+    -----
+    StepwiseWarning
+        If some fits failed.
 
     Examples
     --------

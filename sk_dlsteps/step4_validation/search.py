@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from contextlib import closing, suppress
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 from sklearn.base import clone, is_classifier, is_regressor
@@ -26,6 +26,7 @@ from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
 from sk_dlsteps.step4_validation.problem import Problem
+from sk_dlsteps.step4_validation.search_tasks import SearchTasks
 from sk_dlsteps.step4_validation.tried import Tried
 from sk_dlsteps.step4_validation.workers import evaluate_on_workers, has_workers
 
@@ -147,22 +148,22 @@ class StepwiseSearchCV(BaseSearchCV):
 
     def __init__(
         self,
-        estimator,
-        param_distributions=None,
+        estimator: Any,
+        param_distributions: Any = None,
         *,
-        strategy="ladder",
-        n_iter=30,
-        max_seconds=None,
-        training_target="auto",
-        scoring=None,
-        n_jobs=None,
-        refit=True,
-        cv=5,
-        verbose=0,
-        random_state=None,
-        error_score=np.nan,
-        return_train_score=False,
-    ):
+        strategy: str = "ladder",
+        n_iter: int = 30,
+        max_seconds: float | None = None,
+        training_target: float | str = "auto",
+        scoring: Any = None,
+        n_jobs: int | None = None,
+        refit: Any = True,
+        cv: Any = 5,
+        verbose: int = 0,
+        random_state: Any = None,
+        error_score: float | str = np.nan,
+        return_train_score: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.param_distributions = param_distributions
         self.strategy = strategy
@@ -178,7 +179,7 @@ class StepwiseSearchCV(BaseSearchCV):
         self.error_score = error_score
         self.return_train_score = return_train_score
 
-    def fit(self, X, y=None, **params):
+    def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Try candidates, keep the best, and fit it on all rows.
 
         Parameters
@@ -222,13 +223,16 @@ class StepwiseSearchCV(BaseSearchCV):
         )
         tried = Tried(len(trial.splits), self._compared, self.verbose)
         try:
-            if self.strategy == "random":
-                self._try(trial, X, y, candidates, tried)
-            else:
-                self._climb(trial, X, y, space, prefix, tried)
-            fitted = self._summary(tried, range(len(tried.candidates)), trial, metric)
-            if self.refit:
-                fitted |= self._refit(trial, fitted["best_params_"], X, y)
+            with SearchTasks.of(self, X, y, params.get("sample_weight")) as tasks:
+                if self.strategy == "random":
+                    with tasks.part("search", len(candidates) * len(splits), of_candidates=True) as part:
+                        self._try(trial, X, y, candidates, tried, part)
+                else:
+                    with tasks.part("ladder") as part:
+                        self._climb(trial, X, y, space, prefix, tried, part)
+                fitted = self._summary(tried, range(len(tried.candidates)), trial, metric)
+                if self.refit:
+                    fitted |= self._refit(trial, fitted["best_params_"], X, y, tasks)
         except KeyboardInterrupt:
             # If every candidate failed, or if warnings are errors, keeping them raises.
             with suppress(Exception):
@@ -266,11 +270,6 @@ class StepwiseSearchCV(BaseSearchCV):
     def _check_parameters(self) -> None:
         """Raise if a parameter is not what it may be."""
         self._validate_params()
-        if getattr(self, "_skl_callbacks", None):
-            raise ValueError(
-                "`set_callbacks` has given callbacks to this search, which calls none while many candidates train "
-                "together; take them away with `set_callbacks()`, and see how far it is with `verbose=1`"
-            )
         if self.strategy == "ladder":
             target = self.training_target
             if target != "auto" and (isinstance(target, bool) or not np.isfinite(target)):
@@ -340,9 +339,10 @@ class StepwiseSearchCV(BaseSearchCV):
 
         return reshuffled
 
-    def _try(self, trial: Trial, X, y, candidates: list[dict[str, Any]], tried: Tried) -> None:
+    def _try(self, trial: Trial, X, y, candidates: list[dict[str, Any]], tried: Tried, tasks: SearchTasks) -> None:
         """Fit and score candidates on all folds, and note each result as it comes in."""
-        first = tried.add(candidates)
+        first, n_splits = tried.add(candidates), len(trial.splits)
+        end = tasks.begin(len(candidates) * n_splits)
         scored = (
             evaluate_on_workers(trial, X, y, candidates, self.n_jobs)
             if has_workers(self.n_jobs)
@@ -351,8 +351,9 @@ class StepwiseSearchCV(BaseSearchCV):
         with closing(scored):
             for number, fold, result in scored:
                 tried.note(first + number, fold, result)
+                end(number * n_splits + fold)
 
-    def _climb(self, trial: Trial, X, y, space: Any, prefix: str, tried: Tried) -> None:
+    def _climb(self, trial: Trial, X, y, space: Any, prefix: str, tried: Tried, tasks: SearchTasks) -> None:
         """Climb the ladder, and keep its state after each rung."""
 
         def evaluate_rung(candidates: list[dict[str, Any]]) -> tuple[np.ndarray, np.ndarray]:
@@ -361,7 +362,9 @@ class StepwiseSearchCV(BaseSearchCV):
                 if first:
                     # The start has told of it, or the rate to be found is an idea of the ladder's own.
                     warnings.filterwarnings("ignore", "No learning rate could be found", StepwiseWarning)
-                self._try(trial, X, y, candidates, tried)
+                n_fits = len(candidates) * len(trial.splits)
+                with tasks.part(f"rung: {tried.doing}", n_fits, of_candidates=True) as part:
+                    self._try(trial, X, y, candidates, tried, part)
             rows = range(first, len(tried.candidates))
             return tried.scores(rows, "test_scores"), tried.scores(rows, "train_scores")
 
@@ -456,11 +459,12 @@ class StepwiseSearchCV(BaseSearchCV):
                 fitted["best_score_"] = results[f"mean_test_{metric}"][best]
         return fitted
 
-    def _refit(self, trial: Trial, params: dict[str, Any], X, y) -> dict[str, Any]:
+    def _refit(self, trial: Trial, params: dict[str, Any], X, y, tasks: SearchTasks) -> dict[str, Any]:
         """Fit the best candidate on all rows."""
         best = trial.with_parameters(params)
         started = time.perf_counter()
-        best.fit(X, **trial.fit_params) if y is None else best.fit(X, y, **trial.fit_params)
+        with tasks.final_fit(best):
+            best.fit(X, **trial.fit_params) if y is None else best.fit(X, y, **trial.fit_params)
         fitted = {"best_estimator_": best, "refit_time_": time.perf_counter() - started}
         if hasattr(best, "feature_names_in_"):
             fitted["feature_names_in_"] = best.feature_names_in_

@@ -30,7 +30,7 @@ class Tried:
         self.candidates: list[dict[str, Any]] = []
         self.ladder: Ladder | None = None
         self._rungs: list[int] = []
-        self._doing = ""
+        self.doing = ""
         self._results: dict[tuple[int, int], dict[str, Any]] = {}
         self._best = -np.inf
         self._shown = time.monotonic()
@@ -44,7 +44,7 @@ class Tried:
 
     def begin(self, doing: str) -> None:
         """Say what is tried from now on."""
-        self._doing = doing
+        self.doing = doing
 
     def note(self, row: int, fold: int, result: dict[str, Any]) -> None:
         """Take in a result."""
@@ -71,7 +71,7 @@ class Tried:
         if self.ladder is None:
             return {}
         # An interruption may find candidates of a rung that the ladder does not know yet.
-        names = [*(rung.name for rung in self.ladder), self._doing]
+        names = [*(rung.name for rung in self.ladder), self.doing]
         return {"rung": [names[self._rungs[row]] for row in rows]}
 
     def end(self) -> None:
@@ -94,6 +94,6 @@ class Tried:
             self._best = np.nanmax([self._best, self.scores([row], "test_scores").mean()])
         if is_due(self._shown):
             best = f", best score {self._best:.3f}" if np.isfinite(self._best) else ""
-            what = f"search: {self._doing}, " if self._doing else "search: "
+            what = f"search: {self.doing}, " if self.doing else "search: "
             announce(f"{what}{len(self._results)} of {len(self.candidates) * self.n_splits} fits{best}")
             self._shown = time.monotonic()

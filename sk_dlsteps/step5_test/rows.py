@@ -13,6 +13,7 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _num_samples
 
 from sk_dlsteps.fitted import Fitted
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.weights import check_weight, weights_differ
 from sk_dlsteps.step4_validation.scores import row_errors
 from sk_dlsteps.step5_test.bootstrap import RowLosses, Units
@@ -55,6 +56,7 @@ class Rows:
             If lengths differ, if there are fewer than two rows or groups, or if targets are missing.
 
         """
+        X, y = as_numpy(X, "X_test"), as_numpy(y, "y_test")
         y = y.toarray() if sparse.issparse(y) else np.asarray(y)
         n_rows = _num_samples(X)
         for name, given in (("y_test", y), ("groups", groups)):

@@ -104,6 +104,7 @@ class Verification(Reported):
         Returns
         -------
         records : tuple of StepRecord
+            A single one, of step 5.
 
         """
         return (verification_record(self),)

@@ -161,6 +161,7 @@ class DriftDetector(BaseEstimator):
         Returns
         -------
         self : DriftDetector
+            Fitted.
 
         Raises
         ------

@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 from sklearn.utils.multiclass import type_of_target
 
+from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.columns import as_array, column_at, find_categorical, is_frame
 from sk_dlsteps.inputs.values import as_levels, kind_of
 from sk_dlsteps.step6_real_world.sketches import MAX_COUNTED
@@ -17,7 +18,7 @@ def as_table(X: Any) -> Any:
     """A DataFrame, an array of two dimensions or a sparse array by rows."""
     if sparse.issparse(X):
         return sparse.csr_array(X)
-    return X if is_frame(X) else as_array(X)
+    return X if is_frame(X) else as_array(as_numpy(X, "X"))
 
 
 def categorical_columns(X: Any) -> np.ndarray:
@@ -53,7 +54,7 @@ def check_length(values: np.ndarray, n_rows: int, name: str, table: str) -> None
 
 def understood(y: Any) -> tuple[str, np.ndarray, list[Any] | None]:
     """What a target is, its values or codes, and its labels."""
-    given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else y)
+    given = np.asarray(y.to_numpy() if hasattr(y, "to_numpy") else as_numpy(y, "y"))
     kind = type_of_target(given, input_name="y")
     if kind.startswith("continuous") or kind == "multiclass-multioutput":
         return "regression", given.astype(float), None

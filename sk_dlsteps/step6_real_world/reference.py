@@ -79,6 +79,10 @@ class Reference:
         reader = replace(ColumnReader.of(X, categorical, names, shape), is_kept=is_kept)
         return cls(reader, *_sketched(reader, X, weight), {})
 
+    def __repr__(self) -> str:
+        """How much was sketched: the sketches themselves are long."""
+        return f"Reference(n_rows={self.n_rows}, n_columns={len(self.columns)})"
+
     def also(self, X: Any, weight: np.ndarray | None = None) -> Reference:
         """The reference of this table and of further rows of it; without what a model made of them."""
         columns, n_rows = _sketched(self.reader, X, weight)

@@ -1,8 +1,6 @@
 """Reports as pages: their structure by a parser, and how they look and behave in a real browser."""
 
-import os
 import re
-import shutil
 from html.parser import HTMLParser
 from itertools import pairwise
 
@@ -15,7 +13,6 @@ from sk_dlsteps import DriftDetector, Report, StepwiseRegressor, learning_curve
 from sk_dlsteps.plan import StepRecord
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SCRIPT = "<script>window.hacked = 1; throw Error('hacked')</script>"
 NAMES = [
     SCRIPT,
@@ -90,19 +87,6 @@ def report():
 @pytest.fixture(scope="module")
 def html(report):
     return report.to_html()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    if BROWSER is None:
-        if os.environ.get("CI"):
-            pytest.fail("no browser was found: install chromium")
-        pytest.skip("no browser was found: install chromium")
-    playwright = pytest.importorskip("playwright.sync_api")
-    with playwright.sync_playwright() as p:
-        launched = p.chromium.launch(executable_path=BROWSER, args=["--no-sandbox"])
-        yield launched
-        launched.close()
 
 
 @pytest.fixture(scope="module")

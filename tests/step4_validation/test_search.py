@@ -317,17 +317,6 @@ def test_targets_may_be_a_series_or_several_columns(strategy, diabetes):
         assert "a constant guess" in ours.ladder_.verdict
 
 
-@pytest.mark.skipif(not hasattr(RandomizedSearchCV, "set_callbacks"), reason="this scikit-learn has no callbacks")
-def test_callbacks_of_scikit_learn_are_refused(diabetes):
-    from sklearn.callback import ScoringMonitor
-
-    X, _, y, _ = diabetes
-    model = search(n_iter=2).set_callbacks(ScoringMonitor(scoring="r2"))
-    with pytest.raises(ValueError, match=r"`set_callbacks` has given callbacks .* `verbose=1`"):
-        model.fit(X, y)
-    assert model.set_callbacks().fit(X, y).best_params_
-
-
 def test_tables_beyond_the_budget_are_trained_in_turns_with_the_same_results(diabetes, monkeypatch):
     X, _, y, _ = diabetes
     pipeline = make_pipeline(StandardScaler(), Constant())
