@@ -46,7 +46,9 @@ def main():
             outcome = run(case)
         except Exception as error:
             frames = traceback.extract_tb((error.__cause__ or error).__traceback__)
-            where = next((f"{f.filename.split('/')[-1]}:{f.lineno}" for f in reversed(frames) if "sk_dlsteps" in f.filename), "")
+            where = next(
+                (f"{f.filename.split('/')[-1]}:{f.lineno}" for f in reversed(frames) if "sk_dlsteps" in f.filename), ""
+            )
             key = (type(error).__name__, str(error)[:90], where)
             if key not in broken:
                 print(f"BROKEN {key}\n  {case}\n  {case.values()}", flush=True)

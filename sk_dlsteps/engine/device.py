@@ -53,7 +53,8 @@ def choose_device(device: str, accelerator: Any = None) -> str:
         raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu', 'cuda' or 'mps'.") from error
     if not is_available(kind):
         raise ValueError(f"`device={device!r}`: torch sees no such device here; use device='auto' or 'cpu'.")
-    return device
+    # Without a number on the CPU, as above.
+    return kind if kind == "cpu" else device
 
 
 def device_to_load_onto(device: str) -> str:

@@ -27,7 +27,7 @@ _WAY_OUT = "by skrub.TableVectorizer() before the estimator in a pipeline, or dr
 
 
 def as_frame(X: Any) -> Any:
-    """A pyarrow Table as a DataFrame of pandas, or else of polars; anything else as it is.
+    """A pyarrow Table as a DataFrame of pandas, or else of polars; most other things as they are.
 
     Parameters
     ----------
@@ -37,12 +37,14 @@ def as_frame(X: Any) -> Any:
     Returns
     -------
     X : object
-        Never a pyarrow Table.
+        Never a pyarrow Table, nor a DataFrame of sparse columns only that leave out other values than 0.
 
     Raises
     ------
     ImportError
         If a Table needs a library that is missing.
+    TypeError
+        If it is a LazyFrame, whose rows are not there yet.
 
     Examples
     --------
@@ -52,8 +54,12 @@ def as_frame(X: Any) -> Any:
 
     """
     kind = type(X)
+    if kind.__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame, whose rows are not there yet; give X.collect()")
     if kind.__name__ != "Table" or not kind.__module__.startswith("pyarrow"):
-        return X
+        fills = [getattr(dtype, "fill_value", None) for dtype in X.dtypes] if is_frame(X) and hasattr(X, "iloc") else []
+        # No sparse matrix can leave out ones or gaps.
+        return X.sparse.to_dense() if fills and None not in fills and any(fill != 0 for fill in fills) else X
     try:
         import pandas  # noqa: F401
     except ImportError:

@@ -48,6 +48,13 @@ def naming_columns(X: Any) -> Iterator[None]:
         if str(error).startswith("Input X contains"):
             raise ValueError(f"{error}\nFirst seen: {_first_column(X, _is_not_finite)}.") from error
         raise
+    except TypeError as error:
+        if "float() argument" not in str(error):
+            raise
+        raise TypeError(
+            f"{_first_column(X, _is_other)} of X holds values that are neither numbers nor text ({error}); make them "
+            "numbers, or drop the column."
+        ) from error
 
 
 def _first_column(X: Any, test: Callable[[Any], bool]) -> str:
@@ -70,6 +77,17 @@ def _is_text(value: Any) -> bool:
     except ValueError:
         return True
     except TypeError:
+        return False
+    return False
+
+
+def _is_other(value: Any) -> bool:
+    """Whether a value can be no number at all."""
+    try:
+        float(value)
+    except TypeError:
+        return value is not None
+    except ValueError:
         return False
     return False
 

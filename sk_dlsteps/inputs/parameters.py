@@ -132,6 +132,18 @@ _MODULE = (
     "a torch.nn.Module class or instance or a factory (n_inputs, n_outputs) -> module",
 )
 
+_CALLBACKS = (
+    lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes) and all(map(_is_callback, v)),
+    "a list of skorch callbacks or pairs (name, callback)",
+)
+
+
+def _is_callback(value: Any) -> bool:
+    """Whether a value is a callback, its class or, after a name, one or None."""
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
+        return value[1] is None or _is_callback(value[1])
+    return hasattr(value, "initialize") and hasattr(value, "set_params")
+
 
 def _is_fitted_stepwise(value: Any) -> bool:
     """Whether a value is one of our estimators, fitted."""
@@ -195,7 +207,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mixed_precision": _either(_NONE, _one_of(*PRECISIONS)),
     "accelerator": _either(_NONE, _ACCELERATOR),
     "n_threads": _either(_AUTO, _integer(1)),
-    "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
+    "callbacks": _either(_NONE, _CALLBACKS),
     "warm_start": _BOOL,
     "random_state": (_is_random_state, "None, an integer from 0 to 4294967295 or a numpy RandomState"),
     "verbose": (lambda v: _is_bool(v) or _integer(0)[0](v), "an integer of at least 0"),

@@ -49,6 +49,8 @@ def as_rows(X: Any, input_shape: Sequence[int] | None) -> tuple[Any, Shape | Non
     """
     wanted = None if input_shape is None else tuple(int(n) for n in input_shape)
     X = _as_array(X, wanted is not None)
+    if sparse.issparse(X) and X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D sparse array; give X.reshape(-1, 1) if it is a column.")
     if sparse.issparse(X) and wanted is not None and len(wanted) > 1:
         raise ValueError(f"`input_shape={wanted}` needs dense rows, and X is sparse; give X.toarray().")
     shape: tuple[int, ...] = getattr(X, "shape", ())
@@ -96,9 +98,11 @@ def _as_array(X: Any, has_shape: bool) -> Any:
         X = list(X)
     if hasattr(X, "shape") or is_frame(X) or sparse.issparse(X):
         return X
-    first: Any = next(iter(X), None) if isinstance(X, Sequence) and not isinstance(X, str) else None
+    rows: Any = X if isinstance(X, Sequence) and not isinstance(X, str) else ()
     try:
-        return np.asarray(X) if has_shape or np.ndim(first) > 1 else X
+        if len({len(row) if hasattr(row, "__len__") else None for row in rows}) > 1:
+            raise ValueError("they differ in length")
+        return np.asarray(X) if has_shape or np.ndim(next(iter(rows), None)) > 1 else X
     except ValueError as error:
         raise ValueError(
             f"The rows of X are not all of one shape ({error}). Pad sequences of unequal length with NaN to the "

@@ -15,6 +15,7 @@ from sklearn.base import clone
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
@@ -96,9 +97,14 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
 
     """
     estimators = [trial.with_parameters(params) for params in candidates]
-    for first, splits in _parts(trial.splits, getattr(X, "nbytes", 8 * np.size(X)) / _num_samples(X)):
+    for first, splits in _parts(trial.splits, _row_bytes(X)):
         for number, fold, result in _evaluate_part(replace(trial, splits=splits), X, y, candidates, estimators):
             yield number, first + fold, result
+
+
+def _row_bytes(X: Any) -> float:
+    """Memory of a row, of what does not tell that of its first."""
+    return X.nbytes / _num_samples(X) if hasattr(X, "nbytes") else 8 * np.size(_safe_indexing(X, [0]))
 
 
 def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:

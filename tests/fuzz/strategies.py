@@ -18,7 +18,19 @@ from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.inputs.parameters import TABLE
 
 ESTIMATORS = {"regression": StepwiseRegressor, "classification": StepwiseClassifier}
-ACTIONS = ("fit", "fit", "fit", "fit", "fit again", "warm start", "partial_fit", "random", "ladder", "finder", "fine_tune")
+ACTIONS = (
+    "fit",
+    "fit",
+    "fit",
+    "fit",
+    "fit again",
+    "warm start",
+    "partial_fit",
+    "random",
+    "ladder",
+    "finder",
+    "fine_tune",
+)
 
 
 def linear(n_inputs, n_outputs):
@@ -59,22 +71,58 @@ VALUES: dict[str, Any] = {
         *("contrastive", "hinge", nn.MSELoss, nn.L1Loss(), nn.CrossEntropyLoss, mean_square, "mse", nn.Linear),
     ],
     "quantiles": lambda: [(0.5,), (0.1, 0.9), [0.01, 0.5, 0.99], np.array([0.25, 0.75]), (0.9, 0.1), (0.0, 0.5), ()],
-    "hidden_units": lambda: ["auto", "midpoint", 1, 7, (3, 2), [4], np.array([5, 5]), np.int64(6), (), 0, (3, 0), "wide"],
+    "hidden_units": lambda: [
+        "auto",
+        "midpoint",
+        1,
+        7,
+        (3, 2),
+        [4],
+        np.array([5, 5]),
+        np.int64(6),
+        (),
+        0,
+        (3, 0),
+        "wide",
+    ],
     "hidden_size_factor": lambda: [2.0, 1, 1e-9, 1e9, np.float32(3), 0, -1.0, np.nan, np.inf],
     "n_hidden_layers": lambda: [1, 2, 3, 0, 1.0, True],
     "activation": lambda: ["relu", "tanh", "silu", "gelu", "ReLU", nn.ReLU],
     "module": lambda: ["mlp", "lstm", "gru", linear, nn.Linear, nn.Linear(3, 1), nn.Identity(), "mpl", nn.Linear(2, 3)],
     "input_shape": lambda: [None, (3,), (1, 3), (2, 2), (3, 1, 1), (1,), 3, (0,), "auto"],
     "scaler": lambda: [
-        *("standard", "robust", None, MinMaxScaler(), QuantileTransformer(n_quantiles=5), OneHotEncoder(), MinMaxScaler),
+        *(
+            "standard",
+            "robust",
+            None,
+            MinMaxScaler(),
+            QuantileTransformer(n_quantiles=5),
+            OneHotEncoder(),
+            MinMaxScaler,
+        ),
         "minmax",
     ],
     "input_clip": lambda: [3.0, None, 1e-3, 1e9, 1, 0, np.inf, np.nan, -3],
     "numeric_encoding": lambda: ["auto", "piecewise_linear", None, "ple"],
-    "init_from": lambda: [None, source("regression"), source("classification"), {"weight": torch.ones(1)}, nn.Linear(3, 1)],
+    "init_from": lambda: [
+        None,
+        source("regression"),
+        source("classification"),
+        {"weight": torch.ones(1)},
+        nn.Linear(3, 1),
+    ],
     "unfreeze": lambda: ["auto", True, False, 1, {"*": 0}, {"nothing*": 1}, 0, {"*": -1}],
     "differential_rates": lambda: ["auto", 0.5, 1, {"*": 0.1}, {"nothing*": 2.0}, 0, 2.0, {"*": 0}],
-    "optimizer": lambda: ["adam", "adamw", "sgd", torch.optim.RMSprop, torch.optim.SGD, torch.optim.LBFGS, "Adam", torch.optim.Optimizer],
+    "optimizer": lambda: [
+        "adam",
+        "adamw",
+        "sgd",
+        torch.optim.RMSprop,
+        torch.optim.SGD,
+        torch.optim.LBFGS,
+        "Adam",
+        torch.optim.Optimizer,
+    ],
     "learning_rate": lambda: ["auto", 0.1, 1e-9, 10.0, 1e9, 1, np.float64(0.01), 0, -0.1, np.inf, np.nan],
     "momentum": lambda: [0.9, 0, 0.999, 1, -0.1, np.nan],
     "lr_schedule": lambda: [
@@ -90,27 +138,84 @@ VALUES: dict[str, Any] = {
     "max_grad_norm": lambda: ["auto", None, 1.0, 1e-12, 1e12, 0, np.inf],
     "max_grad_value": lambda: [None, 1.0, 1e-12, 1e12, 0, np.inf],
     "augmentation": lambda: [None, "gaussian_noise", "mixup", "swap_noise", "image", unchanged, "noise"],
-    "class_weight": lambda: [None, "balanced", {0: 2.0}, {0: 1, 1: 0}, {0: 0, 1: 0}, {"no": 1.5}, {}, {9: 1.0}, {0: -1}],
+    "class_weight": lambda: [
+        None,
+        "balanced",
+        {0: 2.0},
+        {0: 1, 1: 0},
+        {0: 0, 1: 0},
+        {"no": 1.5},
+        {},
+        {9: 1.0},
+        {0: -1},
+    ],
     "calibrate": lambda: [False, True, 1],
     "early_stopping": lambda: [True, False, 0],
     "n_iter_no_change": lambda: ["auto", 1, 10**6, 0],
     "validation_fraction": lambda: [0.15, 1e-9, 0.5, 0.999999, 0, 1, np.nan],
     "n_estimators": lambda: [1, 2, 5, "auto", 0, 1.0],
-    "categorical_features": lambda: ["from_dtype", None, [0], ["c0"], [True, False, True], [], [-1], [99], ["w"], [0.5], "w", [None], [[0]]],
+    "categorical_features": lambda: [
+        "from_dtype",
+        None,
+        [0],
+        ["c0"],
+        [True, False, True],
+        [],
+        [-1],
+        [99],
+        ["w"],
+        [0.5],
+        "w",
+        [None],
+        [[0]],
+    ],
     "device": lambda: ["auto", "cpu", "cpu:0", "cuda", "cuda:99", "mps", "meta", "xpu", "gpu", "", "cpu:7"],
     "mixed_precision": lambda: [None, "bf16", "fp16", "fp8"],
     "accelerator": lambda: [None, 1],
     "n_threads": lambda: ["auto", 1, 2, 0],
     "callbacks": lambda: [
-        *(None, [], (), [("score", EpochScoring("neg_mean_squared_error"))], [LRScheduler()], [1], ["lr"], [LRScheduler]),
+        *(
+            None,
+            [],
+            (),
+            [("score", EpochScoring("neg_mean_squared_error"))],
+            [LRScheduler()],
+            [1],
+            ["lr"],
+            [LRScheduler],
+        ),
         [("a", 1)],
     ],
-    "random_state": lambda: [0, 2**32 - 1, np.random.RandomState(3), np.int64(5), -1, 2**32, 0.5, np.random.default_rng(0)],
+    "random_state": lambda: [
+        0,
+        2**32 - 1,
+        np.random.RandomState(3),
+        np.int64(5),
+        -1,
+        2**32,
+        0.5,
+        np.random.default_rng(0),
+    ],
     "verbose": lambda: [0, False, np.False_, -1, None],
 }
 # Values of wrong types for any parameter at all.
 JUNK: Any = lambda: [  # noqa: E731
-    *(object(), b"auto", {}, [], (), set(), 1 + 2j, np.nan, -np.inf, "", "auto ", 10**400, np.array([]), np.array(["a"])),
+    *(
+        object(),
+        b"auto",
+        {},
+        [],
+        (),
+        set(),
+        1 + 2j,
+        np.nan,
+        -np.inf,
+        "",
+        "auto ",
+        10**400,
+        np.array([]),
+        np.array(["a"]),
+    ),
     *(np.array(3.0), torch.tensor(1), print, int, range(3), iter([1]), None, True, -1, 0.5, [None], {"a": None}, [[1]]),
 ]
 # Small enough that thousands of cases take minutes.
@@ -138,10 +243,11 @@ class Case:
 
     def values(self) -> dict[str, Any]:
         """Its parameters."""
-        made = {
-            name: JUNK()[place[1]] if isinstance(place, tuple) else VALUES[name]()[place]
-            for name, place in self.parameters.items()
-        }
+        with torch.random.fork_rng(devices=[]):  # which modules draw from
+            made = {
+                name: JUNK()[place[1]] if isinstance(place, tuple) else VALUES[name]()[place]
+                for name, place in self.parameters.items()
+            }
         return {**SMALL, **made}
 
     def data(self, seed: int = 0) -> tuple[Any, Any]:
@@ -171,10 +277,27 @@ class Case:
 
 # Targets that a classifier or a regressor is likely to take, so that enough cases get further than the door.
 LIKELY = {
-    "regression": ("numbers", "whole numbers", "counts", "two outputs", "series of numbers", "a constant", "an outlier"),
+    "regression": (
+        "numbers",
+        "whole numbers",
+        "counts",
+        "two outputs",
+        "series of numbers",
+        "a constant",
+        "an outlier",
+    ),
     "classification": ("two classes", "three classes", "words", "several labels", "a rare class", "truth values"),
 }
-LIKELY_TABLES = ("floats", "float32", "frame", "frame with words", "some missing", "sparse csr", "integers", "sequences")
+LIKELY_TABLES = (
+    "floats",
+    "float32",
+    "frame",
+    "frame with words",
+    "some missing",
+    "sparse csr",
+    "integers",
+    "sequences",
+)
 
 
 @st.composite
@@ -183,18 +306,31 @@ def cases(draw, actions=ACTIONS) -> Case:
     task = draw(st.sampled_from(sorted(ESTIMATORS)))
     of_task = [name for name in sorted(VALUES) if name in TABLE and name in ESTIMATORS[task]().get_params()]
     names = draw(st.lists(st.sampled_from(of_task), max_size=4, unique=True))
-    parameters: dict[str, Any] = {name: draw(st.integers(0, len(VALUES[name]()) - 1)) for name in names}
+    # The first few of each list are right ones.
+    at_most = [draw(st.sampled_from([2, 2, 99])) for _ in names]
+    parameters: dict[str, Any] = {
+        name: draw(st.integers(0, min(most, len(VALUES[name]()) - 1)))
+        for name, most in zip(names, at_most, strict=True)
+    }
     if draw(st.integers(0, 11)) == 7:
         parameters[draw(st.sampled_from(of_task))] = ("junk", draw(st.integers(0, len(JUNK()) - 1)))
     return Case(
         task,
         draw(st.sampled_from(actions)),
         parameters,
-        draw(st.one_of(st.sampled_from(sorted(TABLES)), st.sampled_from(LIKELY_TABLES))),
-        draw(st.one_of(*[st.sampled_from(LIKELY[task])] * 2, st.sampled_from(sorted(TARGETS)))),
-        draw(st.one_of(st.integers(12, 40), st.sampled_from([0, 1, 2, 3, 4, 7]))),
-        draw(st.sampled_from([3, 1, 2, 5, 3, 0])),
-        draw(st.one_of(st.none(), st.none(), st.sampled_from(sorted(WEIGHTS)))),
+        draw(st.one_of(st.sampled_from(sorted(TABLES)), *[st.sampled_from(LIKELY_TABLES)] * 2)),
+        draw(st.one_of(*[st.sampled_from(LIKELY[task])] * 4, st.sampled_from(sorted(TARGETS)))),
+        draw(st.one_of(*[st.integers(12, 40)] * 4, st.sampled_from([0, 1, 2, 3, 4, 7]))),
+        draw(st.sampled_from([3, 3, 3, 3, 1, 2, 5, 3, 0])),
+        draw(
+            st.one_of(
+                st.none(),
+                st.none(),
+                st.none(),
+                st.sampled_from(["random", "whole", "some zeros"]),
+                st.sampled_from(sorted(WEIGHTS)),
+            )
+        ),
         draw(st.sampled_from([None] * 6 + ["alike", "weighted", "one row", "other", "only X"])),
         draw(st.integers(0, 2**16)),
     )

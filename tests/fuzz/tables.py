@@ -39,7 +39,7 @@ def _read_only(values):
 
 def _frame_with(**columns):
     """A frame of numbers with one more column."""
-    (name, make), = columns.items()
+    ((name, make),) = columns.items()
     return lambda rng, n, d: _frame(rng, n, d).assign(**{name: make(rng, n)})
 
 
@@ -89,8 +89,12 @@ TABLES = {
     "objects with None": lambda rng, n, d: _with(_numbers(rng, n, d).astype(object), 0.2, None),
     "objects with words": lambda rng, n, d: _with(_numbers(rng, n, d).astype(object), 0.2, "red"),
     "objects of no sense": lambda rng, n, d: _with(_numbers(rng, n, d).astype(object), 0.1, {"a": 1}),
-    "decimals": lambda rng, n, d: np.array([[decimal.Decimal(i + j) for j in range(d)] for i in range(n)]).reshape(n, d),
-    "strings": lambda rng, n, d: np.column_stack([_words(rng, n) for _ in range(d)]).astype(str) if d else _numbers(rng, n, d),
+    "decimals": lambda rng, n, d: np.array([[decimal.Decimal(i + j) for j in range(d)] for i in range(n)]).reshape(
+        n, d
+    ),
+    "strings": lambda rng, n, d: (
+        np.column_stack([_words(rng, n) for _ in range(d)]).astype(str) if d else _numbers(rng, n, d)
+    ),
     "strings of numbers": lambda rng, n, d: _numbers(rng, n, d).astype(str),
     "byte strings": lambda rng, n, d: _numbers(rng, n, d).astype("S"),
     "dates": lambda rng, n, d: rng.integers(0, 10**6, size=(n, d)).astype("datetime64[s]"),
@@ -127,7 +131,9 @@ TABLES = {
     "frame with an index": lambda rng, n, d: _frame(rng, n, d).set_axis(pd.Index(list(range(n))[::-1]), axis=0),
     "frame with words": _frame_with(w=_words),
     "frame with strings": _frame_with(w=lambda rng, n: pd.array(_words(rng, n), dtype="string")),
-    "frame with categories": _frame_with(w=lambda rng, n: pd.Categorical(_words(rng, n), categories=["red", "green", "blue", "x"])),
+    "frame with categories": _frame_with(
+        w=lambda rng, n: pd.Categorical(_words(rng, n), categories=["red", "green", "blue", "x"])
+    ),
     "frame with categories of numbers": _frame_with(w=lambda rng, n: pd.Categorical(rng.integers(3, size=n))),
     "frame with missing categories": _frame_with(w=lambda rng, n: pd.Categorical(_words(rng, n, ("a", "b", None)))),
     "frame with many categories": _frame_with(w=lambda rng, n: pd.Categorical([f"level {i}" for i in range(n)])),
@@ -135,7 +141,9 @@ TABLES = {
     "frame with nullable integers": _frame_with(w=lambda rng, n: pd.array([None, *range(n - 1)][:n], dtype="Int64")),
     "frame with nullable floats": _frame_with(w=lambda rng, n: pd.array([None, *range(n - 1)][:n], dtype="Float32")),
     "frame with nullable flags": _frame_with(w=lambda rng, n: pd.array(([None, True, False] * n)[:n], dtype="boolean")),
-    "frame with arrow numbers": _frame_with(w=lambda rng, n: pd.array(([None, 1.5, 2.0] * n)[:n], dtype="double[pyarrow]")),
+    "frame with arrow numbers": _frame_with(
+        w=lambda rng, n: pd.array(([None, 1.5, 2.0] * n)[:n], dtype="double[pyarrow]")
+    ),
     "frame with dates": _frame_with(w=lambda rng, n: pd.date_range("2026-01-01", periods=n)),
     "frame with durations": _frame_with(w=lambda rng, n: pd.to_timedelta(np.arange(n), unit="h")),
     "frame with days": _frame_with(w=lambda rng, n: [datetime.date(2026, 1, 1)] * n),
@@ -150,7 +158,9 @@ TABLES = {
     "frame of duplicate names": _renamed(lambda d: ["a"] * d),
     "frame of mixed names": _renamed(lambda d: ["a", 1, None, 2.5, ("b", "c"), *range(10, 20)][:d]),
     "frame of numbers as names": _renamed(lambda d: list(range(d))),
-    "frame of names on two levels": _renamed(lambda d: pd.MultiIndex.from_tuples([("a", i) for i in range(d)]) if d else []),
+    "frame of names on two levels": _renamed(
+        lambda d: pd.MultiIndex.from_tuples([("a", i) for i in range(d)]) if d else []
+    ),
     "series": lambda rng, n, d: pd.Series(rng.normal(size=n)),
     "polars": _polars,
     "polars with words": _polars_with(lambda rng, n: pl.Series(_words(rng, n).tolist(), dtype=pl.String)),
@@ -162,7 +172,9 @@ TABLES = {
     "lazy polars": lambda rng, n, d: _polars(rng, n, d).lazy(),
     "arrow": lambda rng, n, d: _polars(rng, n, d).to_arrow(),
     **{
-        f"sparse {name}": (lambda name: lambda rng, n, d: sp.random_array((n, d), density=0.4, format=name, rng=rng))(name)
+        f"sparse {name}": (lambda name: lambda rng, n, d: sp.random_array((n, d), density=0.4, format=name, rng=rng))(
+            name
+        )
         for name in ("csr", "csc", "coo", "dok", "lil", "dia")
     },
     "sparse matrix": lambda rng, n, d: sp.csr_matrix(np.where(rng.random((n, d)) < 0.5, 0.0, 1.0)),

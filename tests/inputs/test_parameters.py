@@ -36,7 +36,7 @@ NONSENSE = {
     "minus infinity": (-float("inf"), ()),
     "a negative integer": (-1, ()),
     "an empty list": ([], ("callbacks", "categorical_features")),
-    "a list of text": (["a"], ("callbacks", "categorical_features")),
+    "a list of text": (["a"], ("categorical_features",)),
     "a set": ({1}, ()),
     "None": (None, (*NULLABLE, "callbacks", "random_state", "categorical_features", "class_weight")),
     "the class int": (int, ("module",)),
@@ -150,13 +150,15 @@ def test_widths_are_positive_integers(value):
         {"optimizer": torch.nn.Linear},
         {"loss": torch.optim.SGD},
         {"callbacks": "early"},
+        {"callbacks": [("early", 1)]},
+        {"callbacks": [torch.nn.Linear]},
         {"early_stopping": "yes"},
         {"early_stopping": 1},
         {"verbose": -1},
         {"device": 0},
         {"activation": torch.relu},
     ],
-    ids=lambda wrong: next(iter(wrong)),
+    ids=str,
 )
 def test_fit_and_the_finder_refuse_before_they_look_at_the_data(wrong):
     (name,) = wrong
