@@ -117,11 +117,13 @@ def test_objects_that_are_no_numbers_are_named_in_predict():
     model = regressor().fit(X, Y)
     with pytest.raises(TypeError, match="Column 2 of X holds values that are neither numbers nor text"):
         model.predict(put(X.astype(object), (5, 2), {"a": 1}))
+    with pytest.raises(ValueError, match="Column 'b' of X holds values that are neither numbers nor text"):
+        regressor().fit(FRAME, Y).predict(FRAME.assign(b=[[1.0, 2.0]] * 60))
 
 
 @pytest.mark.parametrize("parameters", [{}, {"n_estimators": 1}, {"batch_size": 1}], ids=str)
 def test_batch_norm_needs_two_rows_that_count(parameters):
-    with pytest.raises(ValueError, match="`batch_norm=True` needs at least 2 rows that count .* got 1"):
+    with pytest.raises(ValueError, match=r"`batch_norm=True` needs at least 2 rows that count .* got 1"):
         regressor(batch_norm=True, **parameters).fit(X, Y, sample_weight=np.arange(60) == 7)
 
 

@@ -133,7 +133,7 @@ def find_categorical(X: Any, categorical_features: Any = "from_dtype") -> np.nda
     names = None
     if is_frame(X):
         names = list(X.columns)
-        _check_different(names)
+        check_different(names)
     else:
         X = as_array(X)
     declared = _declared(categorical_features, X.shape[1], names)
@@ -157,7 +157,7 @@ def _find_in_sparse(X: Any, categorical_features: Any) -> np.ndarray:
     return np.zeros(X.shape[1], dtype=bool)
 
 
-def _check_different(names: list[Any]) -> None:
+def check_different(names: list[Any]) -> None:
     """Raise if two columns have the same name."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:

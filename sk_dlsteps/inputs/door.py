@@ -9,7 +9,7 @@ from scipy import sparse
 from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_y, check_consistent_length, validate_data
 
-from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
+from sk_dlsteps.inputs.columns import as_array, as_frame, check_different, find_categorical, is_frame
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
 
@@ -78,11 +78,13 @@ def receive_table(
         door.input_shape_ = shape
     elif shape is not None:
         check_shape(shape, door.input_shape_)
-    if is_frame(X) and not len(X.columns):
-        raise ValueError(
-            f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
-            f"{type(door).__name__}."
-        )
+    if is_frame(X):
+        check_different(list(X.columns))
+        if not len(X.columns):
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
+                f"{type(door).__name__}."
+            )
     if isinstance(y, list | tuple):
         _check_lengths(y)
     if raw:

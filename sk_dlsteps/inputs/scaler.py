@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -385,9 +384,8 @@ def _means(X: np.ndarray) -> np.ndarray:
     """Mean of each column's values that are there; 0 where there are none."""
     if not np.isnan(X.min(initial=0.0)):
         return X.mean(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        return np.nan_to_num(np.nanmean(X, 0))
+    there = ~np.isnan(X)
+    return np.where(there, X, 0).sum(0) / np.maximum(there.sum(0), 1)
 
 
 @contextmanager
@@ -469,9 +467,7 @@ def _extremes(Z: Any) -> tuple[np.ndarray, np.ndarray]:
     low, high = Z.min(0), Z.max(0)
     if not np.isnan(low).any():
         return low, high
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.nan_to_num(np.nanmin(Z, 0)), np.nan_to_num(np.nanmax(Z, 0))
+    return np.nan_to_num(np.fmin.reduce(Z, 0)), np.nan_to_num(np.fmax.reduce(Z, 0))
 
 
 def _check_reach(Z: Any, center: np.ndarray, factor: np.ndarray, parameter: str) -> None:

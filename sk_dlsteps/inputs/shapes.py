@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,8 @@ def _as_array(X: Any, has_shape: bool) -> Any:
     if isinstance(X, np.ma.MaskedArray):
         floats = np.result_type(X.dtype, np.float32)
         return np.where(np.ma.getmaskarray(X), np.nan, X.data).astype(floats)
+    if isinstance(X, Mapping):
+        raise TypeError(f"X is a {type(X).__name__}; make it a table, for example by pandas.DataFrame(X)")
     if isinstance(X, Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()

@@ -35,8 +35,21 @@ OURS, THEIRS = (str(Path(package.__file__).parent) for package in (sk_dlsteps, s
 SUBJECT = re.compile(r"`(\w+)[^`]*`|\b(X_val|y_val|X|y|sample_weight)\b")
 # scikit-learn's own words about data, which name neither.
 DATA = re.compile(
-    r"Found array with|Found input variables|Expected 2D array|Unknown label type|Sample weights must|dimension|"
-    r"feature names|Feature names|Sparse data|Complex data|bad input shape|should be a 1d array|multi-?output|label|n_splits|np.matrix|Expected sequence or array-like|y_true",
+    "|".join(
+        [
+            *("Found array with", "Found input variables", "Expected 2D array", "Expected sequence or array-like"),
+            *("Unknown label type", "label", "multi-?output", "should be a 1d array", "bad input shape", "dimension"),
+            *(
+                "[Ff]eature names",
+                "Sparse data",
+                "Complex data",
+                "np.matrix",
+                "Sample weights must",
+                "y_true",
+                "n_splits",
+            ),
+        ]
+    )
 )
 
 

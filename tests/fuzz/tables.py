@@ -1,4 +1,4 @@
-"""Tables, targets and weights of every kind that somebody may hand in, right ones and wrong ones, from a few numbers."""
+"""Tables, targets and weights of every kind that somebody may hand in, right ones and wrong ones."""
 
 from __future__ import annotations
 
@@ -50,6 +50,11 @@ def _polars(rng, n, d):
 def _polars_with(make):
     """A frame of polars with one more column."""
     return lambda rng, n, d: pl.DataFrame({**_polars(rng, n, d).to_dict(), "w": make(rng, n)})
+
+
+def _sparse(name):
+    """A sparse array of a format."""
+    return lambda rng, n, d: sp.random_array((n, d), density=0.4, format=name, rng=rng)
 
 
 def _renamed(names):
@@ -171,12 +176,7 @@ TABLES = {
     "polars with nulls only": _polars_with(lambda rng, n: pl.Series([None] * n)),
     "lazy polars": lambda rng, n, d: _polars(rng, n, d).lazy(),
     "arrow": lambda rng, n, d: _polars(rng, n, d).to_arrow(),
-    **{
-        f"sparse {name}": (lambda name: lambda rng, n, d: sp.random_array((n, d), density=0.4, format=name, rng=rng))(
-            name
-        )
-        for name in ("csr", "csc", "coo", "dok", "lil", "dia")
-    },
+    **{f"sparse {name}": _sparse(name) for name in ("csr", "csc", "coo", "dok", "lil", "dia")},
     "sparse matrix": lambda rng, n, d: sp.csr_matrix(np.where(rng.random((n, d)) < 0.5, 0.0, 1.0)),
     "sparse integers": lambda rng, n, d: sp.csr_array(rng.integers(0, 3, size=(n, d))),
     "sparse zeros": lambda rng, n, d: sp.csr_array((n, d)),
