@@ -44,6 +44,7 @@ BAD_TABLES = {
     "rows of many lengths": ([[1.0, 2.0], [3.0]] * 30, ValueError, "rows of X are not all of one shape"),
     "a sparse array of one dimension": (sp.coo_array(Y), ValueError, r"Expected 2D array, got 1D .*reshape\(-1, 1\)"),
     "a lazy frame": (pl.LazyFrame({"a": Y}), TypeError, r"X is a LazyFrame.*X\.collect\(\)"),
+    "a list of scalars": (list(map(np.array, Y)), ValueError, "Expected 2D array, got 1D array"),
     "a dict": ({"a": Y}, TypeError, r"X is a dict of named columns; .* pandas\.DataFrame\(X\)"),
     "a record array": (FRAME.to_records(), TypeError, r"X is a recarray of named columns; .* pandas\.DataFrame\(X\)"),
     "equal names": (FRAME.set_axis(list("abca"), axis=1), ValueError, "X has several columns of the name 'a'"),

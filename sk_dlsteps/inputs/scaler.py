@@ -385,7 +385,7 @@ def _means(X: np.ndarray) -> np.ndarray:
     if not np.isnan(X.min(initial=0.0)):
         return X.mean(0)
     there = ~np.isnan(X)
-    return np.where(there, X, 0).sum(0) / np.maximum(there.sum(0), 1)
+    return np.where(there, X, 0).sum(0) / np.maximum(there.sum(0), 1).astype(X.dtype)
 
 
 @contextmanager

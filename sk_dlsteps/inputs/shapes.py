@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -104,7 +104,7 @@ def _as_array(X: Any, has_shape: bool) -> Any:
         return X
     rows: Any = X if isinstance(X, Sequence) and not isinstance(X, str) else ()
     try:
-        if len({len(row) if hasattr(row, "__len__") else None for row in rows}) > 1:
+        if len({len(row) if isinstance(row, Sized) and getattr(row, "ndim", 1) else None for row in rows}) > 1:
             raise ValueError("they differ in length")
         return np.asarray(X) if has_shape or np.ndim(next(iter(rows), None)) > 1 else X
     except ValueError as error:
