@@ -100,6 +100,7 @@ def test_bad_rows_and_targets_are_refused(rows, message):
     [
         (np.ones(60), "`y` holds only one class, 1.0"),
         (Y, "Unknown label type: continuous"),
+        (Y * 1e100, "Unknown label type: continuous"),
         (put(C.astype(float), 3, np.nan), "Input y contains NaN"),
         (put(C.astype(object), 3, None), "`y` holds missing labels"),
         (put(C.astype(object), 3, "a"), r"labels of several types \(int, str\)"),

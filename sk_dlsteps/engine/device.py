@@ -75,7 +75,7 @@ if hasattr(os, "register_at_fork"):
 def choose_threads(flops: float) -> int:
     """Threads that pay for so many floating-point operations at a time; one where joblib's threads share the cores."""
     in_main = threading.current_thread() is threading.main_thread()
-    if not in_main and getattr(get_active_backend()[0], "nesting_level", 0):
+    if not in_main and getattr(get_active_backend()[0], "nesting_level", False):
         return 1
     return int(max(1, min(torch.get_num_threads(), flops / _FLOPS_PER_THREAD)))
 

@@ -103,10 +103,11 @@ def _as_array(X: Any, has_shape: bool) -> Any:
     if hasattr(X, "shape") or is_frame(X) or sparse.issparse(X):
         return X
     rows: Any = X if isinstance(X, Sequence) and not isinstance(X, str) else ()
+    first: Any = next(iter(rows), None)
     try:
-        if len({len(row) if isinstance(row, Sized) and getattr(row, "ndim", 1) else None for row in rows}) > 1:
+        if len({len(row) if isinstance(row, Sized) and getattr(row, "ndim", True) else None for row in rows}) > 1:
             raise ValueError("they differ in length")
-        return np.asarray(X) if has_shape or np.ndim(next(iter(rows), None)) > 1 else X
+        return np.asarray(X) if has_shape or np.ndim(first) > 1 else X
     except ValueError as error:
         raise ValueError(
             f"The rows of X are not all of one shape ({error}). Pad sequences of unequal length with NaN to the "
