@@ -3,6 +3,7 @@
 import multiprocessing
 import sys
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -114,6 +115,21 @@ def test_work_in_threads_gives_what_it_gives_one_after_the_other_and_leaves_noth
         for name, result in found.items():
             np.testing.assert_array_equal(result.result(), expected[name], err_msg=name)
     assert process_state() == before
+
+
+def test_fits_searches_and_predictions_leave_the_filters_of_warnings_alone(monkeypatch):
+    callers = []
+
+    class Noted(warnings.catch_warnings):
+        def __init__(self, *args, **kwargs):
+            callers.append(sys._getframe(1).f_globals["__name__"])
+            super().__init__(*args, **kwargs)
+
+    monkeypatch.setattr(warnings, "catch_warnings", Noted)
+    for act in WORK.values():
+        act()
+    assert callers, "scikit-learn's checks change them"
+    assert not [name for name in callers if name.startswith("sk_dlsteps")]
 
 
 def test_threads_of_torch_are_counted_for_each_thread(two_threads):

@@ -15,7 +15,7 @@ KINDS = sorted(set(ACTIONS))
 @pytest.mark.parametrize("action", KINDS)
 def test_a_case_is_refused_clearly_or_keeps_its_promises(action):
     @settings(
-        max_examples=30 if action == "fit" else 12,
+        max_examples=30 if action == "fit" else 8,
         deadline=None,
         derandomize=True,
         database=None,
