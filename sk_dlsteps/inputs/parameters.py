@@ -47,8 +47,13 @@ def _either(*checks: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any],
 
 
 def _is(kind: type, value: Any) -> bool:
-    """Whether a value is a number of that kind; True and False are none."""
-    return isinstance(value, kind) and not _is_bool(value)
+    """Whether a value is a number of that kind that a machine can hold; True and False are none."""
+    return isinstance(value, kind) and not _is_bool(value) and not _is_too_large(value)
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number beyond those of 64 bits."""
+    return isinstance(value, Integral) and not -(2**63) <= value < 2**64
 
 
 def _is_bool(value: Any) -> bool:
@@ -231,6 +236,8 @@ def check_parameter(name: str, value: Any) -> None:
 def _suggestion(value: Any, text: str) -> str:
     """What a mistyped name was meant to be, or that a class is none of its instances."""
     kinds = "a callable", "a scikit-learn transformer", "an accelerate.Accelerator"
+    if _is_too_large(value):
+        return "; it is too large to compute with"
     if inspect.isclass(value) and any(kind in text for kind in kinds):
         return f"; give an instance: {value.__name__}(...)"
     names = re.findall(r"'(\w+)'", text)

@@ -149,6 +149,8 @@ def test_widths_are_positive_integers(value):
     [
         {"optimizer": torch.nn.Linear},
         {"loss": torch.optim.SGD},
+        {"max_grad_value": 10**400},
+        {"max_epochs": 10**400},
         {"callbacks": "early"},
         {"callbacks": [("early", 1)]},
         {"callbacks": [torch.nn.Linear]},
