@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from handed_in import TABLES, TARGETS, WEIGHTS
 from hypothesis import strategies as st
 from sklearn.preprocessing import MinMaxScaler, OneHotEncoder, QuantileTransformer
 from skorch.callbacks import EpochScoring, LRScheduler
-from tables import TABLES, TARGETS, WEIGHTS
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor

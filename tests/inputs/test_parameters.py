@@ -160,7 +160,7 @@ def test_widths_are_positive_integers(value):
         {"device": 0},
         {"activation": torch.relu},
     ],
-    ids=str,
+    ids=lambda wrong: next(iter(wrong)),
 )
 def test_fit_and_the_finder_refuse_before_they_look_at_the_data(wrong):
     (name,) = wrong
