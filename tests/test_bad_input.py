@@ -122,6 +122,8 @@ def test_objects_that_are_no_numbers_are_named_in_predict():
     model = regressor().fit(X, Y)
     with pytest.raises(TypeError, match="Column 2 of X holds values that are neither numbers nor text"):
         model.predict(put(X.astype(object), (5, 2), {"a": 1}))
+    with pytest.raises(ValueError, match="Column 'b' of X holds times"):
+        regressor().fit(FRAME, Y).predict(FRAME.assign(b=pd.to_timedelta(np.arange(60), unit="h")))
     with pytest.raises(ValueError, match="Column 'b' of X holds values that are neither numbers nor text"):
         regressor().fit(FRAME, Y).predict(FRAME.assign(b=[[1.0, 2.0]] * 60))
 

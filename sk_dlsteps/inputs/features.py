@@ -31,10 +31,11 @@ CHUNK = 2**20
 def naming_columns(X: Any) -> Iterator[None]:
     """Let an error about the contents of X also name the column, and the way out for text."""
     for name, dtype in zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False):
-        if "date" in str(dtype).lower():
+        kind = str(dtype).lower()
+        if any(word in kind for word in ("date", "time", "duration", "period")):
             raise ValueError(
-                f"Column {name!r} of X holds dates. Turn them into numbers first, for example by "
-                "skrub.DatetimeEncoder, or drop the column."
+                f"Column {name!r} of X holds {'dates' if 'date' in kind else 'times'}. Turn them into numbers first, "
+                "for example by skrub.DatetimeEncoder, or drop the column."
             )
     try:
         yield

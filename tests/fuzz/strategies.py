@@ -18,19 +18,7 @@ from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 from sk_dlsteps.inputs.parameters import TABLE
 
 ESTIMATORS = {"regression": StepwiseRegressor, "classification": StepwiseClassifier}
-ACTIONS = (
-    "fit",
-    "fit",
-    "fit",
-    "fit",
-    "fit again",
-    "warm start",
-    "partial_fit",
-    "random",
-    "ladder",
-    "finder",
-    "fine_tune",
-)
+ACTIONS = (*["fit"] * 4, "fit again", "warm start", "partial_fit", "random", "ladder", "finder", "fine_tune")
 
 
 def linear(n_inputs, n_outputs):
