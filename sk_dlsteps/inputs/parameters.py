@@ -53,7 +53,7 @@ def _is(kind: type, value: Any) -> bool:
 
 def _is_too_large(value: Any) -> bool:
     """Whether a value is a whole number beyond those of 64 bits."""
-    return isinstance(value, Integral) and not -(2**63) <= value < 2**64
+    return isinstance(value, Integral) and not -(2**63) <= int(value) < 2**64
 
 
 def _is_bool(value: Any) -> bool:
