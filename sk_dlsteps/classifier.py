@@ -443,10 +443,12 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
     def _target(self, y, classes: np.ndarray | None = None) -> ClassTarget | LabelsTarget:
         """The target for the recipe; `classes` are all labels of a stream."""
         y = _dense(y)
-        if y.ndim == 2 and y.shape[1] > 1:
-            return LabelsTarget(_several_labels(y))
-        labels = as_labels(column_or_1d(y, warn=True))
-        check_classification_targets(labels)
+        # Floats that no integer can hold are not whole, and scikit-learn finds it out by a cast.
+        with np.errstate(invalid="ignore"):
+            if y.ndim == 2 and y.shape[1] > 1:
+                return LabelsTarget(_several_labels(y))
+            labels = as_labels(column_or_1d(y, warn=True))
+            check_classification_targets(labels)
         return ClassTarget(labels, classes)
 
     def _stream_classes(self, classes: Any) -> np.ndarray:

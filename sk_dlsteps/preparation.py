@@ -332,6 +332,11 @@ def make_plan(p: dict[str, Any], data: Data, rows: Rows, cost: Cost, layers: tup
             "same class and of another one in each minibatch; give at least 3, or 'auto'."
         )
     if batch_norm:
+        if n_rows < 2:
+            raise ValueError(
+                f"`batch_norm=True` needs at least 2 rows that count to train each network on, got {n_rows}; use "
+                "batch_norm=False, or give more rows."
+            )
         # The variance of a single row is none.
         batch_size = max(batch_size, 2)
     n_batches = count_batches(n_rows, batch_size)

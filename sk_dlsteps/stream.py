@@ -125,7 +125,9 @@ def go_on(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
         stopping=None,
         max_epochs=1,
         n_rows=old.n_rows,
-        batch_size=old.batch_size if parameters["batch_size"] == "auto" else int(parameters["batch_size"]),
+        batch_size=old.batch_size
+        if parameters["batch_size"] == "auto"
+        else max(int(parameters["batch_size"]), fleet.least_rows),
     )
     memory = replace(memory, target=target, carried=memory.carried or Carried())
     _learn(estimator, prepared, plan, n_calls, fleet, memory, estimator.lr_curve_, names)

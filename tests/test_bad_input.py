@@ -2,6 +2,7 @@
 
 import numpy as np
 import pandas as pd
+import polars as pl
 import pytest
 import scipy.sparse as sp
 from sklearn.exceptions import DataConversionWarning
@@ -40,6 +41,14 @@ BAD_TABLES = {
     "one dimension": (X[:, 0], ValueError, "(?s)Expected 2D array, got 1D array.*reshape"),
     "complex": (X + 1j, ValueError, "Complex data not supported"),
     "too large": (put(X, (0, 2), 1e300), ValueError, "Column 2 of X has values too large .*rescale it"),
+    "rows of many lengths": ([[1.0, 2.0], [3.0]] * 30, ValueError, "rows of X are not all of one shape"),
+    "a sparse array of one dimension": (sp.coo_array(Y), ValueError, r"Expected 2D array, got 1D .*reshape\(-1, 1\)"),
+    "a lazy frame": (pl.LazyFrame({"a": Y}), TypeError, r"X is a LazyFrame.*X\.collect\(\)"),
+    "a list of scalars": (list(map(np.array, Y)), ValueError, "Expected 2D array, got 1D array"),
+    "a dict": ({"a": Y}, TypeError, r"X is a dict of named columns; .* pandas\.DataFrame\(X\)"),
+    "a record array": (FRAME.to_records(), TypeError, r"X is a recarray of named columns; .* pandas\.DataFrame\(X\)"),
+    "equal names": (FRAME.set_axis(list("abca"), axis=1), ValueError, "X has several columns of the name 'a'"),
+    "a frame without columns": (FRAME[[]], ValueError, r"0 feature\(s\) \(shape=\(60, 0\)\)"),
 }
 
 
@@ -76,11 +85,13 @@ def test_a_bad_table_is_refused_in_predict(kind):
         ((X, put(Y, 3, np.nan)), "Input y contains NaN"),
         ((X, put(Y, 3, np.inf)), "Input y contains infinity"),
         ((X, Y * 1e300), "`y` has values too large .*rescale it"),
+        ((X, [[1.0, 2.0], [3.0]] * 30), "`y` must hold a single value for each row, or as many for each"),
+        ((X, "target"), "at least 1 dimension"),
         ((X, C.astype(str).astype(object) + np.array("x", object)), "`y` must hold numbers .*StepwiseClassifier"),
     ],
 )
 def test_bad_rows_and_targets_are_refused(rows, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((TypeError, ValueError), match=message):
         regressor().fit(*rows)
 
 
@@ -89,6 +100,7 @@ def test_bad_rows_and_targets_are_refused(rows, message):
     [
         (np.ones(60), "`y` holds only one class, 1.0"),
         (Y, "Unknown label type: continuous"),
+        (Y * 1e100, "Unknown label type: continuous"),
         (put(C.astype(float), 3, np.nan), "Input y contains NaN"),
         (put(C.astype(object), 3, None), "`y` holds missing labels"),
         (put(C.astype(object), 3, "a"), r"labels of several types \(int, str\)"),
@@ -99,6 +111,27 @@ def test_bad_rows_and_targets_are_refused(rows, message):
 def test_bad_labels_are_refused(labels, message):
     with pytest.raises(ValueError, match=message):
         classifier().fit(X, labels)
+
+
+def test_labels_that_cannot_be_sorted_are_refused_in_a_table_of_one_minibatch_too():
+    with pytest.raises(ValueError, match="`y` holds missing labels"):
+        classifier().fit(X[:20], np.array(["a", None] * 10))
+
+
+def test_objects_that_are_no_numbers_are_named_in_predict():
+    model = regressor().fit(X, Y)
+    with pytest.raises(TypeError, match="Column 2 of X holds values that are neither numbers nor text"):
+        model.predict(put(X.astype(object), (5, 2), {"a": 1}))
+    with pytest.raises(ValueError, match="Column 'b' of X holds times"):
+        regressor().fit(FRAME, Y).predict(FRAME.assign(b=pd.to_timedelta(np.arange(60), unit="h")))
+    with pytest.raises(ValueError, match="Column 'b' of X holds values that are neither numbers nor text"):
+        regressor().fit(FRAME, Y).predict(FRAME.assign(b=[[1.0, 2.0]] * 60))
+
+
+@pytest.mark.parametrize("parameters", [{}, {"n_estimators": 1}, {"batch_size": 1}], ids=str)
+def test_batch_norm_needs_two_rows_that_count(parameters):
+    with pytest.raises(ValueError, match=r"`batch_norm=True` needs at least 2 rows that count .* got 1"):
+        regressor(batch_norm=True, **parameters).fit(X, Y, sample_weight=np.arange(60) == 7)
 
 
 def test_predict_wants_as_many_columns_as_fit_and_at_least_one_row():
@@ -300,6 +333,13 @@ def read_only(array):
 def strided(array):
     """The same numbers, with gaps between them and backwards in memory."""
     return np.repeat(array[::-1], 2, axis=0)[::-2]
+
+
+@pytest.mark.parametrize("left_out", [np.nan, 1.0])
+def test_sparse_columns_may_leave_out_any_value(left_out):
+    full = pd.DataFrame(np.where(X > 0.5, X, left_out), columns=list("abcd"))
+    thin = full.astype(pd.SparseDtype(float, left_out))
+    np.testing.assert_array_equal(regressor().fit(thin, Y).predict(thin), regressor().fit(full, Y).predict(full))
 
 
 @pytest.mark.parametrize("kind", [fortran, read_only, strided, pd.DataFrame, list, pd.DataFrame.from_records])

@@ -270,6 +270,14 @@ def test_a_chunk_may_be_one_row_and_a_first_chunk_constant():
     assert np.isnan(model.partial_fit(X[:1], Y[:1]).training_score_)
 
 
+def test_batch_norm_learns_two_rows_at_a_time_however_small_the_minibatches_are():
+    models = [StepwiseRegressor(**{**QUICK, "batch_size": size}, batch_norm=True) for size in (1, 2)]
+    one, two = (model.partial_fit(X[:20], Y[:20]).partial_fit(X[20:40], Y[20:40]) for model in models)
+    np.testing.assert_array_equal(one.predict(X), two.predict(X))
+    with pytest.raises(ValueError, match="`batch_norm=True` needs at least 2 rows that count"):
+        one.partial_fit(X[:5], Y[:5], sample_weight=[0, 0, 0, 0, 1])
+
+
 def test_counts_may_be_all_zero_in_a_later_chunk_but_never_negative():
     model = StepwiseRegressor(**QUICK, loss="poisson").partial_fit(X, COUNTS)
     assert (model.partial_fit(X[:50], np.zeros(50)).predict(X) > 0).all()

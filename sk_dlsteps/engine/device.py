@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 import torch
+from joblib.parallel import get_active_backend
 from skorch.exceptions import DeviceWarning
 from torch import Tensor
 
@@ -17,22 +20,63 @@ from torch import Tensor
 _FLOPS_PER_THREAD = 2e8
 
 
+# One thread at a time counts threads.
+_COUNTING = threading.Lock()
+# Whether this process was forked: torch's threads stayed behind, and more than one would wait for them for ever.
+_forked = False
+
+
 @contextmanager
 def threads(n_threads: int) -> Iterator[None]:
-    """Let torch use `n_threads` threads inside, and as many as before outside."""
+    """Let torch use `n_threads` threads inside, and as many as before outside; a forked process has but one."""
     before = torch.get_num_threads()
-    if n_threads == before:
+    if _forked or n_threads == before:
         yield
         return
-    torch.set_num_threads(n_threads)
+    # A program of a single thread is spared the care for others.
+    count = torch.set_num_threads if threading.active_count() == 1 else _set_here
+    count(n_threads)
     try:
         yield
     finally:
-        torch.set_num_threads(before)
+        count(before)
+
+
+def _set_here(n_threads: int) -> None:
+    """Let this thread of Python's use so many, and those that begin later as many as if nothing had been set.
+
+    Torch counts for each thread of Python's, but a new one begins with what any other has set last.
+    """
+    with _COUNTING:
+        of_later: list[int] = []
+        _in_a_new_thread(lambda: of_later.append(torch.get_num_threads()))
+        torch.set_num_threads(n_threads)
+        _in_a_new_thread(lambda: torch.set_num_threads(of_later[0]))
+
+
+def _in_a_new_thread(act: Callable[[], None]) -> None:
+    """Do something, and wait for it."""
+    thread = threading.Thread(target=act)
+    thread.start()
+    thread.join()
+
+
+def _after_fork() -> None:
+    """Compute in one thread from now on."""
+    global _forked, _COUNTING
+    _forked, _COUNTING = True, threading.Lock()
+    torch.set_num_threads(1)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 def choose_threads(flops: float) -> int:
-    """Threads that pay for so many floating-point operations at a time."""
+    """Threads that pay for so many floating-point operations at a time; one where joblib's threads share the cores."""
+    in_main = threading.current_thread() is threading.main_thread()
+    if not in_main and getattr(get_active_backend()[0], "nesting_level", False):
+        return 1
     return int(max(1, min(torch.get_num_threads(), flops / _FLOPS_PER_THREAD)))
 
 
@@ -53,7 +97,8 @@ def choose_device(device: str, accelerator: Any = None) -> str:
         raise ValueError(f"`device={device!r}` is no torch device; use 'auto', 'cpu', 'cuda' or 'mps'.") from error
     if not is_available(kind):
         raise ValueError(f"`device={device!r}`: torch sees no such device here; use device='auto' or 'cpu'.")
-    return device
+    # Without a number on the CPU, as above.
+    return kind if kind == "cpu" else device
 
 
 def device_to_load_onto(device: str) -> str:
@@ -66,10 +111,20 @@ def device_to_load_onto(device: str) -> str:
 
 
 def is_available(kind: str) -> bool:
-    """Whether a kind of device is there; torch itself says so of those it is not asked about here."""
+    """Whether a kind of device is there."""
     if kind == "mps":
         return torch.backends.mps.is_available()
-    return kind != "cuda" or torch.cuda.is_available()
+    if kind == "cuda":
+        return torch.cuda.is_available()
+    return kind == "cpu" or _holds_numbers(kind)
+
+
+def _holds_numbers(kind: str) -> bool:
+    """Whether a tensor can be made on a kind of device and read again."""
+    try:
+        return torch.zeros(1, device=kind).item() == 0
+    except (AssertionError, NotImplementedError, RuntimeError):  # what torch raises depends on the kind
+        return False
 
 
 def widest_float(device: torch.device | str) -> torch.dtype:
@@ -82,7 +137,15 @@ def as_tensor(values: np.ndarray) -> Tensor:
     values = np.asarray(values, order="C")
     if values.flags.writeable:
         return torch.from_numpy(values)
-    with warnings.catch_warnings():
-        # Of arrays that are read-only, such as a DataFrame's or a file's.
-        warnings.filterwarnings("ignore", "The given NumPy array is not writ", UserWarning)
-        return torch.from_numpy(values)
+    return torch.from_numpy(np.asarray(_Unlocked(values)))
+
+
+class _Unlocked:
+    """A read-only array, such as a DataFrame's or a file's, as if it were not, so that torch does not warn of it.
+
+    Not to hear it would take a change of the warnings' filters, which belong to all threads of the process.
+    """
+
+    def __init__(self, values: np.ndarray) -> None:
+        interface = values.__array_interface__
+        self.values, self.__array_interface__ = values, {**interface, "data": (interface["data"][0], False)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 from collections.abc import Iterator
@@ -12,6 +13,9 @@ import torch
 
 # They belong to the whole process, and a search may train in several of its threads.
 _LOCK = threading.RLock()
+# No process is forked while they are lent: the child would have them in that state, and a lock that nobody opens.
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
 
 
 @contextmanager

@@ -27,7 +27,7 @@ _WAY_OUT = "by skrub.TableVectorizer() before the estimator in a pipeline, or dr
 
 
 def as_frame(X: Any) -> Any:
-    """A pyarrow Table as a DataFrame of pandas, or else of polars; anything else as it is.
+    """A pyarrow Table as a DataFrame of pandas, or else of polars; most other things as they are.
 
     Parameters
     ----------
@@ -37,12 +37,14 @@ def as_frame(X: Any) -> Any:
     Returns
     -------
     X : object
-        Never a pyarrow Table.
+        Never a pyarrow Table, nor a DataFrame of sparse columns only that leave out other values than 0.
 
     Raises
     ------
     ImportError
         If a Table needs a library that is missing.
+    TypeError
+        If it is a LazyFrame, whose rows are not there yet.
 
     Examples
     --------
@@ -52,8 +54,12 @@ def as_frame(X: Any) -> Any:
 
     """
     kind = type(X)
+    if kind.__name__ == "LazyFrame":
+        raise TypeError("X is a LazyFrame, whose rows are not there yet; give X.collect()")
     if kind.__name__ != "Table" or not kind.__module__.startswith("pyarrow"):
-        return X
+        fills = [getattr(dtype, "fill_value", None) for dtype in X.dtypes] if is_frame(X) and hasattr(X, "iloc") else []
+        # No sparse matrix can leave out ones or gaps.
+        return X.sparse.to_dense() if fills and None not in fills and any(fill != 0 for fill in fills) else X
     try:
         import pandas  # noqa: F401
     except ImportError:
@@ -127,7 +133,7 @@ def find_categorical(X: Any, categorical_features: Any = "from_dtype") -> np.nda
     names = None
     if is_frame(X):
         names = list(X.columns)
-        _check_different(names)
+        check_different(names)
     else:
         X = as_array(X)
     declared = _declared(categorical_features, X.shape[1], names)
@@ -151,7 +157,7 @@ def _find_in_sparse(X: Any, categorical_features: Any) -> np.ndarray:
     return np.zeros(X.shape[1], dtype=bool)
 
 
-def _check_different(names: list[Any]) -> None:
+def check_different(names: list[Any]) -> None:
     """Raise if two columns have the same name."""
     twice = [name for name, n in Counter(names).items() if n > 1]
     if twice:

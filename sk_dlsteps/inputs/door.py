@@ -10,11 +10,13 @@ from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import _check_y, check_consistent_length, validate_data
 
 from sk_dlsteps.inputs.arrays import as_numpy
-from sk_dlsteps.inputs.columns import as_array, as_frame, find_categorical, is_frame
+from sk_dlsteps.inputs.columns import as_array, as_frame, check_different, find_categorical, is_frame
 from sk_dlsteps.inputs.features import naming_columns
 from sk_dlsteps.inputs.shapes import as_rows, check_shape
 
 _FLOATS = (np.float64, np.float32)
+# No target is asked for; whatever a user hands in as one is another object.
+_NO_TARGET = object()
 # C order, so that sums, and with them the whole fit, do not depend on the layout.
 _NUMBERS: dict[str, Any] = {"dtype": _FLOATS, "order": "C", "accept_sparse": "csr", "ensure_all_finite": "allow-nan"}
 
@@ -65,7 +67,9 @@ def receive_training_table(
     return X if is_frame(X) else numbers, y, categorical
 
 
-def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, reset: bool = False, **checks: Any) -> Any:
+def receive_table(
+    door: Any, X: Any, y: Any = _NO_TARGET, *, raw: bool = False, reset: bool = False, **checks: Any
+) -> Any:
     """Check a table, and a target where there is one; `raw` leaves the columns to an encoder.
 
     Further `checks` are handed on to scikit-learn's.
@@ -76,6 +80,15 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
         door.input_shape_ = shape
     elif shape is not None:
         check_shape(shape, door.input_shape_)
+    if is_frame(X):
+        check_different(list(X.columns))
+        if not len(X.columns):
+            raise ValueError(
+                f"Found array with 0 feature(s) (shape={X.shape}) while a minimum of 1 is required by "
+                f"{type(door).__name__}."
+            )
+    if isinstance(y, list | tuple):
+        _check_lengths(y)
     if raw:
         X = X if is_frame(X) else as_array(X)
         if len(X) < (least := checks.get("ensure_min_samples", 1)):
@@ -83,7 +96,7 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
                 f"Found array with {len(X)} sample(s) (shape={X.shape}) while a minimum of {least} is required by "
                 f"{type(door).__name__}."
             )
-        if isinstance(y, str):
+        if y is _NO_TARGET:
             return validate_data(door, X, skip_check_array=True, reset=reset)
         validate_data(door, X, y, skip_check_array=True, reset=reset)
         y = _check_y(y, multi_output=True, estimator=door)
@@ -94,10 +107,19 @@ def receive_table(door: Any, X: Any, y: Any = "none", *, raw: bool = False, rese
         # What is missing could not be told from the zeros that are not written down.
         checks = {"ensure_all_finite": True, **checks}
     with naming_columns(X):
-        if isinstance(y, str):
+        if y is _NO_TARGET:
             return validate_data(door, X, reset=reset, **{**_NUMBERS, **checks})
         X, y = validate_data(door, X, y, reset=reset, multi_output=True, **{**_NUMBERS, **checks})
         return X, y.toarray() if sparse.issparse(y) else y
+
+
+def _check_lengths(y: Any) -> None:
+    """Raise if a list has several values for some rows and fewer for others."""
+    if len({len(row) if isinstance(row, list | tuple) else None for row in y}) > 1:
+        raise ValueError(
+            "`y` must hold a single value for each row, or as many for each; got rows of different lengths. Sets of "
+            "labels are made zeros and ones by sklearn.preprocessing.MultiLabelBinarizer."
+        )
 
 
 def _check_no_categories(categorical_features: Any, shape: tuple[int, ...]) -> None:

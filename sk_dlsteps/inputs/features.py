@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -32,10 +31,11 @@ CHUNK = 2**20
 def naming_columns(X: Any) -> Iterator[None]:
     """Let an error about the contents of X also name the column, and the way out for text."""
     for name, dtype in zip(getattr(X, "columns", ()), getattr(X, "dtypes", ()), strict=False):
-        if "date" in str(dtype).lower():
+        kind = str(dtype).lower()
+        if any(word in kind for word in ("date", "time", "duration", "period")):
             raise ValueError(
-                f"Column {name!r} of X holds dates. Turn them into numbers first, for example by "
-                "skrub.DatetimeEncoder, or drop the column."
+                f"Column {name!r} of X holds {'dates' if 'date' in kind else 'times'}. Turn them into numbers first, "
+                "for example by skrub.DatetimeEncoder, or drop the column."
             )
     try:
         yield
@@ -47,7 +47,21 @@ def naming_columns(X: Any) -> Iterator[None]:
             ) from error
         if str(error).startswith("Input X contains"):
             raise ValueError(f"{error}\nFirst seen: {_first_column(X, _is_not_finite)}.") from error
+        if "array element with a sequence" in str(error):
+            raise _neither_number_nor_text(X, error) from error
         raise
+    except TypeError as error:
+        if "float() argument" in str(error):
+            raise _neither_number_nor_text(X, error) from error
+        raise
+
+
+def _neither_number_nor_text(X: Any, error: Exception) -> Exception:
+    """An error of the same kind that names the column."""
+    return type(error)(
+        f"{_first_column(X, _is_other)} of X holds values that are neither numbers nor text ({error}); make them "
+        "numbers, or drop the column."
+    )
 
 
 def _first_column(X: Any, test: Callable[[Any], bool]) -> str:
@@ -57,7 +71,7 @@ def _first_column(X: Any, test: Callable[[Any], bool]) -> str:
         return f"Column {entries.col[[test(value) for value in entries.data]].min()}"
     names = list(X.columns) if hasattr(X, "columns") else None
     rows = np.asarray(X, dtype=object)
-    at = next((i for i in range(rows.shape[1]) if any(map(test, rows[:, i]))), None)
+    at = next((i for i in range(rows.shape[1]) if any(map(test, rows[:, i]))), None) if rows.ndim == 2 else None
     if at is None:
         return "A column"
     return f"Column {names[at]!r}" if names else f"Column {at}"
@@ -70,6 +84,17 @@ def _is_text(value: Any) -> bool:
     except ValueError:
         return True
     except TypeError:
+        return False
+    return False
+
+
+def _is_other(value: Any) -> bool:
+    """Whether a value can be no number at all."""
+    try:
+        float(value)
+    except TypeError:
+        return value is not None
+    except ValueError:
         return False
     return False
 
@@ -177,19 +202,18 @@ def fit_robust_scaler(
         weight = weight[rows]
     if channels is not None:
         return _fit_robust_channels(own, weight, channels)
-    with np.errstate(over="ignore", invalid="ignore"), warnings.catch_warnings():
-        # Of columns that are missing throughout.
-        warnings.filterwarnings("ignore", "All-NaN|Mean of empty|Degrees of freedom", RuntimeWarning)
-        scaler = RobustScaler().set_output(transform="default").fit(own)
+    missing = np.isnan(own).all(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        scaler = RobustScaler().set_output(transform="default").fit(_without_empty(own, missing))
         if weight is not None:
             low, scaler.center_, high = quantiles(own, [0.25, 0.5, 0.75], weight)
             scaler.scale_ = np.where(high > low, high - low, 1.0)
+        scaler.center_[missing], scaler.scale_[missing] = np.nan, np.nan
         # 1 may be a quartile range, or stand for none, or for one that is small beside 1.
         for column in np.flatnonzero(scaler.scale_ == 1):
             low, high = quantiles(own[:, [column]], [0.25, 0.75], weight)[:, 0]
             half_range = (np.nanmax(own[:, column]) - np.nanmin(own[:, column])) / 2
             scaler.scale_[column] = (high - low) or half_range or 1.0
-        missing = np.isnan(own).all(0)
     usable = (np.isfinite(scaler.scale_) & np.isfinite(scaler.center_)) | missing
     if not usable.all():
         raise ValueError(
@@ -212,9 +236,13 @@ def _fit_robust_channels(X: np.ndarray, weight: np.ndarray | None, channels: np.
 
 def quantiles(X: np.ndarray, levels: Sequence[float] | np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Quantiles (n_levels, n_columns) of the values that are there; weighted ones are values of the table."""
+    if weight is None and not np.isnan(X.min(initial=0.0)):
+        return np.quantile(X, levels, axis=0)
     if weight is None:
-        missing = np.isnan(X).any()
-        return (np.nanquantile if missing else np.quantile)(X, levels, axis=0)
+        missing = np.isnan(X).all(0)
+        found = np.nanquantile(_without_empty(X, missing), levels, axis=0)
+        found[:, missing] = np.nan
+        return found
     columns = [(column[there], weight[there]) for column in X.T for there in [~np.isnan(column)]]
     none = np.full(len(levels), np.nan)
     found = [
@@ -222,6 +250,14 @@ def quantiles(X: np.ndarray, levels: Sequence[float] | np.ndarray, weight: np.nd
         for own, counts in columns
     ]
     return np.array(found).T.reshape(len(levels), X.shape[1])
+
+
+def _without_empty(X: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The same table with zeros in columns that are missing throughout, of which numpy would warn.
+
+    Not to hear it would take a change of the warnings' filters, which belong to all threads of the process.
+    """
+    return np.where(missing, X.dtype.type(0), X) if missing.any() else X
 
 
 def middle_and_scale(
@@ -307,9 +343,7 @@ def piecewise_linear(
 
 def _edges(Z: np.ndarray, rows: np.ndarray, levels: np.ndarray, weight: np.ndarray | None) -> np.ndarray:
     """Quantiles (n_columns, n_levels) of some rows; 0 in columns without any value."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.nan_to_num(quantiles(Z[rows], levels, None if weight is None else weight[rows]).T)
+    return np.nan_to_num(quantiles(Z[rows], levels, None if weight is None else weight[rows]).T)
 
 
 def encoding_record(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -84,9 +83,8 @@ def _means(X: np.ndarray) -> np.ndarray:
     """Mean of each column's values that are there; 0 where there are none."""
     if not np.isnan(X.min(initial=0.0)):
         return X.mean(0)
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Mean of empty slice", RuntimeWarning)
-        return np.nan_to_num(np.nanmean(X, 0))
+    there = ~np.isnan(X)
+    return np.where(there, X, 0).sum(0) / np.maximum(there.sum(0), 1).astype(X.dtype)
 
 
 @contextmanager

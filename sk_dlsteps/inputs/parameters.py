@@ -48,8 +48,13 @@ def _either(*checks: tuple[Callable[[Any], bool], str]) -> tuple[Callable[[Any],
 
 
 def _is(kind: type, value: Any) -> bool:
-    """Whether a value is a number of that kind; True and False are none."""
-    return isinstance(value, kind) and not _is_bool(value)
+    """Whether a value is a number of that kind that a machine can hold; True and False are none."""
+    return isinstance(value, kind) and not _is_bool(value) and not _is_too_large(value)
+
+
+def _is_too_large(value: Any) -> bool:
+    """Whether a value is a whole number beyond those of 64 bits."""
+    return isinstance(value, Integral) and not -(2**63) <= int(value) < 2**64
 
 
 def _is_bool(value: Any) -> bool:
@@ -133,6 +138,18 @@ _MODULE = (
     "a torch.nn.Module class or instance or a factory (n_inputs, n_outputs) -> module",
 )
 
+_CALLBACKS = (
+    lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes) and all(map(_is_callback, v)),
+    "a list of skorch callbacks or pairs (name, callback)",
+)
+
+
+def _is_callback(value: Any) -> bool:
+    """Whether a value is a callback, its class or, after a name, one or None."""
+    if isinstance(value, tuple | list) and len(value) == 2 and isinstance(value[0], str):
+        return value[1] is None or _is_callback(value[1])
+    return hasattr(value, "initialize") and hasattr(value, "set_params")
+
 
 def _is_fitted_stepwise(value: Any) -> bool:
     """Whether a value is one of our estimators, fitted."""
@@ -196,7 +213,7 @@ TABLE: dict[str, tuple[Callable[[Any], bool], str]] = {
     "mixed_precision": _either(_NONE, _one_of(*PRECISIONS)),
     "accelerator": _either(_NONE, _ACCELERATOR),
     "n_threads": _either(_AUTO, _integer(1)),
-    "callbacks": _either(_NONE, (lambda v: isinstance(v, Sequence) and not isinstance(v, str | bytes), "a list")),
+    "callbacks": _either(_NONE, _CALLBACKS),
     "warm_start": _BOOL,
     "checkpoint": _either(_NONE, (lambda v: isinstance(v, str | os.PathLike) and str(v) != "", "a folder")),
     "checkpoint_every": _integer(1),
@@ -223,6 +240,8 @@ def check_parameter(name: str, value: Any) -> None:
 def _suggestion(value: Any, text: str) -> str:
     """What a mistyped name was meant to be, or that a class is none of its instances."""
     kinds = "a callable", "a scikit-learn transformer", "an accelerate.Accelerator"
+    if _is_too_large(value):
+        return "; it is too large to compute with"
     if inspect.isclass(value) and any(kind in text for kind in kinds):
         return f"; give an instance: {value.__name__}(...)"
     names = re.findall(r"'(\w+)'", text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -334,9 +333,7 @@ def _extremes(Z: Any) -> tuple[np.ndarray, np.ndarray]:
     low, high = Z.min(0), Z.max(0)
     if not np.isnan(low).any():
         return low, high
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "All-NaN", RuntimeWarning)
-        return np.nan_to_num(np.nanmin(Z, 0)), np.nan_to_num(np.nanmax(Z, 0))
+    return np.nan_to_num(np.fmin.reduce(Z, 0)), np.nan_to_num(np.fmax.reduce(Z, 0))
 
 
 def _check_reach(Z: Any, center: np.ndarray, factor: np.ndarray, parameter: str) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence, Sized
 from typing import Any
 
 import numpy as np
@@ -49,6 +49,8 @@ def as_rows(X: Any, input_shape: Sequence[int] | None) -> tuple[Any, Shape | Non
     """
     wanted = None if input_shape is None else tuple(int(n) for n in input_shape)
     X = _as_array(X, wanted is not None)
+    if sparse.issparse(X) and X.ndim != 2:
+        raise ValueError(f"Expected 2D array, got {X.ndim}D sparse array; give X.reshape(-1, 1) if it is a column.")
     if sparse.issparse(X) and wanted is not None and len(wanted) > 1:
         raise ValueError(f"`input_shape={wanted}` needs dense rows, and X is sparse; give X.toarray().")
     shape: tuple[int, ...] = getattr(X, "shape", ())
@@ -89,6 +91,10 @@ def _as_array(X: Any, has_shape: bool) -> Any:
     if isinstance(X, np.ma.MaskedArray):
         floats = np.result_type(X.dtype, np.float32)
         return np.where(np.ma.getmaskarray(X), np.nan, X.data).astype(floats)
+    if isinstance(X, Mapping) or (isinstance(X, np.ndarray) and X.dtype.names):
+        raise TypeError(
+            f"X is a {type(X).__name__} of named columns; make it a table, for example by pandas.DataFrame(X)"
+        )
     if isinstance(X, Tensor):
         X = X.detach().cpu()
         return (X.float() if X.dtype == torch.bfloat16 else X).numpy()
@@ -96,8 +102,11 @@ def _as_array(X: Any, has_shape: bool) -> Any:
         X = list(X)
     if hasattr(X, "shape") or is_frame(X) or sparse.issparse(X):
         return X
-    first: Any = next(iter(X), None) if isinstance(X, Sequence) and not isinstance(X, str) else None
+    rows: Any = X if isinstance(X, Sequence) and not isinstance(X, str) else ()
+    first: Any = next(iter(rows), None)
     try:
+        if len({len(row) if isinstance(row, Sized) and getattr(row, "ndim", True) else None for row in rows}) > 1:
+            raise ValueError("they differ in length")
         return np.asarray(X) if has_shape or np.ndim(first) > 1 else X
     except ValueError as error:
         raise ValueError(

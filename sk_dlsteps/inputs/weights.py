@@ -14,6 +14,8 @@ from sk_dlsteps.inputs.arrays import as_numpy
 # A table of at most so many rows, copies included, is trained on in one minibatch ("auto"), whose gradient is the same
 # whether a row stands there k times or once with the weight k.
 ONE_MINIBATCH = 32
+# Weights are squared, and multiplied by squared errors; beyond these, such products are 0 or infinite.
+SMALLEST, LARGEST = 1e-100, 1e100
 
 
 def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndarray | None:
@@ -30,7 +32,10 @@ def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndar
     n_rows = _num_samples(rows)
     if np.isscalar(weight):
         weight = np.full(n_rows, weight)
-    values = check_array(as_numpy(weight, name), ensure_2d=False, dtype=np.float64, input_name=name)
+    try:
+        values = check_array(as_numpy(weight, name), ensure_2d=False, dtype=np.float64, input_name=name)
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"`{name}` must be numbers of at least 0, one for each row of X: {error}") from error
     if values.ndim != 1:
         raise ValueError(f"Sample weights must be 1D array or scalar, got {values.ndim}D array for `{name}`.")
     if len(values) != n_rows:
@@ -39,6 +44,11 @@ def check_weight(weight: Any, rows: Any, name: str = "sample_weight") -> np.ndar
         raise ValueError(f"Negative values in data passed to `{name}`, first in row {int(np.argmax(values < 0))}.")
     if not values.any():
         raise ValueError(f"`{name}` holds only zeros; at least one row needs a non-zero weight.")
+    if not SMALLEST <= values.max() <= LARGEST:
+        raise ValueError(
+            f"`{name}` must hold numbers whose largest is from {SMALLEST:g} to {LARGEST:g}, got {values.max():g}; "
+            "divide them by their mean."
+        )
     return None if (values == 1).all() else values
 
 
@@ -160,7 +170,10 @@ class CountedRows:
         """Let one of each set of equal rows stand for all of them."""
         rows = np.asarray(self.of(X).toarray() if sparse.issparse(X) else self.of(X), dtype=float)
         targets = self.of(y).reshape(len(rows), -1)
-        codes = [np.unique(column, return_inverse=True)[1] for column in targets.T]
+        try:
+            codes = [np.unique(column, return_inverse=True)[1] for column in targets.T]
+        except TypeError:
+            return  # labels of several types, which the target will refuse
         _, first, of_row = np.unique(np.column_stack([rows, *codes]), axis=0, return_index=True, return_inverse=True)
         if len(first) < 2:
             return

@@ -53,6 +53,10 @@ class CustomCost(Cost):
     def _of_rows(self, output: Tensor, target: Tensor) -> Tensor:
         """The user's loss of each of some rows that may be shown to it together."""
         losses = self._losses(output, target)
+        if not isinstance(losses, Tensor):
+            raise ValueError(
+                f"`loss={self.name}` must return a tensor with one loss per row, got {type(losses).__name__}"
+            )
         if losses.shape == output.shape:
             losses = losses.mean(-1)
         if losses.shape != output.shape[:1]:

@@ -76,7 +76,13 @@ class OptimizerChoice:
                 others = [p for _, p in trained if id(p) in own and p.dim() <= 1]
                 split = self._groups(weights, others) if has_weight_decay(kind) else [{"params": [*weights, *others]}]
                 groups += [{**group, "network": k, **of_layer} for group in split]
-        return kind(groups, lr=lr, **options)
+        try:
+            return kind(groups, lr=lr, **options)
+        except (NotImplementedError, TypeError, ValueError) as error:
+            raise ValueError(
+                f"`optimizer={kind.__name__}` cannot train the networks ({error}); use another, such as "
+                "torch.optim.RMSprop"
+            ) from error
 
     def _groups(self, weights: list, others: list) -> list[dict[str, Any]]:
         """One parameter group, or two where weights decay and the others do not."""

@@ -22,6 +22,7 @@ from sklearn.utils.validation import _check_method_params
 
 from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inputs.folds import row_numbers
+from sk_dlsteps.inputs.target import as_labels
 from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate, last_step
 from sk_dlsteps.step4_validation.ladder import climb
@@ -207,6 +208,7 @@ class StepwiseSearchCV(BaseSearchCV):
         self._check_parameters()
         scorer, metric = self._get_scorers()
         X, y = indexable(X, y)
+        self._check_target(y)
         routed = self._get_routed_params_for_fit(_check_method_params(X, params=params))
         space, prefix = self._space()
         # The candidates before the folds, as scikit-learn draws them: both may come from one RandomState.
@@ -283,6 +285,13 @@ class StepwiseSearchCV(BaseSearchCV):
                     f"`{name}` belongs to strategy='ladder', got {getattr(self, name)!r} with strategy='random'; "
                     f"leave it at {default!r} and bound a random search by `n_iter`"
                 )
+
+    def _check_target(self, y) -> None:
+        """Raise for what no splitter can make folds of."""
+        if y is None and get_tags(self.estimator).target_tags.required:
+            raise ValueError(f"`y` must be given: {type(self.estimator).__name__} learns to predict it, got None")
+        if is_classifier(self.estimator) and getattr(y, "dtype", None) == np.dtype(object) and y.ndim == 1:
+            as_labels(np.asarray(y))
 
     def _check_one_counts(self) -> None:
         """Raise if no metric is named, of several, that the ladder could climb by."""

@@ -55,6 +55,15 @@ def test_a_device_that_is_not_there_is_an_error_with_a_way_out(there, name):
         choose_device(name)
 
 
+def test_a_device_that_holds_no_numbers_is_an_error():
+    with pytest.raises(ValueError, match="`device='meta'`: torch sees no such device here"):
+        choose_device("meta")
+
+
+def test_the_cpu_has_no_number_since_no_file_can_be_loaded_onto_one():
+    assert choose_device("cpu:0") == choose_device("cpu:3") == "cpu"
+
+
 def test_a_named_device_that_is_there_is_taken(there):
     there("cuda", "mps")
     assert [choose_device(name) for name in ("cpu", "cuda:1", "mps")] == ["cpu", "cuda:1", "mps"]

@@ -29,7 +29,10 @@ ROWS = np.zeros((4, 2))
         ([0, 0, 0, 0], "`sample_weight` holds only zeros"),
         ([1, np.nan, 1, 1], "sample_weight contains NaN"),
         ([1, np.inf, 1, 1], "sample_weight contains infinity"),
-        (["a", "b", "c", "d"], "could not convert string to float"),
+        (["a", "b", "c", "d"], "`sample_weight` must be numbers .* could not convert string to float"),
+        ("balanced", "`sample_weight` must be numbers .* could not convert string to float"),
+        ([1e-300, 0, 0, 0], "`sample_weight` must hold numbers whose largest is from 1e-100 .* got 1e-300"),
+        (1e200, r"`sample_weight` must hold .* got 1e\+200; divide them by their mean"),
         (0.0, "`sample_weight` holds only zeros"),
     ],
 )

@@ -160,6 +160,12 @@ def test_a_function_that_gives_no_loss_per_row_is_an_error_with_the_way_out(func
         cost(torch.zeros(2, 4, 1), torch.zeros(2, 4, 1))
 
 
+def test_a_function_that_returns_nothing_is_an_error():
+    cost, _ = choose_cost(lambda output, target: None, "regression")
+    with pytest.raises(ValueError, match="must return a tensor with one loss per row, got NoneType"):
+        cost(torch.zeros(2, 4, 1), torch.zeros(2, 4, 1))
+
+
 def test_the_gradient_of_a_linear_function_can_be_scaled_in_place():
     cost, _ = choose_cost(total, "regression")
     _, gradient = cost.value_and_gradient(torch.zeros(2, 4, 3), torch.zeros(2, 4, 3))

@@ -112,6 +112,12 @@ def test_decay_for_an_optimizer_without_one_is_an_error():
         OptimizerChoice(torch.optim.Rprop, weight_decay=0.1)(fleet(), 0.01)
 
 
+@pytest.mark.parametrize("kind", [torch.optim.LBFGS, torch.optim.Optimizer])
+def test_a_class_that_cannot_train_the_networks_is_an_error(kind):
+    with pytest.raises(ValueError, match=f"`optimizer={kind.__name__}` cannot train the networks .*; use another"):
+        OptimizerChoice(kind)(fleet(), 0.01)
+
+
 @pytest.mark.parametrize("name", ["adam", "adamw"])
 def test_a_modules_adam_in_one_pass_moves_as_torchs_does(name):
     plain, own = fleet(nn.Linear), fleet(nn.Linear)

@@ -570,6 +570,22 @@ def test_a_wrong_parameter_is_named_with_its_value(wrong, words, diabetes):
         search(**wrong).fit(X, y)
 
 
+@pytest.mark.parametrize("strategy", ["random", "ladder"])
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(None, "`y` must be given: StepwiseClassifier learns"), (np.array(["a", None] * 20), "`y` holds missing labels")],
+    ids=["none", "gaps"],
+)
+def test_labels_that_no_folds_can_be_made_of_are_refused(strategy, labels, message):
+    with pytest.raises(ValueError, match=message):
+        search(StepwiseClassifier(), {"dropout": [0.0]}, strategy=strategy).fit(np.zeros((40, 2)), labels)
+
+
+def test_rows_of_many_lengths_are_refused_in_the_words_of_fit():
+    with pytest.raises(ValueError, match="rows of X are not all of one shape"):
+        search(error_score="raise").fit([[1.0, 2.0], [3.0]] * 20, np.arange(40.0))
+
+
 def test_without_a_space_the_estimators_own_is_searched(diabetes):
     X, _, y, _ = diabetes
     own = search(space=None, n_iter=2).fit(X, y)
