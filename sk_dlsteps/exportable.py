@@ -1,15 +1,93 @@
-"""`to_torch` and `to_onnx` of both estimators; `export` stands above those, and is asked when it is needed."""
+"""How both estimators leave as files and modules; `export` stands above them, and is asked when it is needed."""
 
 from __future__ import annotations
 
 import os
+from typing import Any, Self
 
 from numpy.typing import ArrayLike
 from torch import nn
 
 
 class Exportable:
-    """What makes a fitted estimator work where there is no scikit-learn; see the methods."""
+    """What takes an estimator to other processes, and to places without scikit-learn; see the methods."""
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the estimator, fitted or not, to a file without any code in it.
+
+        The file is one of safetensors: arrays as tensors, and the rest as JSON in its metadata. An earlier file of
+        that name is replaced once the new one is complete. See docs/persistence.md.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+
+        Raises
+        ------
+        ValueError
+            If the estimator holds code of your own, other than `module`: a function, a callback, a class.
+        OSError
+            If the file cannot be written; an earlier one stays as it was.
+        ImportError
+            If safetensors is missing.
+
+        Examples
+        --------
+        >>> import tempfile
+        >>> from pathlib import Path
+        >>> from sklearn.datasets import load_iris
+        >>> from sk_dlsteps import StepwiseClassifier
+        >>> X, y = load_iris(return_X_y=True)
+        >>> model = StepwiseClassifier(max_epochs=20, random_state=0).fit(X, y)
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     path = Path(folder) / "iris.safetensors"
+        ...     model.save(path)
+        ...     again = StepwiseClassifier.load(path)
+        >>> bool((again.predict_proba(X) == model.predict_proba(X)).all())
+        True
+
+        """
+        from sk_dlsteps.export import saved_model
+
+        saved_model.save(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], module: Any = None) -> Self:
+        """Read an estimator that `save` has written; nothing in the file is executed.
+
+        Everything is checked, and two rows are predicted: what is returned can predict.
+
+        Parameters
+        ----------
+        path : str or path
+            The file.
+        module : torch.nn.Module class or instance or callable, default=None
+            The `module` of your own that the estimator was saved with. The file holds its weights only.
+
+        Returns
+        -------
+        estimator : estimator
+            As it was when it was saved, to predict, report and train further.
+
+        Raises
+        ------
+        ValueError
+            If the file is damaged or is none that `save` has written, or holds the other kind of estimator.
+        FileNotFoundError
+            If there is none.
+        ImportError
+            If safetensors is missing.
+
+        Warns
+        -----
+        StepwiseWarning
+            If other versions of packages have written the file.
+
+        """
+        from sk_dlsteps.export import saved_model
+
+        return saved_model.load(cls, path, module)
 
     def to_torch(self, *, quantiles: ArrayLike | None = None) -> nn.Module:
         """Give the fitted model as one torch module: raw rows in, predictions out.

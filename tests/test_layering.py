@@ -36,8 +36,9 @@ MAY_IMPORT = {
     "stream": BELOW_PREPARATION | {"preparation", "continuation"},
     "learning_rate": BELOW_PREPARATION | {"preparation", "sweep", "fine_tuning", "recipe"},
     "base": BELOW_PREPARATION | {"inheritance"},
+    "receiver": BELOW_PREPARATION | {"base", "inheritance"},
     "recipe": BELOW_PREPARATION
-    | {"base", "inheritance", "resuming", "preparation", "sweep", "together", "continuation", "fine_tuning"}
+    | {"receiver", "resuming", "preparation", "sweep", "together", "continuation", "fine_tuning"}
     | {"exportable", "epoch_tasks"},
     "exportable": set(),
     "embedding_transform": BELOW_PREPARATION,
