@@ -38,26 +38,26 @@ def look(context, site, path, scheme, picture):
     return wrong
 
 
-def look_at_all(site, pictures=None):
+def look_at_all(browser, site, pictures=None):
     """(page, window, what is wrong) of all pages."""
     found = []
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
-        for width, scheme in WINDOWS:
-            context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-            context.set_default_timeout(PATIENCE)
-            for path in sorted(set(site.rglob("*.html")) - set(site.glob("_static/**/*.html"))):
-                name = path.relative_to(site).with_suffix("").as_posix()
-                picture = pictures and pictures / f"{name.replace('/', '-')}-{width}-{scheme}.png"
-                found += [(name, width, scheme, wrong) for wrong in look(context, site, path, scheme, picture)]
-            context.close()
-        browser.close()
+    for width, scheme in WINDOWS:
+        context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+        context.set_default_timeout(PATIENCE)
+        for path in sorted(set(site.rglob("*.html")) - set(site.glob("_static/**/*.html"))):
+            name = path.relative_to(site).with_suffix("").as_posix()
+            picture = pictures and pictures / f"{name.replace('/', '-')}-{width}-{scheme}.png"
+            found += [(name, width, scheme, wrong) for wrong in look(context, site, path, scheme, picture)]
+        context.close()
     return found
 
 
 if __name__ == "__main__":
     folders = [Path(folder).resolve() for folder in sys.argv[1:]]
-    found = look_at_all(*folders)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=shutil.which("chromium"), args=["--no-sandbox"])
+        found = look_at_all(browser, *folders)
+        browser.close()
     for name, width, scheme, wrong in found:
         print(f"{name}, {width} pixels, {scheme}: {wrong}")
     sys.exit(f"{len(found)} things are wrong" if found else 0)

@@ -6,6 +6,8 @@ import enum
 import functools
 import hashlib
 import inspect
+import logging
+import sys
 import types
 from collections.abc import Iterable, Mapping
 from pathlib import PurePath
@@ -30,8 +32,14 @@ def content_of(value: Any) -> str:
     Parameters
     ----------
     value : object
-        Anything. Of an object its class and its attributes count, of a function its code, its defaults and what it
-        has taken from around it; of a table its columns, and neither its index nor where its memory lies.
+        Of an object its class and its attributes count, of a function its code, its defaults and what it refers to
+        of its module's names and of what stands around it; of what packages bring along only the name. Of a table
+        the columns count, and neither its index nor where its memory lies.
+
+    Raises
+    ------
+    TypeError
+        If it holds something that only exists in this process, such as a lock.
 
     Examples
     --------
@@ -103,18 +111,68 @@ def _of_frame(value: Any) -> Iterable[Any]:
 
 
 def _of_function(value: types.FunctionType) -> Iterable[Any]:
-    """Code, defaults, and what was taken from around."""
-    cells = [cell.cell_contents for cell in value.__closure__ or () if cell.cell_contents is not value]
-    return value.__module__, value.__qualname__, value.__code__, value.__defaults__, value.__kwdefaults__, cells
+    """Its name; of one that is somebody's own, also code, defaults, and what it refers to."""
+    name = value.__module__, value.__qualname__
+    if not _is_own(value.__module__):
+        return name
+    cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
+    names = sorted({*_names_in(value.__code__)} & {*value.__globals__})
+    globals_ = [(name, value.__globals__[name]) for name in names]
+    return *name, value.__code__, value.__defaults__, value.__kwdefaults__, cells, globals_
+
+
+def _is_full(cell: types.CellType) -> bool:
+    """Whether something has been put into a cell already."""
+    try:
+        return cell.cell_contents is not cell
+    except ValueError:
+        return False
+
+
+def _names_in(code: types.CodeType) -> Iterable[str]:
+    """The names that a piece of code, and those within it, look up."""
+    yield from code.co_names
+    for constant in code.co_consts:
+        if inspect.iscode(constant):
+            yield from _names_in(constant)
 
 
 def _of_class(value: type) -> Iterable[Any]:
-    """Where it is, and, of classes that somebody wrote for a project, the functions in it."""
-    package = value.__module__.partition(".")[0]
-    written = package not in {"builtins", "torch", "sklearn", "skorch", "numpy", "scipy", __name__.partition(".")[0]}
-    own = {name: part for name, part in vars(value).items() if inspect.isfunction(part)} if written else {}
-    return value.__module__, value.__qualname__, own, value.__bases__ if written else ()
+    """Its name; of one that is somebody's own, also all that stands in it, and what it descends from."""
+    name = value.__module__, value.__qualname__
+    if not _is_own(value.__module__):
+        return name
+    own = {name: part for name, part in vars(value).items() if name not in _OF_CLASSES}
+    return *name, own, value.__bases__
 
+
+def _is_own(module: str | None) -> bool:
+    """Whether a module is none of those that packages bring along, whose versions say what is in them."""
+    package = (module or "builtins").partition(".")[0]
+    return (package not in _PACKAGES and package not in sys.stdlib_module_names) or package == "__main__"
+
+
+# Packages whose code stays the same while a fit waits, and what Python itself puts into classes.
+_PACKAGES = {
+    "torch",
+    "torchvision",
+    "sklearn",
+    "skorch",
+    "numpy",
+    "scipy",
+    "pandas",
+    "polars",
+    __name__.partition(".")[0],
+}
+_OF_CLASSES = {
+    "__dict__",
+    "__weakref__",
+    "__doc__",
+    "__module__",
+    "__abstractmethods__",
+    "_abc_impl",
+    "__annotations__",
+}
 
 _KINDS: tuple[tuple[Any, Any], ...] = (
     (lambda v: isinstance(v, np.ndarray | np.generic), lambda v: _of_array(np.asarray(v))),
@@ -129,6 +187,10 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     (inspect.isclass, _of_class),
     (inspect.ismethod, lambda v: (v.__func__, v.__self__)),
     (inspect.isbuiltin, lambda v: (v.__module__, v.__qualname__)),
+    (inspect.ismodule, lambda v: [v.__name__]),
+    (lambda v: isinstance(v, logging.Logger), lambda v: [v.name]),
+    (lambda v: isinstance(v, staticmethod | classmethod), lambda v: [v.__func__]),
+    (lambda v: isinstance(v, property), lambda v: (v.fget, v.fset, v.fdel)),
     (lambda v: isinstance(v, functools.partial), lambda v: (v.func, v.args, v.keywords)),
     (lambda v: isinstance(v, torch.Generator), lambda v: [v.get_state()]),
     (lambda v: isinstance(v, np.random.RandomState), lambda v: v.get_state()),

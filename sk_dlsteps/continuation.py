@@ -33,7 +33,7 @@ from sk_dlsteps.preparation import (
     rows_of_networks,
     told_by,
 )
-from sk_dlsteps.resuming import open_checkpoint
+from sk_dlsteps.resuming import leave_checkpoint, open_checkpoint
 from sk_dlsteps.sameness import same_setting
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.step3_training.optimizers import OptimizerChoice
@@ -226,8 +226,9 @@ def continue_fit(estimator: StepwiseEstimator, X, y, sample_weight, X_val, y_val
         if checkpoint is not None:
             checkpoint = checkpoint.with_entropy(memory.entropy)
         prepared = replace(prepared, checkpoint=checkpoint, interrupt=interrupt)
-        with told_to_callbacks(estimator, prepared, names, X, y, sample_weight) as prepared:
+        with told_to_callbacks(estimator, prepared, names, X, y, sample_weight, estimator.n_iter_) as prepared:
             _train_on(estimator, prepared, fleet, memory, names)
+        leave_checkpoint(estimator, checkpoint)
 
 
 def _train_on(

@@ -21,11 +21,17 @@ if TYPE_CHECKING:
 
 @contextmanager
 def told_to_callbacks(
-    estimator: StepwiseEstimator, prepared: Prepared, names: dict[str, Any], X: Any, y: Any, sample_weight: Any
+    estimator: StepwiseEstimator,
+    prepared: Prepared,
+    names: dict[str, Any],
+    X: Any,
+    y: Any,
+    sample_weight: Any,
+    n_before: int = 0,
 ) -> Iterator[Prepared]:
     """Let scikit-learn's callbacks follow a fit, whose `prepared` this gives back; without any, nothing is done.
 
-    If one of them raises an error, the estimator stays as it was.
+    If one of them raises an error, the estimator stays as it was. A warm start has `n_before` epochs in its history.
     """
     if not callbacks_of(estimator):
         yield prepared
@@ -35,9 +41,11 @@ def told_to_callbacks(
     task = {"estimator": estimator, "X": X, "y": y, "metadata": metadata}
     try:
         with callback_management_context(estimator):
-            context = estimator._init_callback_context(max_subtasks=prepared.plan.max_epochs)
+            # Epochs have numbers of their own: those that come from a checkpoint are not told again.
+            n_epochs = prepared.plan.max_epochs
+            context = estimator._init_callback_context(max_subtasks=n_epochs, sequential_subtasks=False)
             context.call_on_fit_task_begin(**task)
-            yield replace(prepared, epoch_tasks=EpochTasks(context, task, prepared, names))
+            yield replace(prepared, epoch_tasks=EpochTasks(context, task, prepared, names, n_before))
             context.call_on_fit_task_end(**task, reconstruction_attributes={})
     except BaseException:
         estimator.__dict__ = before
@@ -58,6 +66,8 @@ class EpochTasks(Callback):
         What was decided for the fit.
     names : dict
         Fitted attributes that describe the table.
+    n_before : int
+        Epochs in the history that are none of this fit's.
 
     """
 
@@ -65,12 +75,13 @@ class EpochTasks(Callback):
     task: dict[str, Any]
     prepared: Prepared
     names: dict[str, Any]
+    n_before: int
 
     def on_epoch_begin(self, net: FleetNet, dataset_train=None, dataset_valid=None, **kwargs: Any) -> None:
         """Begin a task."""
-        self.epoch = self.context.subcontext(task_name="epoch")
         # This epoch has its row in the history already.
         n_epochs = len(net.history) - 1
+        self.epoch = self.context.subcontext(task_name="epoch", task_id=n_epochs - self.n_before)
         self.epoch.call_on_fit_task_begin(**self.task, reconstruction_attributes=lambda: self.fitted(net, n_epochs))
 
     def on_epoch_end(self, net: FleetNet, dataset_train=None, dataset_valid=None, **kwargs: Any) -> None:

@@ -24,7 +24,7 @@ from sk_dlsteps.inputs.weights import weights_differ
 from sk_dlsteps.plan import Plan, StepRecord
 from sk_dlsteps.preparation import Prepared, prepare, train
 from sk_dlsteps.receiver import Receiver
-from sk_dlsteps.resuming import open_checkpoint
+from sk_dlsteps.resuming import leave_checkpoint, open_checkpoint
 from sk_dlsteps.step3_training.lr_finder import LRCurve, warn_if_unreliable
 from sk_dlsteps.step3_training.record import interruption_record, training_record, warn_of_interruption
 from sk_dlsteps.step3_training.transfer import is_staged
@@ -289,21 +289,22 @@ class StepwiseEstimator(Exportable, Receiver):
         with all_or_none(self.accelerator):
             check_parameters(parameters)
             data, names = self._receive(X, y, sample_weight, X_val, y_val, sample_weight_val)
-        with (
-            open_checkpoint(parameters, data) as checkpoint,
-            deferred_interrupt(on_interrupt == "keep") as interrupt,
-            told_to_callbacks(
-                self, prepare(parameters, data, checkpoint, interrupt), names, X, y, sample_weight
-            ) as prepared,
-        ):
-            if is_staged(parameters):
-                fit_in_stages(self, prepared, names)
-                return
-            rate, curve = self._learning_rate(prepared)
-            plan = replace(prepared.plan, learning_rate=rate)
-            carried = Carried() if self.warm_start else None
-            pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
-            self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
+        with open_checkpoint(parameters, data) as checkpoint, deferred_interrupt(on_interrupt == "keep") as interrupt:
+            prepared = prepare(parameters, data, checkpoint, interrupt)
+            with told_to_callbacks(self, prepared, names, X, y, sample_weight) as prepared:
+                self._train(prepared, names, parameters)
+            leave_checkpoint(self, checkpoint)
+
+    def _train(self, prepared: Prepared, names: dict[str, Any], parameters: dict[str, Any]) -> None:
+        """Steps 3 and 4 of what is prepared."""
+        if is_staged(parameters):
+            fit_in_stages(self, prepared, names)
+            return
+        rate, curve = self._learning_rate(prepared)
+        plan = replace(prepared.plan, learning_rate=rate)
+        carried = Carried() if self.warm_start else None
+        pipeline = train(prepared, plan, self.callbacks, self.verbose, carried)
+        self._conclude(prepared, plan, curve, pipeline, names, remember(prepared, parameters, carried))
 
     def _plan(self, X, y) -> Plan:
         """What `fit` would decide on these rows, but for the learning rate; nothing is trained or changed."""
@@ -324,11 +325,9 @@ class StepwiseEstimator(Exportable, Receiver):
         """Step 4's gap and the records, then the fitted attributes, all at once."""
         net = pipeline[-1]
         self._publish(self._fitted(prepared, plan, curve, pipeline, names, memory))
-        goes_on = net.interrupted_ and not self.warm_start
-        if prepared.checkpoint is not None and not goes_on:
-            prepared.checkpoint.remove()
         if net.interrupted_:
-            warn_of_interruption(len(net.history), plan.max_epochs, goes_on and prepared.checkpoint is not None)
+            is_stored = prepared.checkpoint is not None and not self.warm_start
+            warn_of_interruption(len(net.history), plan.max_epochs, is_stored)
 
     def _fitted(
         self,

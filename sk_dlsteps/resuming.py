@@ -8,6 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from skorch.callbacks import EarlyStopping, LRScheduler, ParamMapper
 from torch import nn
 
@@ -34,6 +35,11 @@ def open_checkpoint(parameters: dict[str, Any], data: Data, *begins_from: Any) -
     _check_callbacks(parameters["callbacks"])
     if parameters["accelerator"] is not None:
         raise ValueError("`checkpoint` stores the fits of single processes; leave it out, or set `accelerator` to None")
+    if isinstance(parameters["random_state"], np.random.RandomState):
+        raise ValueError(
+            "`random_state` is a RandomState, which has moved on when a fit is tried again from its `checkpoint`; "
+            "give an integer or None"
+        )
     own = {name: value for name, value in parameters.items() if name not in _MAY_CHANGE}
     source = fitted_source(own["init_from"])
     if source is not None:
@@ -41,12 +47,33 @@ def open_checkpoint(parameters: dict[str, Any], data: Data, *begins_from: Any) -
     rows = data.table, data.shape, data.weight, data.X_valid, data.y_valid, data.weight_valid
     target = type(data.target).__name__, data.target.values, data.target.classes
     start = [_tensors(part) if isinstance(part, nn.Module) else part for part in begins_from]
-    name = content_of((version("sk_dlsteps"), own, rows, target, start))[:16]
-    checkpoint = Checkpoint.lock(Path(parameters["checkpoint"]), f"fit_{name}", parameters["checkpoint_every"])
+    name = _name_of((version("sk_dlsteps"), rows, target, start), own)
+    folder = Path(parameters["checkpoint"]).expanduser()
+    checkpoint = Checkpoint.lock(folder, f"fit_{name}", parameters["checkpoint_every"])
     try:
         yield checkpoint
     finally:
         checkpoint.unlock()
+
+
+def _name_of(fit: Any, parameters: dict[str, Any]) -> str:
+    """A short text for a fit."""
+    contents = [content_of(fit)]
+    for name, value in sorted(parameters.items()):
+        try:
+            contents.append(content_of((name, value)))
+        except Exception as error:  # whatever an object says that cannot be taken apart
+            raise ValueError(
+                f"`{name}` holds something that cannot be known again in another process ({error}), as `checkpoint` "
+                "must; leave `checkpoint` out, or let it be made when it is needed"
+            ) from error
+    return content_of(contents)[:16]
+
+
+def leave_checkpoint(estimator: Any, checkpoint: Checkpoint | None) -> None:
+    """Take away the checkpoint of a fit that is done: one that was interrupted may go on, unless by a warm start."""
+    if checkpoint is not None and (estimator.warm_start or not estimator.pipeline_[-1].interrupted_):
+        checkpoint.remove()
 
 
 def _check_callbacks(callbacks: Any) -> None:

@@ -48,6 +48,8 @@ def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     )
 
     def take_step(rate: float) -> np.ndarray:
+        if first.interrupt is not None:
+            first.interrupt.check()
         batch = next(batches)
         losses, _ = steps.gradients(fleet, batch)
         total = losses.sum(1)

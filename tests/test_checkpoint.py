@@ -332,6 +332,40 @@ def test_what_a_callback_notes_must_be_such_as_can_be_stored(tmp_path):
         model.fit(X, Y)
 
 
+def test_a_random_state_that_moves_on_is_refused(tmp_path):
+    model = StepwiseRegressor(checkpoint=tmp_path, random_state=np.random.RandomState(0))
+    with pytest.raises(ValueError, match="`random_state` is a RandomState, which has moved on"):
+        model.fit(X, Y)
+
+
+def test_what_cannot_be_known_again_is_an_error_that_names_its_parameter(tmp_path):
+    class Locked(Noise):
+        lock = threading.RLock()
+
+    with pytest.raises(ValueError, match="`module` holds something that cannot be known again"):
+        StepwiseRegressor(checkpoint=tmp_path, module=Locked).fit(X, Y)
+
+
+def test_a_changed_constant_is_another_fit(tmp_path, monkeypatch):
+    model = cut_off(tmp_path, loss=scaled_error)
+    monkeypatch.setitem(globals(), "SCALE", 3.0)
+    assert epochs_of_second_fit(model) == 8
+
+
+SCALE = 1.0
+
+
+def scaled_error(raw, target):
+    """A loss that refers to a constant of its module."""
+    return SCALE * (raw - target).square()
+
+
+def test_a_home_folder_is_found(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    cut_off("~/fits")
+    assert len(list((tmp_path / "fits").iterdir())) == 1
+
+
 @pytest.mark.parametrize("value", [3, "", b"folder"], ids=repr)
 def test_a_checkpoint_is_a_folder(value):
     with pytest.raises(ValueError, match="`checkpoint` must be None, a folder, got"):

@@ -1,6 +1,7 @@
 """What values hold, as texts: the same in every process, and different for whatever differs."""
 
 import functools
+import logging
 import os
 import subprocess
 import sys
@@ -47,7 +48,33 @@ def recursive():
     return [*value, value.append(value) or value]
 
 
+def with_rate(rate):
+    """A function that refers to a name of its module, and has seen it stand for something."""
+    source = "def own(x):\n    return RATE * helper(x)\n"
+    names = {"__name__": "project", "RATE": rate, "helper": (lambda x: x) if rate < 3 else (lambda x: x + 1)}
+    exec(source, names)
+    return names["own"]
+
+
+def class_with(**names):
+    """A class with these in it."""
+    return type("Own", (), {**names, "__module__": "project", "__qualname__": "Own"})
+
+
 MAKERS = {
+    "references": [
+        lambda: with_rate(1),
+        lambda: with_rate(2),
+        lambda: with_rate(3),
+        lambda: class_with(rate=1),
+        lambda: class_with(rate=2),
+        lambda: class_with(rate=property(lambda self: 1)),
+        lambda: class_with(rate=property(lambda self: 2)),
+        lambda: class_with(rate=staticmethod(lambda: 1)),
+        lambda: class_with(rate=staticmethod(lambda: 2)),
+        lambda: logging.getLogger("a"),
+        lambda: logging.getLogger("b"),
+    ],
     "numbers": [lambda: 1, lambda: 1.0, lambda: True, lambda: "1", lambda: np.float32(1), lambda: None],
     "arrays": [
         lambda: np.zeros(4),

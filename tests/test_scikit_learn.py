@@ -50,6 +50,7 @@ SPACE = {
 }
 RUN = {"quantiles", "module", "device", "mixed_precision", "accelerator", "n_threads", "callbacks", "warm_start"}
 RUN |= {"random_state", "verbose", "categorical_features", "input_shape", "init_from"}
+RUN |= {"checkpoint", "checkpoint_every", "on_interrupt"}
 
 
 def regressor(**parameters):

@@ -143,6 +143,9 @@ def _lock(folder: Path) -> IO[bytes] | None:
         except BlockingIOError:
             file.close()
             return None
+        except OSError as error:  # of a file system without locks
+            file.close()
+            raise _unwritten(folder, error) from error
         with suppress(FileNotFoundError):
             if os.path.samestat(os.stat(file.name), os.fstat(file.fileno())):
                 return file

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from sk_dlsteps.callback_support import without_callbacks
 from sk_dlsteps.export import tensor_file
 from sk_dlsteps.export.annotations import is_of_type
 from sk_dlsteps.export.checks import check_model
@@ -54,6 +55,9 @@ def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]
 
     """
     check_parameters(model.get_params(deep=False))
+    bare = object.__new__(type(model))
+    vars(bare).update(vars(model))
+    model = without_callbacks(bare)
     writer = Writer(KNOWN, own)
     try:
         node = writer.node(model, ())

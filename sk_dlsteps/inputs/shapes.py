@@ -91,7 +91,7 @@ def _as_array(X: Any, has_shape: bool) -> Any:
     if isinstance(X, np.ma.MaskedArray):
         floats = np.result_type(X.dtype, np.float32)
         return np.where(np.ma.getmaskarray(X), np.nan, X.data).astype(floats)
-    if isinstance(X, Mapping) or (isinstance(X, np.ndarray) and X.dtype.names):
+    if (isinstance(X, Mapping) and not sparse.issparse(X)) or (isinstance(X, np.ndarray) and X.dtype.names):
         raise TypeError(
             f"X is a {type(X).__name__} of named columns; make it a table, for example by pandas.DataFrame(X)"
         )

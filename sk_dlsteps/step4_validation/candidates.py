@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import math
 import time
 import traceback
 from collections.abc import Callable, Generator, Iterator
@@ -16,6 +15,7 @@ from sklearn.base import clone
 from sklearn.metrics._scorer import _MultimetricScorer
 from sklearn.model_selection._validation import _fit_and_score, _score
 from sklearn.pipeline import Pipeline
+from sklearn.utils import _safe_indexing
 from sklearn.utils.metaestimators import _safe_split
 from sklearn.utils.validation import _check_method_params, _num_samples
 
@@ -105,8 +105,9 @@ def evaluate(trial: Trial, X, y, candidates: list[dict[str, Any]]) -> Generator[
 
 
 def _n_bytes(X: Any) -> int:
-    """Memory of a table; where it does not say, that of so many float64."""
-    return X.nbytes if isinstance(getattr(X, "nbytes", None), int) else 8 * math.prod(np.shape(X))
+    """Memory of a table; where it does not say, that of so many float64 as its first row holds in each."""
+    own = getattr(X, "nbytes", None)
+    return own if isinstance(own, int) else 8 * _num_samples(X) * np.size(_safe_indexing(X, [0]))
 
 
 def _parts(splits: list[tuple], row_bytes: float) -> Iterator[tuple[int, list[tuple]]]:

@@ -1,10 +1,5 @@
 """The look at pages in a browser finds what is wrong with them, and nothing else."""
 
-import os
-import shutil
-
-import pytest
-
 DARK = "@media (prefers-color-scheme: dark) {body {background: #111}}"
 HEAD = f"<meta charset='utf-8'><style>body {{background: #fff; margin: 0}} {DARK}</style>"
 WRONG = {
@@ -17,15 +12,7 @@ WRONG = {
 }
 
 
-@pytest.fixture
-def look_at_all(script):
-    pytest.importorskip("playwright.sync_api")
-    if shutil.which("chromium") is None:
-        (pytest.fail if os.environ.get("CI") else pytest.skip)("no browser was found: install chromium")
-    return script("check_pages.py").look_at_all
-
-
-def test_each_fault_is_found_and_a_good_page_has_none(look_at_all, tmp_path):
+def test_each_fault_is_found_and_a_good_page_has_none(script, browser, tmp_path):
     site, pictures = tmp_path / "site", tmp_path / "pictures"
     pictures.mkdir()
     site.mkdir()
@@ -33,7 +20,7 @@ def test_each_fault_is_found_and_a_good_page_has_none(look_at_all, tmp_path):
     for name, (body, _) in WRONG.items():
         (site / f"{name}.html").write_text(f"{HEAD}{body}")
     found = {}
-    for name, _, _, wrong in look_at_all(site, pictures):
+    for name, _, _, wrong in script("check_pages.py").look_at_all(browser, site, pictures):
         found.setdefault(name, []).append(wrong)
     assert set(found) == set(WRONG)
     for name, (_, expected) in WRONG.items():

@@ -38,7 +38,7 @@ NONSENSE = {
     "an empty list": ([], ("callbacks", "categorical_features")),
     "a list of text": (["a"], ("categorical_features",)),
     "a set": ({1}, ()),
-    "None": (None, (*NULLABLE, "callbacks", "random_state", "categorical_features", "class_weight")),
+    "None": (None, (*NULLABLE, "callbacks", "checkpoint", "random_state", "categorical_features", "class_weight")),
     "the class int": (int, ("module",)),
 }
 
