@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import secrets
 from contextlib import suppress
@@ -15,13 +16,18 @@ def write_whole(path: Any, content: bytes | memoryview) -> None:
     Raises
     ------
     OSError
-        If it cannot be written; nothing is left of it then.
+        If it cannot be written, or something other than a file stands there; nothing is left of it then.
 
     """
     target = Path(os.path.realpath(path))
-    part = target.with_name(f".{target.name}.{secrets.token_hex(8)}")
+    if target.exists() and not target.is_file():
+        raise OSError(errno.EEXIST, "Something other than a file stands there", str(path))
+    part = target.with_name(f".{secrets.token_hex(8)}.part")
     try:
         with part.open("xb") as file:
+            if target.exists():
+                # Whoever may read the old one may read the new one.
+                part.chmod(target.stat().st_mode)
             file.write(content)
             file.flush()
             os.fsync(file.fileno())

@@ -119,13 +119,13 @@ class Killed(Callback):
 
     def hear(self, event, names=""):
         """Count an event of the kind, and kill at the one with the number."""
-        if event == self.event and "training_" in str(names):
+        if event == self.event and (".part" in str(names) or event == "gradient"):
             self.n_heard_ += 1
             if self.n_heard_ == self.number:
                 os.kill(os.getpid(), signal.SIGKILL)
 
     def on_grad_computed(self, net, **kwargs):
-        self.hear("gradient", "training_")
+        self.hear("gradient")
 
 
 def fit_until_killed(folder, event, number):
@@ -253,6 +253,11 @@ def test_a_folder_that_cannot_be_written_is_an_error_before_training(tmp_path):
     with pytest.raises(OSError, match=r"`checkpoint` could not be written to .*name another folder"):
         model.fit(X, Y)
     assert heard.seen_ == 0
+
+
+def test_a_place_that_cannot_exist_is_an_error():
+    with pytest.raises(OSError, match="`checkpoint` could not be written"):
+        StepwiseRegressor(checkpoint="/proc/fits").fit(X, Y)
 
 
 class FullDisk(Callback):

@@ -155,6 +155,26 @@ def test_an_interrupt_as_an_epoch_ends_keeps_that_epoch():
     assert model.n_iter_ == 3
 
 
+class Interrupting(nn.Linear):
+    """A module that sends a real SIGINT in its third pass, which is one of the range test."""
+
+    n_passes = 0
+
+    def forward(self, x):
+        Interrupting.n_passes += self.training
+        if Interrupting.n_passes == 3 and self.training:
+            signal.raise_signal(signal.SIGINT)
+        return super().forward(x)
+
+
+def test_an_interrupt_in_the_range_test_is_one_at_once():
+    Interrupting.n_passes = 0
+    own = {**OWN, "learning_rate": "auto", "max_epochs": 40, "n_estimators": 1, "module": Interrupting}
+    with pytest.raises(KeyboardInterrupt):
+        StepwiseRegressor(**own, on_interrupt="keep").fit(X, Y)
+    assert Interrupting.n_passes == 3
+
+
 class AtTheEnd(Callback):
     """Sends a real SIGINT when training is done."""
 

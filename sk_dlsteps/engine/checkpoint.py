@@ -131,10 +131,10 @@ def _lock(folder: Path) -> IO[bytes] | None:
         try:
             folder.mkdir(parents=True, exist_ok=True)
             file = (folder / "lock").open("wb")
-        except FileNotFoundError:
-            # Removed in between, as its fit was done.
-            continue
         except OSError as error:
+            if isinstance(error, FileNotFoundError) and folder.parent.exists() and not folder.exists():
+                # Removed in between, as its fit was done.
+                continue
             raise _unwritten(folder, error) from error
         if fcntl is None:
             return file

@@ -342,3 +342,47 @@ def test_an_older_scikit_learn_has_no_callbacks_and_that_is_all(monkeypatch, dia
     older = runpy.run_path(callback_support.__file__)
     assert not hasattr(older["CallbackSupportMixin"], "set_callbacks")
     assert older["callbacks_of"](StepwiseRegressor(**SHORT).fit(X, y)) == []
+
+
+def cut_off(name, number):
+    """Raise in the fourth epoch."""
+    if name == "epoch" and number == 3:
+        raise ZeroDivisionError("the lights went out")
+
+
+def test_epochs_that_come_from_a_checkpoint_keep_their_numbers(diabetes, tmp_path):
+    X, _, y, _ = diabetes
+    model = StepwiseRegressor(**SHORT, checkpoint=tmp_path, checkpoint_every=1).set_callbacks(Listener(act=cut_off))
+    with pytest.raises(ZeroDivisionError):
+        model.fit(X, y)
+    listener = Listener()
+    model.set_callbacks(listener).fit(X, y)
+    # The fourth epoch was complete, but had not been stored.
+    assert listener.ended("epoch") == [3, 4, 5]
+    np.testing.assert_array_equal(model.predict(X), StepwiseRegressor(**SHORT).fit(X, y).predict(X))
+
+
+def test_an_error_at_the_end_leaves_the_checkpoint(diabetes, tmp_path):
+    X, _, y, _ = diabetes
+
+    def fail_at_the_end(name, number):
+        if name == "fit":
+            raise ZeroDivisionError("from a callback")
+
+    model = StepwiseRegressor(**SHORT, checkpoint=tmp_path, checkpoint_every=1)
+    with pytest.raises(ZeroDivisionError):
+        model.set_callbacks(Listener(act=fail_at_the_end)).fit(X, y)
+    assert not hasattr(model, "pipeline_")
+    assert len(list(tmp_path.iterdir())) == 1
+    assert model.set_callbacks().fit(X, y).n_iter_ == 6
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_model_with_callbacks_is_saved_without_them(diabetes, tmp_path):
+    pytest.importorskip("safetensors")
+    X, _, y, _ = diabetes
+    model = StepwiseRegressor(**SHORT).set_callbacks(Listener()).fit(X, y)
+    model.save(tmp_path / "model")
+    again = StepwiseRegressor.load(tmp_path / "model")
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+    assert callback_support.callbacks_of(model) and not callback_support.callbacks_of(again)
