@@ -17,6 +17,9 @@ from torch import nn
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, find_learning_rate
 from sk_dlsteps.engine.device import choose_threads, threads
 
+# What they run is counted by the tests of its own.
+pytestmark = pytest.mark.no_cover
+
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(60, 3))
 GAPS = np.where(RNG.random(X.shape) < 0.2, np.nan, X)

@@ -29,6 +29,9 @@ from sklearn.semi_supervised import SelfTrainingClassifier
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
 
+# What they run is counted by the tests of its own.
+pytestmark = pytest.mark.no_cover
+
 SHORT = {"max_epochs": 8, "n_estimators": 2, "learning_rate": 0.02, "random_state": 0}
 
 

@@ -11,6 +11,9 @@ from sklearn.pipeline import make_pipeline
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
 
+# What they run is counted by the tests of its own.
+pytestmark = pytest.mark.no_cover
+
 SHORT = {"max_epochs": 5, "n_estimators": 2, "learning_rate": 0.02, "random_state": 0}
 
 

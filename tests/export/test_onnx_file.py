@@ -74,6 +74,7 @@ def test_a_regressor_with_gaps_a_category_and_batch_norm(diabetes, tmp_path):
     assert_regressor_equal(tmp_path / "model.onnx", model, X_test)
 
 
+@pytest.mark.no_cover
 def test_quantiles_of_two_targets(diabetes, tmp_path):
     X_train, X_test, y_train, _ = diabetes
     y = np.stack([y_train, 1 / y_train], 1) / [1, 1e-4]
@@ -82,6 +83,7 @@ def test_quantiles_of_two_targets(diabetes, tmp_path):
     assert_regressor_equal(tmp_path / "model.onnx", model, X_test, quantiles=[0.05, 0.5, 0.9])
 
 
+@pytest.mark.no_cover
 def test_two_classes_of_text_calibrated(cancer, tmp_path):
     X_train, X_test, y_train, _ = cancer
     model = StepwiseClassifier(calibrate=True, **QUICK).fit(X_train, np.array(["malignant", "benign"])[y_train])
@@ -89,6 +91,7 @@ def test_two_classes_of_text_calibrated(cancer, tmp_path):
     assert_classifier_equal(tmp_path / "model.onnx", model, X_test)
 
 
+@pytest.mark.no_cover
 def test_several_labels_and_names_of_columns(iris, tmp_path):
     X_train, X_test, y_train, _ = iris
     y = np.stack([y_train > 0, y_train == 1, X_train[:, 1] > 3], 1).astype(int)
@@ -102,6 +105,7 @@ def test_several_labels_and_names_of_columns(iris, tmp_path):
     assert (entry.key, json.loads(entry.value)) == ("feature_names_in", names)
 
 
+@pytest.mark.no_cover
 def test_three_classes_of_numbers_by_metric_learning(iris, tmp_path):
     X_train, X_test, y_train, _ = iris
     model = StepwiseClassifier(loss="triplet", **QUICK).fit(X_train, 7 * y_train - 3)
@@ -109,6 +113,7 @@ def test_three_classes_of_numbers_by_metric_learning(iris, tmp_path):
     assert_classifier_equal(tmp_path / "model.onnx", model, X_test)
 
 
+@pytest.mark.no_cover
 def test_padded_sequences(digits, tmp_path):
     X = digits[0].reshape(-1, 4, 16).copy()
     X[::3, 2:] = X[1::3, :1] = np.nan
@@ -118,6 +123,7 @@ def test_padded_sequences(digits, tmp_path):
     assert_classifier_equal(tmp_path / "model.onnx", model, np.nan_to_num(X[150:151]))
 
 
+@pytest.mark.no_cover
 def test_images(digits, tmp_path):
     module = nn.Sequential(nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.ReLU(), nn.Flatten(), nn.LazyLinear(10))
     X = digits[0].reshape(-1, 1, 8, 8)
@@ -126,6 +132,7 @@ def test_images(digits, tmp_path):
     assert_classifier_equal(tmp_path / "model.onnx", model, X[150:])
 
 
+@pytest.mark.no_cover
 def test_nothing_is_left_but_the_file(iris, tmp_path, monkeypatch, capfd):
     X_train, _, y_train, _ = iris
     model = StepwiseClassifier(hidden_units=3, **QUICK).fit(X_train, y_train)

@@ -9,6 +9,9 @@ from strategies import ACTIONS, VALUES, Case, cases
 from sk_dlsteps import StepwiseRegressor
 from sk_dlsteps.inputs.parameters import TABLE
 
+# What they run is counted by the tests of its own.
+pytestmark = pytest.mark.no_cover
+
 KINDS = sorted(set(ACTIONS))
 
 

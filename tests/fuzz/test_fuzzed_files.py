@@ -1,10 +1,14 @@
 """Any bytes as a CSV file: a table, or one line that says what is wrong with it."""
 
+import pytest
 from csv_files import csv_files
 from file_oracle import run_file
 from hypothesis import HealthCheck, given, settings
 
 from sk_dlsteps.__main__ import main
+
+# What they run is counted by the tests of its own.
+pytestmark = pytest.mark.no_cover
 
 
 @settings(
