@@ -182,7 +182,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
         with None.
     n_threads : int or "auto", default="auto"
         Torch threads for training; "auto" takes as many as the work of a step pays for.
-        Torch's own setting is restored.
+        Torch's own setting is restored. A forked process takes one in any case (docs/robustness.md).
     callbacks : list or None, default=None
         Callbacks of skorch, or pairs ``(name, callback)``. Those of scikit-learn are set by `set_callbacks`.
     warm_start : bool, default=False

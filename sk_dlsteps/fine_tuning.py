@@ -11,6 +11,7 @@ from skorch.callbacks import Freezer, Unfreezer
 
 from sk_dlsteps.continuation import check_goes_on, remember, train_further
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.interrupt import Interrupted
 from sk_dlsteps.engine.mlp_fleet import MLPFleet
@@ -133,6 +134,7 @@ def fit_in_stages(estimator: StepwiseEstimator, prepared: Prepared, names: dict[
     estimator._conclude(prepared, plan, curve, pipeline, names, memory)
 
 
+@threads()
 def stage_finder(prepared: Prepared, parameters: dict[str, Any]) -> Prepared:
     """What the range test of the first stage is run on."""
     prepared, fleet, *_ = begin_stages(prepared, parameters)

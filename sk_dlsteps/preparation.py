@@ -16,7 +16,7 @@ from skorch.callbacks import Callback
 from sk_dlsteps.engine.batches import Rows, count_batches
 from sk_dlsteps.engine.carried import Carried
 from sk_dlsteps.engine.checkpoint import Checkpoint
-from sk_dlsteps.engine.device import choose_device, choose_threads, widest_float
+from sk_dlsteps.engine.device import choose_device, choose_threads, threads, widest_float
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.interrupt import Interrupt
 from sk_dlsteps.engine.members import Table
@@ -137,7 +137,7 @@ def prepare(
     if checkpoint is not None:
         checkpoint = checkpoint.with_entropy(root.entropy)
         root = np.random.SeedSequence(checkpoint.entropy)
-    with all_or_none(accelerator):
+    with all_or_none(accelerator), threads():
         prepared = _decide(parameters, data, root, processes)
     return replace(prepared, checkpoint=checkpoint, interrupt=interrupt)
 

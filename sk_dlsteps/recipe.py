@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from sk_dlsteps.continuation import Memory, continue_fit, remember
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.interrupt import deferred_interrupt
 from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.net import FleetNet
@@ -92,7 +93,7 @@ class StepwiseEstimator(Exportable, Receiver):
             If memory runs out, and minibatches cannot be cut; the text says what to set.
 
         """
-        with telling_the_way_out():
+        with threads(), telling_the_way_out():
             if self.warm_start and hasattr(self, "pipeline_"):
                 continue_fit(self, X, y, sample_weight, X_val, y_val, sample_weight_val)
             else:

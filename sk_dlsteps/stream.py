@@ -21,6 +21,7 @@ from sk_dlsteps.continuation import (
 )
 from sk_dlsteps.engine.batches import Rows
 from sk_dlsteps.engine.carried import Carried
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
@@ -66,7 +67,7 @@ def learn_chunk(estimator: StepwiseEstimator, X, y, sample_weight, classes=None)
         estimator._memory.check_unchanged(parameters, "begin anew with a clone of the estimator")
         parameters |= estimator._memory.settings
     data, names = estimator._receive_chunk(X, y, sample_weight, classes)
-    with telling_the_way_out():
+    with threads(), telling_the_way_out():
         (begin if first else go_on)(estimator, parameters, data, names)
 
 

@@ -25,6 +25,7 @@ def find_rate(prepared: Prepared) -> LRCurve:
     return find_rates([prepared])[0]
 
 
+@threads()
 def find_rates(group: Sequence[Prepared]) -> list[LRCurve]:
     """Sweep fresh replicas of several fits' networks side by side; they agree in minibatches and steps."""
     first, plan = group[0], group[0].plan

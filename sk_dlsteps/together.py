@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 from sklearn.pipeline import Pipeline
 
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
@@ -100,6 +101,7 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
     _warn_of_defaults(unreliable, len(estimators))
 
 
+@threads()
 def _try_to_fit_alone(estimator: StepwiseEstimator, table: tuple) -> Exception | None:
     """Fit an estimator that stores its fit; what went wrong, if anything. A Ctrl-C is meant for all fits."""
     X, y, fit_params = table if len(table) == 3 else (*table, {})
@@ -201,7 +203,7 @@ def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:
 def _try_to_fit(fleet: list[_Fit]) -> Exception | None:
     """Fit a fleet; what went wrong, if anything."""
     try:
-        with telling_the_way_out():
+        with threads(), telling_the_way_out():
             _fit_fleet(fleet)
     except Exception as error:
         return error

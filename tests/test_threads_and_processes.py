@@ -1,10 +1,12 @@
 """Fits side by side in threads and processes: the results of one after the other, and nothing left behind."""
 
 import multiprocessing
+import signal
 import sys
 import threading
 import warnings
 from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 import numpy as np
 import pytest
@@ -12,6 +14,7 @@ import torch
 from joblib import Parallel, delayed, parallel_config
 from sklearn.ensemble import BaggingRegressor
 from sklearn.model_selection import RandomizedSearchCV, cross_val_score
+from skorch.callbacks import Callback
 from torch import nn
 
 from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, find_learning_rate
@@ -27,6 +30,8 @@ GAPS[:, 1] = np.nan
 Y = X @ [1.0, 2.0, 3.0]
 LABELS = (Y > 0).astype(int)
 X.flags.writeable = False
+# Torch divides among its threads what has more than 32,768 numbers.
+LARGE = np.tile(X, (200, 1)), np.tile(Y, 200)
 QUICK = {"max_epochs": 3, "n_estimators": 2, "hidden_units": 5, "random_state": 0}
 FORKED = "fork" in multiprocessing.get_all_start_methods()
 
@@ -163,6 +168,41 @@ def test_fits_that_end_in_another_order_than_they_began_leave_the_number_of_thre
     assert process_state()["threads"] == (2, 2)
 
 
+class Counting(Callback):
+    """Notes torch's number of threads within a fit, and what a thread finds that begins there."""
+
+    def __init__(self):
+        self.found = []
+
+    def on_epoch_begin(self, net, **kwargs):
+        self.found.append(process_state()["threads"])
+
+
+def test_a_thread_that_a_callback_begins_finds_as_many_threads_as_without_a_fit(two_threads):
+    counting = Counting()
+    regressor(n_threads=1, callbacks=[counting]).fit(X, Y)
+    assert counting.found == [(1, 2)] * 3
+    assert process_state()["threads"] == (2, 2)
+
+
+@pytest.mark.parametrize("call", [1, 2, 3, 4])
+def test_a_ctrl_c_while_threads_are_counted_leaves_their_number(call, two_threads, monkeypatch):
+    set_number, numbers = torch.set_num_threads, []
+
+    def interrupted(number):
+        set_number(number)
+        numbers.append(number)
+        if len(numbers) == call:
+            signal.raise_signal(signal.SIGINT)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "set_num_threads", interrupted)
+        with pytest.raises(KeyboardInterrupt), threads(1):
+            assert torch.get_num_threads() == 1
+    assert numbers == [1, 2, 2, 2]
+    assert process_state()["threads"] == (2, 2)
+
+
 def choose(flops):
     """Threads that a fit of so many operations would take."""
     return choose_threads(flops)
@@ -177,8 +217,10 @@ def test_threads_of_joblib_share_the_cores(two_threads):
 
 
 def work_of_a_child(model, sender):
-    """Predict with the parent's model, fit another, and tell how many threads there are."""
-    sender.send((model.predict(X), regressor(n_threads=2).fit(X, Y).predict(X), torch.get_num_threads()))
+    """Predict with the parent's model, fit another, and tell how many threads there were within and are now."""
+    counting = Counting()
+    another = regressor(n_threads=2, callbacks=[counting]).fit(X, Y)
+    sender.send((model.predict(X), another.predict(X), {own for own, _ in counting.found}, process_state()["threads"]))
 
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
@@ -192,13 +234,75 @@ def test_a_child_predicts_and_fits_as_its_parent_does_after_torch_has_used_its_t
     child.start()
     try:
         assert receiver.poll(120), "the child hangs"
-        predicted, of_another, n_threads = receiver.recv()
+        predicted, of_another, within, now = receiver.recv()
     finally:
         child.kill()
         child.join()
     np.testing.assert_array_equal(predicted, FITTED.predict(X))
     np.testing.assert_array_equal(of_another, WORK["regressor"]())
-    assert method == "spawn" or n_threads == 1
+    assert within == {1 if method == "fork" else 2}
+    assert method == "spawn" or now == (2, 2)
+
+
+def large_work():
+    """What computes with tensors so large that torch would divide them."""
+    table, values = LARGE
+    model = regressor(n_estimators=1, max_epochs=1, n_threads=2, learning_rate="auto").fit(table, values)
+    module = model.to_torch()
+    with threads(), torch.no_grad():
+        assert len(module(torch.from_numpy(table))) == len(table)
+    return model.partial_fit(table, values).predict(table)
+
+
+@pytest.mark.skipif(not FORKED, reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_forked_child_fits_large_tables_and_leaves_torch_to_others(two_threads):
+    context = multiprocessing.get_context("fork")
+    receiver, sender = context.Pipe(duplex=False)
+
+    def work():
+        torch.set_num_threads(3)
+        sender.send((large_work(), torch.get_num_threads()))
+
+    child = context.Process(target=work)
+    child.start()
+    try:
+        assert receiver.poll(120), "the child hangs"
+        predicted, n_threads = receiver.recv()
+    finally:
+        child.kill()
+        child.join()
+    np.testing.assert_allclose(predicted, large_work(), rtol=1e-4, atol=1e-4)
+    assert n_threads == 3
+
+
+class Forking(Net):
+    """A module that waits for a thread of its own, which forks a process that trains a module."""
+
+    exits: ClassVar[list] = []
+
+    def forward(self, x):
+        if self.training and not self.exits:
+            helper = threading.Thread(target=self.fork, daemon=True)
+            helper.start()
+            helper.join(120)
+            self.exits.append("the helper is done" if not helper.is_alive() else "the helper hangs")
+        return super().forward(x)
+
+    def fork(self):
+        child = multiprocessing.get_context("fork").Process(target=WORK["module"])
+        child.start()
+        child.join(100)
+        self.exits.append(child.exitcode)
+        child.kill()
+
+
+@pytest.mark.skipif(not FORKED, reason="no fork here")
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+def test_a_module_may_wait_for_a_thread_that_forks(two_threads):
+    Forking.exits.clear()
+    regressor(module=Forking).fit(X, Y)
+    assert Forking.exits == [0, "the helper is done"]
 
 
 @pytest.mark.skipif(not FORKED, reason="no fork here")

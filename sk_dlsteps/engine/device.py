@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -27,16 +27,20 @@ _forked = False
 
 
 @contextmanager
-def threads(n_threads: int) -> Iterator[None]:
-    """Let torch use `n_threads` threads inside, and as many as before outside; a forked process has but one."""
+def threads(n_threads: int | None = None, *, begins_none: bool = False) -> Iterator[None]:
+    """Let torch use `n_threads` threads inside, and as many as before outside.
+
+    None leaves the number as it is. In a forked process it is 1 in any case, so that whatever may be large is computed
+    inside. `begins_none` says that no thread of Python's begins inside: where there is but one, it needs no care.
+    """
     before = torch.get_num_threads()
-    if _forked or n_threads == before:
+    wanted = 1 if _forked else n_threads or before
+    if wanted == before:
         yield
         return
-    # A program of a single thread is spared the care for others.
-    count = torch.set_num_threads if threading.active_count() == 1 else _set_here
-    count(n_threads)
+    count = torch.set_num_threads if begins_none and threading.active_count() == 1 else _set_here
     try:
+        count(wanted)
         yield
     finally:
         count(before)
@@ -45,27 +49,33 @@ def threads(n_threads: int) -> Iterator[None]:
 def _set_here(n_threads: int) -> None:
     """Let this thread of Python's use so many, and those that begin later as many as if nothing had been set.
 
-    Torch counts for each thread of Python's, but a new one begins with what any other has set last.
+    Torch counts for each thread of Python's, but a new one begins with what any other has set last: a new one sets
+    its own number again, also if a Ctrl-C comes in between.
     """
+    is_known, is_set = threading.Event(), threading.Event()
+
+    def keep() -> None:
+        of_later = torch.get_num_threads()
+        is_known.set()
+        is_set.wait()
+        torch.set_num_threads(of_later)
+
     with _COUNTING:
-        of_later: list[int] = []
-        _in_a_new_thread(lambda: of_later.append(torch.get_num_threads()))
-        torch.set_num_threads(n_threads)
-        _in_a_new_thread(lambda: torch.set_num_threads(of_later[0]))
-
-
-def _in_a_new_thread(act: Callable[[], None]) -> None:
-    """Do something, and wait for it."""
-    thread = threading.Thread(target=act)
-    thread.start()
-    thread.join()
+        later = threading.Thread(target=keep)
+        try:
+            later.start()
+            is_known.wait()
+            torch.set_num_threads(n_threads)
+        finally:
+            is_set.set()
+            if later.is_alive():
+                later.join()
 
 
 def _after_fork() -> None:
-    """Compute in one thread from now on."""
+    """Know that torch's threads are gone, and that nobody counts."""
     global _forked, _COUNTING
     _forked, _COUNTING = True, threading.Lock()
-    torch.set_num_threads(1)
 
 
 if hasattr(os, "register_at_fork"):

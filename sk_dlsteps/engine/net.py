@@ -272,7 +272,8 @@ class FleetNet(NeuralNet):
             rows = X[start : start + n_chunk]
             fleet.train(training)
             try:
-                with torch.no_grad(), threads(choose_threads(rows.shape[0] * fleet.flops_per_row)):
+                n_threads = choose_threads(rows.shape[0] * fleet.flops_per_row)
+                with torch.no_grad(), threads(n_threads, begins_none=True):
                     computed = compute(self._on_device(rows)).to(device)
             except Exception as error:
                 if n_chunk == 1 or not ran_out(error):
@@ -292,10 +293,12 @@ class FleetNet(NeuralNet):
         table = SparseTable(as_csr(X), fleet.prediction_dtype, self.device)
         return table.rows(torch.arange(len(table), device=self.device).expand(fleet.n_networks, -1))
 
+    @threads()
     def network_predictions(self, X) -> np.ndarray:
         """Predictions of every network, shape (rows, K, n_predictions)."""
         return torch.cat(list(self.forward_iter(X))).numpy()
 
+    @threads()
     def network_outputs(self, X) -> np.ndarray:
         """What the link takes of every network, divided by its temperature, shape (rows, K, n_outputs or n_classes)."""
         return torch.cat(list(self._in_chunks(X, self._tempered))).numpy()
@@ -304,10 +307,12 @@ class FleetNet(NeuralNet):
         """Raw outputs of rows, divided by each network's temperature."""
         return self.module_.tempered(self.module_.outputs(x)).transpose(0, 1)
 
+    @threads()
     def embeddings(self, X) -> np.ndarray:
         """Embeddings of every network, shape (rows, K, n_outputs)."""
         return torch.cat([*self._in_chunks(X, lambda x: self.module_.embed(x).transpose(0, 1))]).numpy()
 
+    @threads()
     def link(self, outputs: np.ndarray) -> np.ndarray:
         """Probabilities for raw outputs that were divided by their temperature."""
         return self.module_.cost.link(torch.from_numpy(outputs)).numpy()
@@ -334,6 +339,7 @@ class FleetNet(NeuralNet):
         values = torch.as_tensor(temperature).to(self.module_.temperature)
         self.module_.temperature.copy_(values.expand_as(self.module_.temperature))
 
+    @threads()
     def predict_proba(self, X):
         """Prediction of all networks together: probabilities, or values of shape (rows, n_values)."""
         # Callbacks' caches take the place of `forward_iter`.
@@ -342,6 +348,7 @@ class FleetNet(NeuralNet):
         means = [_mean(chunk.numpy()) for chunk in chunks]
         return self.count(np.concatenate(means))
 
+    @threads()
     def predict(self, X):
         """Class codes, values of shape (rows,) or (rows, n_targets), or 0 and 1 of shape (rows, n_labels)."""
         mean = self.module_.cost.point(self.predict_proba(X))

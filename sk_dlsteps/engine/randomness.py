@@ -12,17 +12,27 @@ import numpy as np
 import torch
 
 # They belong to the whole process, and a search may train in several of its threads.
-_LOCK = threading.RLock()
-# No process is forked while they are lent: the child would have them in that state, and a lock that nobody opens.
+_lock = threading.RLock()
+
+
+def _after_fork() -> None:
+    """Have a lock that no thread of the parent's holds; the generators go on from where they were at the fork.
+
+    To put them back here could wait for ever: torch's and numpy's own locks on them are copied as they are.
+    """
+    global _lock
+    _lock = threading.RLock()
+
+
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_LOCK.acquire, after_in_parent=_LOCK.release, after_in_child=_LOCK.release)
+    os.register_at_fork(after_in_child=_after_fork)
 
 
 @contextmanager
 def borrowed_generators(gpu: torch.device | None = None) -> Iterator[None]:
     """Have torch's global generators, and that of a GPU, to oneself inside; afterwards they are as before."""
     kind = None if gpu is None else gpu.type
-    with _LOCK, torch.random.fork_rng(devices=[gpu] if kind == "cuda" else []):
+    with _lock, torch.random.fork_rng(devices=[gpu] if kind == "cuda" else []):
         on_mps = torch.mps.get_rng_state() if kind == "mps" else None
         try:
             yield

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.export.torch_module import TorchModule, to_torch
 from sk_dlsteps.export.torch_outputs import TorchProbabilities
 from sk_dlsteps.whole_file import write_whole
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
 OPSET = 18
 
 
+@threads()
 def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = None) -> None:
     """Write the file of a fitted estimator; see the estimators' method."""
     folder = Path(path).resolve().parent

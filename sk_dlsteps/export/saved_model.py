@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from sk_dlsteps.callback_support import without_callbacks
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.export import tensor_file
 from sk_dlsteps.export.annotations import is_of_type
 from sk_dlsteps.export.checks import check_model
@@ -60,7 +61,8 @@ def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]
     model = without_callbacks(bare)
     writer = Writer(KNOWN, own)
     try:
-        node = writer.node(model, ())
+        with threads():
+            node = writer.node(model, ())
     except UnknownType as unknown:
         where = unknown.path[0] if unknown.path else type(model).__name__
         raise ValueError(
@@ -100,7 +102,8 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
         raise ValueError("it has other parts than a model's")
     own = {name: value for name, value in (own or {}).items() if value is not None}
     reader = Reader(KNOWN, arrays, own)
-    model = reader.whole(document["model"])
+    with threads():
+        model = reader.whole(document["model"])
     for name in own.keys() - reader.used:
         raise ValueError(f"it was saved without a `{name}` of your own; leave it out")
     if type(model) is not cls:

@@ -9,6 +9,7 @@ import torch
 from sklearn.utils.validation import check_is_fitted
 from torch import Tensor, nn
 
+from sk_dlsteps.engine.device import threads
 from sk_dlsteps.export.torch_inputs import TorchInputs, inputs_of
 from sk_dlsteps.export.torch_networks import TorchMLPs, TorchModules, networks_of
 from sk_dlsteps.export.torch_outputs import TorchProbabilities, TorchValues, outputs_of
@@ -39,6 +40,7 @@ class TorchModule(nn.Module):
         return predictions.to(torch.promote_types(x.dtype, prepared.dtype))
 
 
+@threads()
 def to_torch(estimator: Any, quantiles: Any = None) -> TorchModule:
     """The module of a fitted estimator; see the estimators' method."""
     check_is_fitted(estimator)
