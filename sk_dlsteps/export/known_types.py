@@ -185,6 +185,8 @@ def _estimator(cls: Any) -> Kind:
                 name.startswith("_") or not name.endswith("_") or hasattr(cls, name)
             ):
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
+        if given.get("checkpoint") is not None:
+            raise ValueError(f"it holds a {cls.__name__} whose `fit` would write files")
         made, requests = cls(**given), fitted.pop(_REQUESTS, None)
         vars(made).update(fitted)
         if requests is not None:
@@ -195,8 +197,8 @@ def _estimator(cls: Any) -> Kind:
 
 
 def _state(estimator: Any) -> dict[str, Any]:
-    """What an estimator is written with; requests of metadata as dicts."""
-    state = estimator._state()
+    """What an estimator is written with: no folder that a `fit` would write to, and requests of metadata as dicts."""
+    state = {**estimator._state(), "checkpoint": None}
     if _REQUESTS in state:
         every = vars(state[_REQUESTS]).items()
         state[_REQUESTS] = {name: dict(own.requests) for name, own in every if getattr(own, "requests", None)}

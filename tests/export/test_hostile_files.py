@@ -127,6 +127,7 @@ CHANGES = {
         lambda saved: saved.model["pipeline_"]["Pipeline"].update(memory="/tmp"),
         "a pipeline that reads pickles from a folder",
     ),
+    "a folder to write to": (set_parameter("checkpoint", "folder"), "whose `fit` would write files"),
     "no parameter": (set_parameter("dropout", 7), "`dropout` must be a number"),
     "no plan": (lambda saved: saved.model.pop("plan_"), "its `plan_` is missing, or is none"),
     "no task": (lambda saved: saved.model["plan_"]["Plan"].pop("task"), "missing 1 required .* 'task'"),

@@ -161,6 +161,15 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_folder_of_checkpoints_is_not_kept(tmp_path):
+    model = StepwiseRegressor(checkpoint=tmp_path / "folder", **FAST).fit(X, Y)
+    model.save(tmp_path / "model")
+    again = StepwiseRegressor.load(tmp_path / "model")
+    assert again.checkpoint is None
+    assert model.checkpoint == tmp_path / "folder"
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
 def test_a_folder_of_pickles_is_not_kept(tmp_path):
     model = StepwiseRegressor(scaler=make_pipeline(RobustScaler(), memory="pickles"))
     model.save(tmp_path / "model")
