@@ -156,9 +156,16 @@ def _transformer(cls: Any) -> Kind:
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
         made = cls.__new__(cls)
         vars(made).update({name: value for name, value in defaults.items() if name not in parts} | parts)
-        return made
+        return _with_checked_parameters(made)
 
-    return Kind(lambda value: dict(vars(value)), put_together)
+    return Kind(lambda value: dict(vars(_with_checked_parameters(value))), put_together)
+
+
+def _with_checked_parameters(transformer: Any) -> Any:
+    """A transformer; a ValueError if scikit-learn would refuse its parameters once it is fitted."""
+    if hasattr(transformer, "_parameter_constraints"):
+        transformer._validate_params()
+    return transformer
 
 
 def _pipeline(cls: Any) -> Kind:

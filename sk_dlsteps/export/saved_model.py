@@ -99,14 +99,15 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
     if set(document) != {"format", "versions", "model"} or not is_of_type(document["versions"], dict[str, str]):
         raise ValueError("it has other parts than a model's")
     own = {name: value for name, value in (own or {}).items() if value is not None}
-    reader = Reader(KNOWN, arrays, own)
+    n_bytes = len(text) + sum(array.nbytes for array in arrays.values())
+    reader = Reader(KNOWN, arrays, own, n_bytes)
     model = reader.whole(document["model"])
     for name in own.keys() - reader.used:
         raise ValueError(f"it was saved without a `{name}` of your own; leave it out")
     if type(model) is not cls:
         kind = type(model).__name__
         raise ValueError(f"it is a {kind}, and no {cls.__name__}; use {kind}.load")
-    check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
+    check_model(model, n_bytes)
     # The caller of the estimator's `load`.
     check_versions(document["versions"], "saved", stacklevel=4)
     return model

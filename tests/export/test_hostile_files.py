@@ -106,6 +106,11 @@ def nested(depth):
     return value
 
 
+def doubled(kind, name, n):
+    """Objects of which each holds the one before twice."""
+    return [{kind: {}}, *({kind: {name: [{"again": i}, {"again": i}]}} for i in range(n))]
+
+
 CHANGES = {
     "nested lists": (set_parameter("loss", nested(300)), "nested too deeply"),
     "a later format": (
@@ -161,6 +166,18 @@ CHANGES = {
     "text that grows": (
         set_parameter("scaler", {"values": ["U", [20_001], ["x" * 10_000] + ["x"] * 20_000]}),
         "far larger than the file",
+    ),
+    "texts that grow": (
+        set_parameter("scaler", [{"values": ["U", [1001], ["x" * 1000] + ["x"] * 1000]} for _ in range(5)]),
+        "far larger than the file",
+    ),
+    "objects that grow": (
+        set_parameter("scaler", doubled("BesideCodes", "transformer", 40)),
+        "far larger than the file",
+    ),
+    "no parameter of a scaler": (
+        set_parameter("scaler", doubled("StandardScaler", "copy", 1)),
+        "The 'copy' parameter of StandardScaler must be",
     ),
     "text of numbers": (set_parameter("scaler", {"values": ["U", [1], [1]]}), "text with something else in it"),
     "a large array": (

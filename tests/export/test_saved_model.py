@@ -158,6 +158,8 @@ def test_a_scaler_that_does_not_take_every_row_is_no_reason_to_refuse_a_model(pa
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="`dropout` must be"):
         StepwiseRegressor(dropout=7).save(tmp_path / "model")
+    with pytest.raises(ValueError, match="'method' parameter of PowerTransformer"):
+        StepwiseRegressor(scaler=PowerTransformer("none")).save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 
