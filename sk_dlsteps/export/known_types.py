@@ -22,6 +22,7 @@ from sk_dlsteps.engine.loss_curves import LossCurves
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
 from sk_dlsteps.export.annotations import hints_of, is_of_type
+from sk_dlsteps.export.checks import FITTED, OPTIONAL
 from sk_dlsteps.export.networks import put_net_together, take_net_apart
 from sk_dlsteps.export.tree import Kind, Known
 from sk_dlsteps.inputs.encoder import TableEncoder
@@ -112,10 +113,10 @@ _TRANSFORMERS = (
     CheckedTransformer,
 )
 _OF_TORCH = [c for c in vars(torch.optim).values() if isinstance(c, type) and issubclass(c, torch.optim.Optimizer)]
-# Attributes of estimators without the "_" at their end.
-_PRIVATE = {"_memory", "_trained_on_sparse", "_sklearn_output_config"}
 # What `set_fit_request` and its like leave.
 _REQUESTS = "_metadata_request"
+# Attributes of estimators besides their parameters.
+_ATTRIBUTES = {*FITTED, *OPTIONAL, _REQUESTS}
 
 
 def _value(cls: Any) -> Kind:
@@ -188,9 +189,7 @@ def _estimator(cls: Any) -> Kind:
         given = {name: own for name, own in parts.items() if name in known or name.startswith(PREFIX)}
         fitted = {name: own for name, own in parts.items() if name not in given}
         for name in fitted:
-            if name not in (*_PRIVATE, _REQUESTS) and (
-                name.startswith("_") or not name.endswith("_") or hasattr(cls, name)
-            ):
+            if name not in _ATTRIBUTES:
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
         if given.get("checkpoint") is not None:
             raise ValueError(f"it holds a {cls.__name__} whose `fit` would write files")
@@ -200,12 +199,18 @@ def _estimator(cls: Any) -> Kind:
             _request(made, requests)
         return made
 
-    return Kind(_state, put_together)
+    return Kind(lambda value: _state(value, known), put_together)
 
 
-def _state(estimator: Any) -> dict[str, Any]:
+def _state(estimator: Any, parameters: set[str]) -> dict[str, Any]:
     """What an estimator is written with: no folder that a `fit` would write to, and requests of metadata as dicts."""
     state = {**estimator._state(), "checkpoint": None}
+    for name in state.keys() - parameters - _ATTRIBUTES:
+        if not name.startswith(PREFIX):
+            raise ValueError(
+                f"`{name}` is an attribute of your own, which a file without code does not keep: del it, or save the "
+                "model by joblib.dump(model, path)"
+            )
     if _REQUESTS in state:
         every = vars(state[_REQUESTS]).items()
         state[_REQUESTS] = {name: dict(own.requests) for name, own in every if getattr(own, "requests", None)}

@@ -160,6 +160,12 @@ def test_what_could_not_be_loaded_is_not_saved(tmp_path):
         StepwiseRegressor(dropout=7).save(tmp_path / "model")
     with pytest.raises(ValueError, match="'method' parameter of PowerTransformer"):
         StepwiseRegressor(scaler=PowerTransformer("none")).save(tmp_path / "model")
+    model = StepwiseRegressor()
+    for name in ("note", "note_", "_note"):
+        setattr(model, name, 1)
+        with pytest.raises(ValueError, match=f"`{name}` is an attribute of your own"):
+            model.save(tmp_path / "model")
+        delattr(model, name)
     assert not list(tmp_path.iterdir())
 
 
