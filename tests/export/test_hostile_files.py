@@ -145,7 +145,10 @@ CHANGES = {
     "names that are no array": (set_parameter("feature_names_in_", ["x"]), "its `feature_names_in_` is none"),
     "too few names": (set_parameter("feature_names_in_", {"values": ["O", [1], ["x"]]}), "not as many as their names"),
     "one name twice": (set_parameter("feature_names_in_", {"values": ["O", [10], ["x"] * 10]}), "not as many as their"),
-    "numbers for names": (set_parameter("feature_names_in_", {"values": ["O", [10], [*range(10)]]}), "that are no text"),
+    "numbers for names": (
+        set_parameter("feature_names_in_", {"values": ["O", [10], [*range(10)]]}),
+        "that are no text",
+    ),
     "an attribute of somebody's own": (set_parameter("note_", "x"), "attribute 'note_'"),
     "an output of no kind": (set_parameter("_sklearn_output_config", {"dict": {"transform": "x"}}), "_config` is none"),
     "epochs below none": (set_parameter("n_iter_", -1), "its `n_iter_` is -1"),
