@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from sklearn import decomposition, impute, preprocessing
 from sklearn.pipeline import Pipeline
+from torch import nn
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.continuation import Memory
@@ -106,6 +107,7 @@ _TRANSFORMERS = (
     preprocessing.QuantileTransformer,
     preprocessing.FunctionTransformer,
     impute.SimpleImputer,
+    impute.MissingIndicator,
     decomposition.PCA,
     decomposition.TruncatedSVD,
     TableEncoder,
@@ -205,6 +207,10 @@ def _estimator(cls: Any) -> Kind:
 def _state(estimator: Any, parameters: set[str]) -> dict[str, Any]:
     """What an estimator is written with: no folder that a `fit` would write to, and requests of metadata as dicts."""
     state = {**estimator._state(), "checkpoint": None}
+    began_from = state["_memory"].given.get("init_from") if "_memory" in state else None
+    if isinstance(began_from, nn.Module) and began_from is not estimator.init_from:
+        # It is compared only, and equals nothing that the parameter could be now.
+        state["_memory"] = state["_memory"].begun_from(dict(began_from.state_dict()))
     for name in state.keys() - parameters - _ATTRIBUTES:
         if not name.startswith(PREFIX):
             raise ValueError(

@@ -43,14 +43,13 @@ def _check_float32(estimator: Any, module: TorchModule) -> None:
     """Raise if what the file gets and gives is too much for its float32."""
     encoder = estimator.pipeline_.named_steps.get("columns")
     for i, levels in {} if encoder is None else encoder._one_hot.items():
-        # Of a code each; what shares one may well be one.
-        codes = {
-            (torch.tensor(float(level), dtype=torch.float32).item(), code) for level, code in levels.code_of.items()
-        }
-        if len({level for level, _ in codes}) < len(codes):
+        rounded = torch.tensor([float(level) for level in levels.code_of], dtype=torch.float32).tolist()
+        # Rare levels share a code, and may well be one number.
+        if len(set(rounded)) < len(set(zip(rounded, levels.code_of.values(), strict=True))):
+            name = encoder._names_in(None)[i]
             raise ValueError(
-                f"the rows of an ONNX file are in float32, in which levels of the category {encoder._names_in(None)[i]!r} "
-                "are the same number. Give it other numbers, such as 0, 1 and 2, and fit again"
+                f"the rows of an ONNX file are in float32, in which levels of the category {name!r} are the same "
+                "number. Give it other numbers, such as 0, 1 and 2, and fit again"
             )
     if isinstance(module.outputs, TorchValues):
         scale, center, known = module.outputs.scale, module.outputs.center, torch.finfo(torch.float32)

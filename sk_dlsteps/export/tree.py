@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -85,7 +86,8 @@ class Writer:
             return {"tuple": self.node(list(value), path)}
         if type(value) is frozenset:
             return {"frozenset": self.node(sorted(value), path)}
-        if type(value) is dict:
+        # A state dict of torch is an ordered one.
+        if type(value) in (dict, OrderedDict):
             return self._mapping(value, path)
         if isinstance(value, torch.Tensor):
             return {"tensor": self._array(_as_numpy(value, path), path)}
