@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import difflib
 import inspect
+import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Self
@@ -12,6 +13,7 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator
 
 from sk_dlsteps.callback_support import CallbackSupportMixin
+from sk_dlsteps.exceptions import StepwiseWarning
 from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.versions import check_versions, versions
@@ -31,6 +33,10 @@ def showing_shared_parameters(own_init: Callable[..., None]) -> Callable[..., No
     parameters = [*shared, *own]
     own_init.__signature__ = inspect.Signature(parameters, return_annotation=None)  # type: ignore[attr-defined]
     return own_init
+
+
+class Attributes(dict):
+    """The state in a pickle: attributes by name. What reads only types that it trusts does not trust this one."""
 
 
 class Parameters(CallbackSupportMixin, BaseEstimator):
@@ -204,11 +210,18 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
         return state
 
     def __reduce_ex__(self, protocol):
-        """Pickle and copy objects as they are."""
-        return copyreg.__newobj__, (type(self),), {**self._state(), _VERSIONS: versions()}  # type: ignore[attr-defined]
+        """Pickle and copy objects as they are, by the state of a derived class if that has one of its own."""
+        own = type(self).__getstate__ is not Parameters.__getstate__
+        return copyreg.__newobj__, (type(self),), self.__getstate__() if own else self._attributes()  # type: ignore[attr-defined]
+
+    def _attributes(self) -> Attributes:
+        """The state in a pickle."""
+        return Attributes({**self._state(), _VERSIONS: versions()})
 
     def __getstate__(self):
-        """Text and arrays, for those such as skops that trust no class but this one."""
+        """Text and arrays, for those such as skops that trust no class but this one; a derived class has attributes."""
+        if type(self).__getstate__ is not Parameters.__getstate__:
+            return self._attributes()
         from sk_dlsteps.export.saved_model import pack
 
         text, arrays = pack(self, {})
@@ -216,12 +229,16 @@ class Parameters(CallbackSupportMixin, BaseEstimator):
 
     def __setstate__(self, state):
         """Take over either, and warn if other versions of packages have written it."""
-        if state.keys() == {"text", "arrays"}:
+        if isinstance(state, dict) and state.keys() == {"text", "arrays"}:
             from sk_dlsteps.export.saved_model import unpack
 
             self.__dict__ = vars(unpack(type(self), **state))
             return
-        self.__dict__ = dict(state)
+        if not isinstance(state, Attributes):
+            state = _of_unknown_origin(type(self), state)
+        defaults = inspect.signature(type(self)).parameters.values()
+        missing = {p.name: p.default for p in defaults if p.default is not p.empty and p.name not in state}
+        self.__dict__ = {**missing, **state}
         # scikit-learn warns of its own, as a fitted pipeline is inside.
         written = self.__dict__.pop(_VERSIONS, {})
         check_versions({name: own for name, own in written.items() if name != "scikit-learn"}, "pickled")
@@ -260,6 +277,20 @@ def _without_ancestors(init_from: Any) -> Any:
     memory = replace(source._memory, carried=None).begun_from(None)
     bare.__dict__ = {**vars(source), "init_from": None, "_memory": memory}
     return bare
+
+
+def _of_unknown_origin(kind: type, state: Any) -> dict[str, Any]:
+    """A state without its class, as older pickles have it, if it replaces no method and lets no `fit` write files."""
+    if not isinstance(state, dict) or not all(isinstance(name, str) and not hasattr(kind, name) for name in state):
+        raise ValueError(f"the state of a {kind.__name__} is neither that of a pickle nor one that `save` would write")
+    if _VERSIONS not in state:
+        warnings.warn(
+            f"The {kind.__name__} was pickled before versions were kept. Parameters that are new since then have their "
+            "defaults, and `checkpoint` is None; check its predictions on rows with known ones, and write it anew.",
+            StepwiseWarning,
+            stacklevel=3,
+        )
+    return {**state, "checkpoint": None}
 
 
 def _unexpected(kind: type, name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import warnings
 from collections.abc import Mapping
 from functools import cache
@@ -47,7 +48,7 @@ def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) ->
 
     """
     here = _found()
-    other = [f"{name} {written[name]} (here {own})" for name, own in here if name in written and written[name] != own]
+    other = [f"{name} {_shown(written[name])} (here {own})" for name, own in here if written.get(name, own) != own]
     if other:
         warnings.warn(
             f"The model was {how} with {', '.join(other)}. It may predict something else, or fail; install those "
@@ -55,3 +56,8 @@ def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) ->
             StepwiseWarning,
             stacklevel=stacklevel + 1,
         )
+
+
+def _shown(version: str) -> str:
+    """A version as it is; what is none, in short and without control characters."""
+    return version if re.fullmatch(r"[\w.+!-]{1,40}", version, re.ASCII) else ascii(version[:40])

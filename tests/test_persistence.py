@@ -1,5 +1,7 @@
 """Models on disk, and what an interrupted or failing fit leaves."""
 
+import copy
+import copyreg
 import pickle
 import signal
 import subprocess
@@ -10,11 +12,12 @@ import joblib
 import numpy as np
 import pandas as pd
 import pytest
+from sklearn.base import clone
 from skorch.callbacks import Callback
 from skorch.exceptions import DeviceWarning
 from torch import nn
 
-from sk_dlsteps import StepwiseClassifier, StepwiseRegressor
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseWarning
 from sk_dlsteps.engine.device import is_available
 
 RNG = np.random.default_rng(0)
@@ -121,6 +124,45 @@ def test_a_fitted_model_pickles_again_and_again(models):
 def test_a_module_of_the_users_own_pickles():
     model = StepwiseRegressor(module=Net, random_state=0, max_epochs=3, learning_rate=0.01).fit(X, Y)
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(model)).predict(X), model.predict(X))
+
+
+class Own(StepwiseRegressor):
+    """A derived class with a state of its own."""
+
+    def __getstate__(self):
+        return {**super().__getstate__(), "note": "mine"}
+
+    def __setstate__(self, state):
+        note = state.pop("note")
+        super().__setstate__(state)
+        self.note = note
+
+
+def test_a_derived_class_may_have_a_state_of_its_own():
+    model = Own(random_state=0, max_epochs=2, n_estimators=1, learning_rate=0.01).fit(X, Y)
+    for again in (pickle.loads(pickle.dumps(model)), copy.deepcopy(model)):
+        assert again.note == "mine"
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_pickle_of_an_earlier_version_has_the_parameters_since_then_and_says_so(monkeypatch):
+    source = StepwiseRegressor(random_state=0, max_epochs=2, n_estimators=1, learning_rate=0.01).fit(X, Y)
+    model = clone(source).set_params(init_from=source).fit(X, Y)
+    later = {"checkpoint", "on_interrupt", "_versions"}
+
+    def earlier(self, protocol):
+        state = {name: value for name, value in self._attributes().items() if name not in later}
+        return copyreg.__newobj__, (type(self),), state
+
+    with monkeypatch.context() as patch:
+        patch.setattr(StepwiseRegressor, "__reduce_ex__", earlier)
+        content = pickle.dumps(model)
+    with pytest.warns(StepwiseWarning, match="pickled before versions were kept"):
+        again = pickle.loads(content)
+    for one in (again, again.init_from):
+        assert one.get_params(deep=False).keys() == model.get_params(deep=False).keys()
+        assert one.on_interrupt == "raise"
+    np.testing.assert_array_equal(clone(again).fit(X, Y).predict(X), model.predict(X))
 
 
 # -- fits that do not end --------------------------------------------------------------

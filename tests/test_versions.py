@@ -93,3 +93,12 @@ def test_how_a_package_was_built_makes_no_version_and_one_on_the_path_has_none(m
 
     monkeypatch.setattr(versions, "version", version)
     assert versions._found.__wrapped__() == (("torch", "2.13.0"),)
+
+
+def test_a_version_that_is_none_is_shown_in_short_and_cannot_write_to_a_terminal():
+    with pytest.warns(StepwiseWarning) as caught:
+        versions.check_versions({"numpy": "9\n\x1b[31m" + "x" * 10_000}, "saved")
+    text = str(caught[0].message)
+    assert r"numpy '9\n\x1b[31m" in text
+    assert text.isprintable()
+    assert len(text) < 400

@@ -49,6 +49,13 @@ FITTED: dict[str, Any] = {
     "reference_": Reference,
     "_memory": Memory,
 }
+# What some models have besides.
+OPTIONAL: dict[str, Any] = {
+    "feature_names_in_": np.ndarray,
+    "classes_": np.ndarray,
+    "temperature_": float,
+    "_sklearn_output_config": dict[str, str],
+}
 
 
 def check_model(model: Any, n_bytes: int) -> None:
@@ -64,11 +71,18 @@ def check_model(model: Any, n_bytes: int) -> None:
     """
     parameters = model.get_params(deep=False)
     check_parameters(parameters)
+    for name, hint in OPTIONAL.items():
+        if name in vars(model) and not is_of_type(getattr(model, name), hint):
+            raise ValueError(f"its `{name}` is none")
+    if not set(getattr(model, "_sklearn_output_config", {}).values()) <= {"default", "pandas", "polars"}:
+        raise ValueError("its `_sklearn_output_config` is none")
     if "pipeline_" not in vars(model):
         return
     for name, hint in FITTED.items():
         if name not in vars(model) or not is_of_type(getattr(model, name), hint):
             raise ValueError(f"its `{name}` is missing, or is none")
+    if model.n_iter_ < 0:
+        raise ValueError(f"its `n_iter_` is {model.n_iter_}")
     steps = dict(model.pipeline_.steps)
     if list(steps)[-2:] != ["scaler", "net"] or set(steps) - {"columns", "scaler", "net"}:
         raise ValueError("its pipeline has other steps than a model's")
@@ -78,12 +92,20 @@ def check_model(model: Any, n_bytes: int) -> None:
         raise ValueError(f"it has {model.n_features_in_} columns and only {n_bytes} bytes")
     if model.input_shape_ is not None and math.prod(model.input_shape_) != model.n_features_in_:
         raise ValueError("the shape of its rows is not that of its columns")
-    if hasattr(model, "feature_names_in_") and np.shape(model.feature_names_in_) != (model.n_features_in_,):
-        raise ValueError("its columns are not as many as their names")
+    if hasattr(model, "feature_names_in_"):
+        _check_names(model.feature_names_in_, model.n_features_in_)
     _check_fleet(steps["net"].module_, model.plan_, steps["net"])
     if "columns" in steps:
         _check_encoder(steps["columns"], model, steps["net"].module_)
     _check_prediction(model)
+
+
+def _check_names(names: np.ndarray, n_columns: int) -> None:
+    """Raise if names of columns are not one for each, or not text."""
+    if names.shape != (n_columns,) or len(set(names)) != n_columns:
+        raise ValueError("its columns are not as many as their names")
+    if not all(isinstance(name, str) for name in names):
+        raise ValueError("its columns have names that are no text")
 
 
 def _check_fleet(fleet: Fleet, plan: Plan, net: FleetNet) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from sklearn import decomposition, impute, preprocessing
 from sklearn.pipeline import Pipeline
+from torch import nn
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.continuation import Memory
@@ -22,6 +23,7 @@ from sk_dlsteps.engine.loss_curves import LossCurves
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.optimizers import FleetAdam, FleetSGD
 from sk_dlsteps.export.annotations import hints_of, is_of_type
+from sk_dlsteps.export.checks import FITTED, OPTIONAL
 from sk_dlsteps.export.networks import put_net_together, take_net_apart
 from sk_dlsteps.export.tree import Kind, Known
 from sk_dlsteps.inputs.encoder import TableEncoder
@@ -105,6 +107,7 @@ _TRANSFORMERS = (
     preprocessing.QuantileTransformer,
     preprocessing.FunctionTransformer,
     impute.SimpleImputer,
+    impute.MissingIndicator,
     decomposition.PCA,
     decomposition.TruncatedSVD,
     TableEncoder,
@@ -112,10 +115,10 @@ _TRANSFORMERS = (
     CheckedTransformer,
 )
 _OF_TORCH = [c for c in vars(torch.optim).values() if isinstance(c, type) and issubclass(c, torch.optim.Optimizer)]
-# Attributes of estimators without the "_" at their end.
-_PRIVATE = {"_memory", "_trained_on_sparse", "_sklearn_output_config"}
 # What `set_fit_request` and its like leave.
 _REQUESTS = "_metadata_request"
+# Attributes of estimators besides their parameters.
+_ATTRIBUTES = {*FITTED, *OPTIONAL, _REQUESTS}
 
 
 def _value(cls: Any) -> Kind:
@@ -156,9 +159,16 @@ def _transformer(cls: Any) -> Kind:
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
         made = cls.__new__(cls)
         vars(made).update({name: value for name, value in defaults.items() if name not in parts} | parts)
-        return made
+        return _with_checked_parameters(made)
 
-    return Kind(lambda value: dict(vars(value)), put_together)
+    return Kind(lambda value: dict(vars(_with_checked_parameters(value))), put_together)
+
+
+def _with_checked_parameters(transformer: Any) -> Any:
+    """A transformer; a ValueError if scikit-learn would refuse its parameters once it is fitted."""
+    if hasattr(transformer, "_parameter_constraints"):
+        transformer._validate_params()
+    return transformer
 
 
 def _pipeline(cls: Any) -> Kind:
@@ -181,22 +191,32 @@ def _estimator(cls: Any) -> Kind:
         given = {name: own for name, own in parts.items() if name in known or name.startswith(PREFIX)}
         fitted = {name: own for name, own in parts.items() if name not in given}
         for name in fitted:
-            if name not in (*_PRIVATE, _REQUESTS) and (
-                name.startswith("_") or not name.endswith("_") or hasattr(cls, name)
-            ):
+            if name not in _ATTRIBUTES:
                 raise ValueError(f"it holds a {cls.__name__} with an attribute {name!r}")
+        if given.get("checkpoint") is not None:
+            raise ValueError(f"it holds a {cls.__name__} whose `fit` would write files")
         made, requests = cls(**given), fitted.pop(_REQUESTS, None)
         vars(made).update(fitted)
         if requests is not None:
             _request(made, requests)
         return made
 
-    return Kind(_state, put_together)
+    return Kind(lambda value: _state(value, known), put_together)
 
 
-def _state(estimator: Any) -> dict[str, Any]:
-    """What an estimator is written with; requests of metadata as dicts."""
-    state = estimator._state()
+def _state(estimator: Any, parameters: set[str]) -> dict[str, Any]:
+    """What an estimator is written with: no folder that a `fit` would write to, and requests of metadata as dicts."""
+    state = {**estimator._state(), "checkpoint": None}
+    began_from = state["_memory"].given.get("init_from") if "_memory" in state else None
+    if isinstance(began_from, nn.Module) and began_from is not estimator.init_from:
+        # It is compared only, and equals nothing that the parameter could be now.
+        state["_memory"] = state["_memory"].begun_from(dict(began_from.state_dict()))
+    for name in state.keys() - parameters - _ATTRIBUTES:
+        if not name.startswith(PREFIX):
+            raise ValueError(
+                f"`{name}` is an attribute of your own, which a file without code does not keep: del it, or save the "
+                "model by joblib.dump(model, path)"
+            )
     if _REQUESTS in state:
         every = vars(state[_REQUESTS]).items()
         state[_REQUESTS] = {name: dict(own.requests) for name, own in every if getattr(own, "requests", None)}

@@ -13,7 +13,7 @@ import torch
 
 from sk_dlsteps.engine.device import threads
 from sk_dlsteps.export.torch_module import TorchModule, to_torch
-from sk_dlsteps.export.torch_outputs import TorchProbabilities
+from sk_dlsteps.export.torch_outputs import TorchProbabilities, TorchValues
 from sk_dlsteps.whole_file import write_whole
 
 if TYPE_CHECKING:
@@ -30,6 +30,7 @@ def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = No
     if not folder.is_dir():
         raise FileNotFoundError(f"`path={str(path)!r}`: there is no folder {str(folder)!r}; make it first")
     module = to_torch(estimator, quantiles)
+    _check_float32(estimator, module)
     model = _converted(module, torch.zeros(2, *(estimator.input_shape_ or (estimator.n_features_in_,))))
     if isinstance(module.outputs, TorchProbabilities):
         several = estimator.pipeline_[-1].module_.cost.target_scaling == "indicators"
@@ -38,6 +39,29 @@ def write_onnx(estimator: Any, path: str | os.PathLike[str], quantiles: Any = No
     if names is not None:
         model.metadata_props.add(key="feature_names_in", value=json.dumps(list(names)))
     write_whole(path, model.SerializeToString())
+
+
+def _check_float32(estimator: Any, module: TorchModule) -> None:
+    """Raise if what the file gets and gives is too much for its float32."""
+    encoder = estimator.pipeline_.named_steps.get("columns")
+    for i, levels in {} if encoder is None else encoder._one_hot.items():
+        rounded = torch.tensor([float(level) for level in levels.code_of], dtype=torch.float32).tolist()
+        # Rare levels share a code, and may well be one number.
+        if len(set(rounded)) < len(set(zip(rounded, levels.code_of.values(), strict=True))):
+            name = encoder._names_in(None)[i]
+            raise ValueError(
+                f"the rows of an ONNX file are in float32, in which levels of the category {name!r} are the same "
+                "number. Give it other numbers, such as 0, 1 and 2, and fit again"
+            )
+    if isinstance(module.outputs, TorchValues):
+        scale, center, known = module.outputs.scale, module.outputs.center, torch.finfo(torch.float32)
+        # A prediction may be some thousand units away.
+        largest = max(scale.abs().max().item(), center.abs().max().item()) * 2**10
+        if largest > known.max or scale[scale != 0].abs().min().item() < known.tiny:
+            raise ValueError(
+                "the predictions of an ONNX file are in float32, which cannot hold those of such a `y`. Fit to `y` in "
+                "another unit, so that its values are nearer to 1"
+            )
 
 
 def _converted(module: TorchModule, rows: torch.Tensor) -> ModelProto:

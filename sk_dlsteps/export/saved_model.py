@@ -56,6 +56,9 @@ def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]
 
     """
     check_parameters(model.get_params(deep=False))
+    for name in getattr(model, "feature_names_in_", ()):
+        if not name.isascii() and name.encode(errors="ignore").decode() != name:
+            raise ValueError(f"the name of the column {name!r} holds a half of a character; rename it, and fit again")
     bare = object.__new__(type(model))
     vars(bare).update(vars(model))
     model = without_callbacks(bare)
@@ -64,13 +67,22 @@ def pack(model: Any, own: Mapping[str, Any]) -> tuple[str, dict[str, np.ndarray]
         with threads():
             node = writer.node(model, ())
     except UnknownType as unknown:
-        where = unknown.path[0] if unknown.path else type(model).__name__
+        kind = type(unknown.value).__name__
         raise ValueError(
-            f"`{where}` holds an object of type {type(unknown.value).__name__}, which a file without code cannot hold; "
-            "save the model by joblib.dump(model, path)"
+            f"{_place(model, unknown.path)} holds an object of type {kind}, which a file without code "
+            "cannot hold; save the model by joblib.dump(model, path)"
         ) from unknown
     document = {"format": FORMAT, "versions": versions(), "model": node}
     return json.dumps(document, allow_nan=False), writer.arrays
+
+
+def _place(model: Any, path: tuple[str, ...]) -> str:
+    """What a value belongs to, in the user's words: a parameter or attribute, or a category."""
+    own = [path[i + 1] for i, part in enumerate(path[:-1]) if part in ("_one_hot", "_embedded")]
+    if own and path[0] == "pipeline_":
+        name = model.pipeline_["columns"]._names_in(None)[int(own[0])]
+        return f"the category {name!r}, whose levels may be text, numbers and truth values,"
+    return f"`{path[0] if path else type(model).__name__}`"
 
 
 def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[str, Any] | None = None) -> Any:
@@ -101,7 +113,8 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
     if set(document) != {"format", "versions", "model"} or not is_of_type(document["versions"], dict[str, str]):
         raise ValueError("it has other parts than a model's")
     own = {name: value for name, value in (own or {}).items() if value is not None}
-    reader = Reader(KNOWN, arrays, own)
+    n_bytes = len(text) + sum(array.nbytes for array in arrays.values())
+    reader = Reader(KNOWN, arrays, own, n_bytes)
     with threads():
         model = reader.whole(document["model"])
     for name in own.keys() - reader.used:
@@ -109,7 +122,7 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
     if type(model) is not cls:
         kind = type(model).__name__
         raise ValueError(f"it is a {kind}, and no {cls.__name__}; use {kind}.load")
-    check_model(model, len(text) + sum(array.nbytes for array in arrays.values()))
+    check_model(model, n_bytes)
     # The caller of the estimator's `load`.
     check_versions(document["versions"], "saved", stacklevel=4)
     return model

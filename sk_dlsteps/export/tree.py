@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from sk_dlsteps.export.random_sources import SOURCES, source_of, state_of
 
 # Values within values; a model has about fifteen levels of them. A tuple is two in JSON.
 MAX_DEPTH = 60
-# Characters of an array of text, each of whose places is as wide as the longest.
-MAX_TEXT = 10**8
+# Bytes that text, each of whose places is as wide as the longest, and objects in several places may come to: so many
+# for each byte of the file, and as many in any file. What an object holds counts in each of its places.
+MAX_GROWTH, ALWAYS, BYTES_OF_A_VALUE = 16, 2**24, 4
 # Kinds of arrays that are written as bytes: truth values, whole numbers and floats.
 _BYTES = {np.dtype(name) for name in ("?", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8")}
 _TIMES = "mM"
@@ -84,7 +86,8 @@ class Writer:
             return {"tuple": self.node(list(value), path)}
         if type(value) is frozenset:
             return {"frozenset": self.node(sorted(value), path)}
-        if type(value) is dict:
+        # A state dict of torch is an ordered one.
+        if type(value) in (dict, OrderedDict):
             return self._mapping(value, path)
         if isinstance(value, torch.Tensor):
             return {"tensor": self._array(_as_numpy(value, path), path)}
@@ -157,14 +160,21 @@ class Reader:
         Arrays by name, each of which has to occur once.
     own : dict
         What the names of objects of the user's own stand for, as far as they were given.
+    n_bytes : int
+        Of the file.
 
     """
 
-    def __init__(self, known: Known, arrays: Mapping[str, np.ndarray], own: Mapping[str, Any]) -> None:
+    def __init__(
+        self, known: Known, arrays: Mapping[str, np.ndarray], own: Mapping[str, Any], n_bytes: int = 0
+    ) -> None:
         self.known, self.own = known, own
         self._kinds = {kind.__name__: (kind, how) for kind, how in known.kinds.items()}
         self._left = dict(arrays)
-        self._made: list[Any] = []
+        # Each object with the number of values in it, and the values so far.
+        self._made: list[tuple[Any, int]] = []
+        self._n_values = 0
+        self._allowed = max(ALWAYS, MAX_GROWTH * n_bytes)
         self.used: set[str] = set()
 
     def whole(self, node: Any) -> Any:
@@ -178,6 +188,7 @@ class Reader:
         """The value of a node."""
         if depth > 2 * MAX_DEPTH:
             raise ValueError("its values are nested too deeply")
+        self._n_values += 1
         if type(node) in _SCALARS:
             if isinstance(node, float) and not math.isfinite(node):
                 raise ValueError("it holds a number that is none")
@@ -202,19 +213,29 @@ class Reader:
 
     def _object(self, name: str, content: Any, depth: int) -> Any:
         """An object of a known class."""
+        before = self._n_values
         kind, how = self._kinds[name]
         parts = {key: self.make(own, depth + 1) for key, own in content.items()}
         made = how.put_together(parts)
         if type(made) is not kind:
             raise ValueError(f"it holds a {name} that is none")
-        self._made.append(made)
+        self._made.append((made, self._n_values - before))
         return made
 
     def _again(self, place: Any, depth: int) -> Any:
         """An object that was made before."""
         if type(place) is not int or not 0 <= place < len(self._made):
             raise ValueError("it refers to an object that it does not hold")
-        return self._made[place]
+        made, n_values = self._made[place]
+        self._n_values += n_values
+        self._grow(BYTES_OF_A_VALUE * n_values)
+        return made
+
+    def _grow(self, n_bytes: int) -> None:
+        """Raise if what is made of a file becomes far larger than it."""
+        self._allowed -= n_bytes
+        if self._allowed < 0:
+            raise ValueError("it holds values that would be far larger than the file")
 
     def _own(self, name: Any, depth: int) -> Any:
         """An object of the user's own."""
@@ -239,8 +260,7 @@ class Reader:
             raise ValueError("it holds an array of text with something else in it")
         # As wide as the longest text, whatever it was.
         width = max(map(len, values), default=1) if kind == "U" else 1
-        if width * len(values) > MAX_TEXT:
-            raise ValueError("it holds an array of text that would be far larger than the file")
+        self._grow(np.dtype("U1").itemsize * width * len(values))
         out = np.empty(len(values), f"U{width}" if kind == "U" else object)
         out[:] = values
         return out.reshape(shape)

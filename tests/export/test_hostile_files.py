@@ -106,6 +106,11 @@ def nested(depth):
     return value
 
 
+def doubled(kind, name, n):
+    """Objects of which each holds the one before twice."""
+    return [{kind: {}}, *({kind: {name: [{"again": i}, {"again": i}]}} for i in range(n))]
+
+
 CHANGES = {
     "nested lists": (set_parameter("loss", nested(300)), "nested too deeply"),
     "a later format": (
@@ -127,6 +132,7 @@ CHANGES = {
         lambda saved: saved.model["pipeline_"]["Pipeline"].update(memory="/tmp"),
         "a pipeline that reads pickles from a folder",
     ),
+    "a folder to write to": (set_parameter("checkpoint", "folder"), "whose `fit` would write files"),
     "no parameter": (set_parameter("dropout", 7), "`dropout` must be a number"),
     "no plan": (lambda saved: saved.model.pop("plan_"), "its `plan_` is missing, or is none"),
     "no task": (lambda saved: saved.model["plan_"]["Plan"].pop("task"), "missing 1 required .* 'task'"),
@@ -136,7 +142,16 @@ CHANGES = {
     "other layers": (set_in_plan("hidden_units", {"tuple": [5, 5]}), "other layers than their plan"),
     "many columns": (set_parameter("n_features_in_", 10**12), "10{12} columns and only"),
     "rows of another shape": (set_parameter("input_shape_", {"tuple": [7, 7]}), "shape of its rows"),
-    "no such labels": (set_parameter("feature_names_in_", ["x"]), "not as many as their names"),
+    "names that are no array": (set_parameter("feature_names_in_", ["x"]), "its `feature_names_in_` is none"),
+    "too few names": (set_parameter("feature_names_in_", {"values": ["O", [1], ["x"]]}), "not as many as their names"),
+    "one name twice": (set_parameter("feature_names_in_", {"values": ["O", [10], ["x"] * 10]}), "not as many as their"),
+    "numbers for names": (
+        set_parameter("feature_names_in_", {"values": ["O", [10], [*range(10)]]}),
+        "that are no text",
+    ),
+    "an attribute of somebody's own": (set_parameter("note_", "x"), "attribute 'note_'"),
+    "an output of no kind": (set_parameter("_sklearn_output_config", {"dict": {"transform": "x"}}), "_config` is none"),
+    "epochs below none": (set_parameter("n_iter_", -1), "its `n_iter_` is -1"),
     "another step": (lambda saved: saved.steps[0]["tuple"].__setitem__(0, "shell"), "other steps than a model's"),
     "a missing array": (lambda saved: saved.arrays.pop(NET + "networks.weights.0"), "weights.0' is missing"),
     "an array more": (
@@ -160,6 +175,18 @@ CHANGES = {
     "text that grows": (
         set_parameter("scaler", {"values": ["U", [20_001], ["x" * 10_000] + ["x"] * 20_000]}),
         "far larger than the file",
+    ),
+    "texts that grow": (
+        set_parameter("scaler", [{"values": ["U", [1001], ["x" * 1000] + ["x"] * 1000]} for _ in range(5)]),
+        "far larger than the file",
+    ),
+    "objects that grow": (
+        set_parameter("scaler", doubled("BesideCodes", "transformer", 40)),
+        "far larger than the file",
+    ),
+    "no parameter of a scaler": (
+        set_parameter("scaler", doubled("StandardScaler", "copy", 1)),
+        "The 'copy' parameter of StandardScaler must be",
     ),
     "text of numbers": (set_parameter("scaler", {"values": ["U", [1], [1]]}), "text with something else in it"),
     "a large array": (

@@ -201,3 +201,23 @@ def test_without_the_packages_the_error_names_the_extra(missing, iris, tmp_path,
     monkeypatch.setitem(sys.modules, missing, None)
     with pytest.raises(ImportError, match=r'pip install "sk_dlsteps\[export\]"'):
         model.to_onnx(tmp_path / "model.onnx")
+
+
+def test_levels_that_are_one_number_in_float32_are_refused(tmp_path):
+    frame = pd.DataFrame({"age": np.arange(60.0), "code": pd.Categorical(123_456_780 + np.arange(60) % 3)})
+    model = StepwiseRegressor(**QUICK).fit(frame, np.arange(60.0))
+    with pytest.raises(ValueError, match=r"levels of the category 'code' are the same number"):
+        model.to_onnx(tmp_path / "model.onnx")
+    frame["code"] = pd.Categorical(np.arange(60) % 3 * 0.1)
+    model.fit(frame, np.arange(60.0)).to_onnx(tmp_path / "model.onnx")
+    out = run(tmp_path / "model.onnx", frame.astype(float).to_numpy())
+    np.testing.assert_allclose(out["prediction"], model.predict(frame), rtol=1e-5)
+
+
+@pytest.mark.parametrize("unit", [1e100, 1e-200])
+def test_values_that_float32_cannot_hold_are_refused(unit, tmp_path):
+    X = np.random.default_rng(0).normal(size=(60, 2))
+    model = StepwiseRegressor(**QUICK).fit(X, X[:, 0] * unit)
+    with pytest.raises(ValueError, match="float32, which cannot hold those of such a `y`"):
+        model.to_onnx(tmp_path / "model.onnx")
+    assert not list(tmp_path.iterdir())

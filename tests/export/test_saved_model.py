@@ -3,6 +3,7 @@
 import pickle
 
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from sklearn.base import clone
@@ -158,6 +159,53 @@ def test_a_scaler_that_does_not_take_every_row_is_no_reason_to_refuse_a_model(pa
 def test_what_could_not_be_loaded_is_not_saved(tmp_path):
     with pytest.raises(ValueError, match="`dropout` must be"):
         StepwiseRegressor(dropout=7).save(tmp_path / "model")
+    with pytest.raises(ValueError, match="'method' parameter of PowerTransformer"):
+        StepwiseRegressor(scaler=PowerTransformer("none")).save(tmp_path / "model")
+    model = StepwiseRegressor()
+    for name in ("note", "note_", "_note"):
+        setattr(model, name, 1)
+        with pytest.raises(ValueError, match=f"`{name}` is an attribute of your own"):
+            model.save(tmp_path / "model")
+        delattr(model, name)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_of_checkpoints_is_not_kept(tmp_path):
+    model = StepwiseRegressor(checkpoint=tmp_path / "folder", **FAST).fit(X, Y)
+    model.save(tmp_path / "model")
+    again = StepwiseRegressor.load(tmp_path / "model")
+    assert again.checkpoint is None
+    assert model.checkpoint == tmp_path / "folder"
+    np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_a_state_dict_is_kept_and_a_module_that_a_fit_began_from_is_not_in_the_way(tmp_path):
+    for source in (Net(10, 1), Net(10, 1).state_dict()):
+        model = StepwiseRegressor(module=Net, init_from=source, **FAST).fit(X, Y)
+        if isinstance(source, nn.Module):
+            model.set_params(init_from=None)
+        model.save(tmp_path / "model")
+        again = StepwiseRegressor.load(tmp_path / "model", module=Net)
+        assert same_setting(again.init_from, model.init_from)
+        np.testing.assert_array_equal(again.predict(X), model.predict(X))
+
+
+def test_an_imputer_that_tells_what_was_missing_is_kept(tmp_path):
+    rows = np.where(X > 0.05, np.nan, X)
+    model = StepwiseRegressor(scaler=SimpleImputer(add_indicator=True), **FAST).fit(rows, Y)
+    model.save(tmp_path / "model")
+    np.testing.assert_array_equal(StepwiseRegressor.load(tmp_path / "model").predict(rows), model.predict(rows))
+
+
+def test_columns_that_a_file_cannot_hold_are_named(tmp_path):
+    days = pd.Categorical(pd.to_datetime(["2020-01-01", "2020-01-02"]).repeat(75))
+    model = StepwiseRegressor(**FAST).fit(pd.DataFrame({"age": X[:, 0], "day": days}), Y)
+    with pytest.raises(ValueError, match=r"the category 'day', whose levels .* holds .* type Timestamp.* joblib\.dump"):
+        model.save(tmp_path / "model")
+    names = pd.Index(["age", "b\ud800"], dtype=object)
+    model = StepwiseRegressor(**FAST).fit(pd.DataFrame(X[:, :2], columns=names), Y)
+    with pytest.raises(ValueError, match=r"the column .* holds a half of a character"):
+        model.save(tmp_path / "model")
     assert not list(tmp_path.iterdir())
 
 

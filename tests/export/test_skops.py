@@ -9,7 +9,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
-from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV
+from sk_dlsteps import StepwiseClassifier, StepwiseRegressor, StepwiseSearchCV, StepwiseWarning
 from sk_dlsteps.export import TRUSTED_TYPES, TRUSTED_TYPES_OF_SEARCHES
 
 X, Y = load_iris(return_X_y=True)
@@ -70,3 +70,34 @@ def test_code_of_the_users_own_is_refused_with_a_way_out(parameter, value):
 def test_a_state_of_the_other_class_is_refused():
     with pytest.raises(ValueError, match="it is a StepwiseClassifier, and no StepwiseRegressor"):
         StepwiseRegressor().__setstate__(StepwiseClassifier().__getstate__())
+
+
+@pytest.mark.parametrize(
+    "state",
+    [{"predict": np.sin}, {"checkpoint": "folder", "__class__": 3}, {"text": "", "arrays": {}, "fit": np.sin}, ["fit"]],
+    ids=["a method", "a class", "text and more", "a list"],
+)
+def test_a_made_up_state_is_refused(state, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StepwiseRegressor, "__getstate__", lambda self: state)
+        content = skops.io.dumps(StepwiseRegressor())
+    with pytest.raises(ValueError, match="neither that of a pickle nor one that `save` would write"):
+        skops.io.loads(content, trusted=TRUSTED_TYPES)
+
+
+def test_a_made_up_state_never_decides_where_a_fit_writes(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StepwiseRegressor, "__getstate__", lambda self: {"checkpoint": "folder", "dropout": 0.5})
+        content = skops.io.dumps(StepwiseRegressor())
+    with pytest.warns(StepwiseWarning, match="before versions were kept"):
+        model = skops.io.loads(content, trusted=TRUSTED_TYPES)
+    assert (model.checkpoint, model.dropout) == (None, 0.5)
+
+
+def test_the_state_of_a_pickle_is_none_that_skops_trusts(monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(StepwiseRegressor, "__getstate__", StepwiseRegressor._attributes)
+        content = skops.io.dumps(StepwiseRegressor())
+    assert own_types(content) > {"sk_dlsteps.regressor.StepwiseRegressor"}
+    with pytest.raises(TypeError, match="Untrusted types"):
+        skops.io.loads(content, trusted=TRUSTED_TYPES)
