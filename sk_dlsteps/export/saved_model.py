@@ -105,6 +105,11 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
         Or another error, if they are not those of a model.
 
     """
+    # What skops has read may be anything.
+    if not isinstance(text, str) or not is_of_type(arrays, dict[str, np.ndarray]):
+        raise ValueError("it is no text with arrays")
+    if any(array.dtype.hasobject for array in arrays.values()):
+        raise ValueError("it holds an array of objects")
     document = json.loads(text, parse_constant=_no_number)
     if not isinstance(document, dict) or type(document.get("format")) is not int:
         raise ValueError("it was not written by sk_dlsteps")

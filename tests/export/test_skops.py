@@ -94,6 +94,20 @@ def test_a_made_up_state_never_decides_where_a_fit_writes(monkeypatch):
     assert (model.checkpoint, model.dropout) == (None, 0.5)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [{"text": 3}, {"arrays": {"a": 3}}, {"arrays": {"a": np.array([None])}}, {"text": "[]"}],
+    ids=["no text", "no array", "objects", "no model"],
+)
+def test_text_and_arrays_that_are_none_are_refused(change, monkeypatch):
+    state = {**StepwiseRegressor().__getstate__(), **change}
+    with monkeypatch.context() as patch:
+        patch.setattr(StepwiseRegressor, "__getstate__", lambda self: state)
+        content = skops.io.dumps(StepwiseRegressor())
+    with pytest.raises(ValueError, match=r"it is no text|array of objects|not written by sk_dlsteps"):
+        skops.io.loads(content, trusted=TRUSTED_TYPES)
+
+
 def test_the_state_of_a_pickle_is_none_that_skops_trusts(monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(StepwiseRegressor, "__getstate__", StepwiseRegressor._attributes)
