@@ -1,4 +1,4 @@
-"""Measurements and where they are shown: every table of figures is made from a file in docs/benchmarks/results.
+"""Measurements and where they are shown: what a benchmark prints is kept in docs/benchmarks/results.
 
     python docs/benchmarks/results.py keep threads -- python docs/benchmarks/threads.py
     python docs/benchmarks/results.py show

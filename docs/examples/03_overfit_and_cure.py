@@ -1,9 +1,9 @@
 """
-Overfitting, and its cure
-=========================
+Overfitting, and what helps
+===========================
 
-A network that knows its training rows by heart and nothing else. We make one on purpose, ask ``diagnose`` what is
-wrong, and do what it says until it finds nothing.
+A network that knows its training rows by heart and little else. We make one on purpose, ask ``diagnose`` what is
+wrong, and try the remedies that it names.
 """
 
 import matplotlib.pyplot as plt
@@ -31,21 +31,22 @@ print(scores(sick))
 print(diagnose(sick, X_train, y_train))
 
 # %%
-# The first cure is to stop in time. That is the default, as are several networks, each of which holds out other rows.
+# The first remedy is to stop in time. That is the default, as are several networks, each of which holds out other rows.
 better = StepwiseRegressor(random_state=0).fit(X_train, y_train)
 print(scores(better))
 print(diagnose(better, X_train, y_train))
 
 # %%
-# A gap is left, and the second cure is dropout, here with a little weight decay.
-cured = StepwiseRegressor(dropout=0.25, weight_decay=0.01, random_state=0).fit(X_train, y_train)
-print(scores(cured))
-print(diagnose(cured, X_train, y_train))
+# A gap is left, just beyond what is allowed. The second remedy is dropout, here with a little weight decay. Now the gap
+# is within the limit. The test score is a little higher too, but 111 test rows cannot tell that from chance.
+regularised = StepwiseRegressor(dropout=0.25, weight_decay=0.01, random_state=0).fit(X_train, y_train)
+print(scores(regularised))
+print(diagnose(regularised, X_train, y_train))
 
 # %%
 # The losses of both trainings, thin lines for the networks. On the left the validation loss soon turns, and each
 # network keeps its best epoch. On the right it stays near the training loss.
 _, axes = plt.subplots(1, 2, figsize=(10, 4), sharey=True, layout="constrained")
-for ax, (title, model) in zip(axes, {"early stopping": better, "and dropout, decay": cured}.items(), strict=True):
+for ax, (title, model) in zip(axes, {"early stopping": better, "and dropout, decay": regularised}.items(), strict=True):
     LossCurveDisplay.from_estimator(model, ax=ax)
     ax.set_title(title)

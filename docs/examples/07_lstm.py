@@ -27,7 +27,7 @@ def first_lines(images, n_lines):
 n_lines = np.random.default_rng(0).integers(3, 9, len(X_train))
 model = StepwiseClassifier(module="lstm", module__hidden_size=48, max_epochs=40, random_state=0)
 model.fit(first_lines(X_train, n_lines), y_train)
-print(model.steps_[1].decision)
+print(next(step.decision for step in model.steps_ if step.title == "network architecture"))
 
 # %%
 # From a third of the image it guesses, from five lines it mostly knows.
