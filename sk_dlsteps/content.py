@@ -45,7 +45,7 @@ def content_of(value: Any) -> str:
     --------
     >>> content_of([1, {2, 3}]) == content_of([1, {3, 2}])
     True
-    >>> content_of(lambda x: x + 1) == content_of(lambda x: x + 2)
+    >>> content_of({"a": 1, "b": 2}) == content_of({"a": 2, "b": 1})
     False
 
     """
@@ -115,18 +115,18 @@ def _of_function(value: types.FunctionType) -> Iterable[Any]:
     name = value.__module__, value.__qualname__
     if not _is_own(value.__module__):
         return name
-    cells = [cell.cell_contents for cell in value.__closure__ or () if _is_full(cell)]
+    cells = [_in_cell(cell) for cell in value.__closure__ or ()]
     names = sorted({*_names_in(value.__code__)} & {*value.__globals__})
     globals_ = [(name, value.__globals__[name]) for name in names]
     return *name, value.__code__, value.__defaults__, value.__kwdefaults__, cells, globals_
 
 
-def _is_full(cell: types.CellType) -> bool:
-    """Whether something has been put into a cell already."""
+def _in_cell(cell: types.CellType) -> Any:
+    """What a function has taken from around it; None if nothing stands there yet."""
     try:
-        return cell.cell_contents is not cell
+        return cell.cell_contents
     except ValueError:
-        return False
+        return None
 
 
 def _names_in(code: types.CodeType) -> Iterable[str]:
@@ -188,6 +188,7 @@ _KINDS: tuple[tuple[Any, Any], ...] = (
     (inspect.ismethod, lambda v: (v.__func__, v.__self__)),
     (inspect.isbuiltin, lambda v: (v.__module__, v.__qualname__)),
     (inspect.ismodule, lambda v: [v.__name__]),
+    (lambda v: isinstance(v, np.ufunc), lambda v: [v.__name__]),
     (lambda v: isinstance(v, logging.Logger), lambda v: [v.name]),
     (lambda v: isinstance(v, staticmethod | classmethod), lambda v: [v.__func__]),
     (lambda v: isinstance(v, property), lambda v: (v.fget, v.fset, v.fdel)),
