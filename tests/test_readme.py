@@ -83,6 +83,29 @@ def test_relative_links_lead_to_a_file_and_a_heading(page):
             assert heading in anchors, f"{page.name}: {link}"
 
 
+def empty_headings(text: str) -> list[str]:
+    """Headings of a page below which there is nothing, neither text nor a heading of a lower level."""
+    # Code may hold lines that look like headings.
+    parts = re.split(r"^(#+ .*)$", BLOCK.sub("code\n", text), flags=re.MULTILINE)
+    levels = [heading.index(" ") for heading in parts[1::2]]
+    deeper = [after > level for level, after in zip(levels, [*levels[1:], 0], strict=True)]
+    return [
+        heading
+        for heading, below, has_deeper in zip(parts[1::2], parts[2::2], deeper, strict=True)
+        if not below.strip() and not has_deeper
+    ]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_something_stands_below_every_heading_of_those_pages(page):
+    assert empty_headings(page.read_text()) == []
+
+
+def test_a_heading_with_nothing_below_is_found():
+    page = "# Page\n\n## One\n\n```sh\n# no heading\n```\n\n## Two\n\n### Three\n\ntext\n\n## Four\n\n## Five\n"
+    assert empty_headings(page) == ["## Four", "## Five"]
+
+
 @pytest.mark.parametrize("name", sk_dlsteps.__all__)
 def test_every_public_name_has_a_heading_in_the_api_page(name):
     assert re.search(rf"^#+ `{name}`", (ROOT / "docs" / "api.md").read_text(), re.MULTILINE)
