@@ -223,9 +223,12 @@ def test_our_own_search_stores_its_fits_too(tmp_path):
     model = StepwiseRegressor(max_epochs=4, n_estimators=2, random_state=0)
     options = {"strategy": "random", "n_iter": 2, "cv": 2, "random_state": 0}
     reference = StepwiseSearchCV(model, **options).fit(X, Y)
-    search = StepwiseSearchCV(model.set_params(checkpoint=tmp_path, checkpoint_every=1), **options).fit(X, Y)
+    model.set_params(checkpoint=tmp_path, checkpoint_every=1, callbacks=[CutOff(2)])
+    with pytest.raises(Cut):
+        StepwiseSearchCV(model, error_score="raise", **options).fit(X, Y)
+    assert any(tmp_path.rglob("training_0.pt"))
+    search = StepwiseSearchCV(model.set_params(callbacks=None), **options).fit(X, Y)
     np.testing.assert_allclose(search.cv_results_["mean_test_score"], reference.cv_results_["mean_test_score"], 1e-4)
-    assert tmp_path.exists()
     assert not any(tmp_path.iterdir())
 
 

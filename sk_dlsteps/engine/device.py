@@ -18,8 +18,6 @@ from torch import Tensor
 # Below this many floating-point operations a step, threads wait for each other
 # longer than they compute (measured: docs/benchmarks.md, "Threads").
 _FLOPS_PER_THREAD = 2e8
-
-
 # One thread at a time counts threads.
 _COUNTING = threading.Lock()
 # Whether this process was forked: torch's threads stayed behind, and more than one would wait for them for ever.

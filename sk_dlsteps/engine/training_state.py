@@ -104,8 +104,8 @@ def _stored(value: Any) -> Any:
     if value is None or isinstance(value, Tensor) or type(value) in (str, bool, int, float):
         return value
     raise TypeError(
-        f"`checkpoint` stores numbers, texts and arrays of numbers, and a callback has noted {value!r} in the history; "
-        "let it keep that elsewhere, or leave `checkpoint` out"
+        f"`checkpoint` stores numbers, texts and arrays of numbers, and a callback has noted {value!r} in the history, "
+        "or an optimizer of your own keeps it; let them keep that elsewhere, or leave `checkpoint` out"
     )
 
 
