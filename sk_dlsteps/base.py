@@ -13,7 +13,7 @@ from typing import Any, Self
 from sklearn.base import BaseEstimator
 
 from sk_dlsteps.callback_support import CallbackSupportMixin
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.inheritance import INHERITED, fitted_source
 from sk_dlsteps.step2_architecture.custom import PREFIX
 from sk_dlsteps.versions import check_versions, versions
@@ -288,7 +288,7 @@ def _of_unknown_origin(kind: type, state: Any) -> dict[str, Any]:
             f"The {kind.__name__} was pickled before versions were kept. Parameters that are new since then have their "
             "defaults, and `checkpoint` is None; check its predictions on rows with known ones, and write it anew.",
             StepwiseWarning,
-            stacklevel=3,
+            stacklevel=level_of_the_caller(),
         )
     return {**state, "checkpoint": None}
 

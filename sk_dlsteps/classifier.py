@@ -15,7 +15,7 @@ from sklearn.utils.validation import column_or_1d
 from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.embedding_transform import Embedding
 from sk_dlsteps.engine.net import FleetNet
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.inputs.arrays import as_numpy
 from sk_dlsteps.inputs.target import ClassTarget, LabelsTarget, as_indicators, as_labels
 from sk_dlsteps.plan import StepRecord
@@ -425,7 +425,7 @@ class StepwiseClassifier(ClassifierMixin, Embedding, TransformerMixin, StepwiseE
                 "`calibrate=True` found no rows to fit a temperature to, since none were held out; probabilities stay "
                 "as they are. Use `early_stopping=True` with more rows, or give `X_val` and `y_val`.",
                 StepwiseWarning,
-                stacklevel=4,
+                stacklevel=level_of_the_caller(),
             )
             return {"temperature_": 1.0}, ()
         net.calibrate(found.temperature)

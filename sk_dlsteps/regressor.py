@@ -13,6 +13,7 @@ from sklearn.exceptions import DataConversionWarning
 
 from sk_dlsteps.base import showing_shared_parameters
 from sk_dlsteps.engine.net import FleetNet
+from sk_dlsteps.exceptions import level_of_the_caller
 from sk_dlsteps.inputs.target import RegressionTarget
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.preparation import Prepared
@@ -415,7 +416,7 @@ class StepwiseRegressor(RegressorMixin, StepwiseEstimator):
                 "A column-vector y was passed when a 1d array was expected. Please change the shape of y to "
                 "(n_samples,), for example using ravel().",
                 DataConversionWarning,
-                stacklevel=5,
+                stacklevel=level_of_the_caller(),
             )
         return RegressionTarget(_numbers(y))
 

@@ -25,7 +25,7 @@ from sk_dlsteps.engine.device import threads
 from sk_dlsteps.engine.fleet import Fleet
 from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.rescaling import move_inputs, move_target
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.inputs.data import Data
 from sk_dlsteps.inputs.features import middle_and_scale
 from sk_dlsteps.inputs.parameters import check_parameters
@@ -87,7 +87,7 @@ def begin(estimator: StepwiseEstimator, parameters: dict[str, Any], data: Data, 
             f"The statistics of `scaler={parameters['scaler']!r}` are those of the first chunk, of {n_rows} rows, and "
             "stay as they are: it cannot learn more. Make the first chunk a fair sample, or use scaler='standard'.",
             StepwiseWarning,
-            stacklevel=4,
+            stacklevel=level_of_the_caller(),
         )
     record = StepRecord(
         2,

@@ -16,7 +16,7 @@ from sk_dlsteps.engine.memory import telling_the_way_out
 from sk_dlsteps.engine.merge import merge, split
 from sk_dlsteps.engine.net import FleetNet
 from sk_dlsteps.engine.training import Training
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.fine_tuning import fit_in_stages
 from sk_dlsteps.inheritance import fitted_source
 from sk_dlsteps.inputs.data import Data
@@ -101,12 +101,12 @@ def fit_together(estimators: Sequence[StepwiseEstimator], tables: Sequence[tuple
     _warn_of_defaults(unreliable, len(estimators))
 
 
-@threads()
 def _try_to_fit_alone(estimator: StepwiseEstimator, table: tuple) -> Exception | None:
     """Fit an estimator that stores its fit; what went wrong, if anything. A Ctrl-C is meant for all fits."""
     X, y, fit_params = table if len(table) == 3 else (*table, {})
     try:
-        estimator._fit_anew(X, y, on_interrupt="raise", **fit_params)
+        with threads(), telling_the_way_out():
+            estimator._fit_anew(X, y, on_interrupt="raise", **fit_params)
     except Exception as error:
         return error
     return None
@@ -182,7 +182,7 @@ def _fit_and_note(fleet: list[_Fit], unreliable: list[LRCurve]) -> Iterator[tupl
             f"{n_fits} fits failed as one fleet, with {failure}. They were fitted one by one instead, to the same "
             "result but more slowly. If memory ran out, use a smaller `n_jobs`; otherwise please report this.",
             StepwiseWarning,
-            stacklevel=4,
+            stacklevel=level_of_the_caller(),
         )
 
 
@@ -196,7 +196,7 @@ def _warn_of_defaults(unreliable: list[LRCurve], n_fits: int) -> None:
             f"No learning rate could be found for {len(unreliable)} of {n_fits} fits: {'; or '.join(reasons)}. "
             "Set `learning_rate` to a number to choose it yourself.",
             StepwiseWarning,
-            stacklevel=3,
+            stacklevel=level_of_the_caller(),
         )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 
 PACKAGES = ("sk_dlsteps", "scikit-learn", "skorch", "torch", "numpy")
 
@@ -29,7 +29,7 @@ def _found() -> tuple[tuple[str, str], ...]:
     return tuple(found)
 
 
-def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) -> None:
+def check_versions(written: Mapping[str, str], how: str) -> None:
     """Warn if a model was written with other versions than those that are here.
 
     Parameters
@@ -38,8 +38,6 @@ def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) ->
         Versions by package.
     how : str
         What was done to the model, for the warning.
-    stacklevel : int
-        Of the warning.
 
     Warns
     -----
@@ -54,7 +52,7 @@ def check_versions(written: Mapping[str, str], how: str, stacklevel: int = 2) ->
             f"The model was {how} with {', '.join(other)}. It may predict something else, or fail; install those "
             "versions, or check its predictions on rows with known ones and write it anew.",
             StepwiseWarning,
-            stacklevel=stacklevel + 1,
+            stacklevel=level_of_the_caller(),
         )
 
 

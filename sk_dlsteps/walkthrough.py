@@ -18,7 +18,7 @@ from skorch.callbacks import Callback
 
 from sk_dlsteps.classifier import StepwiseClassifier
 from sk_dlsteps.displays.learning_rate import LearningRateDisplay
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.inputs.table import NewRows, Table, TableError, guess_task
 from sk_dlsteps.plan import StepRecord
@@ -188,7 +188,7 @@ def _look_at(later: NewRows, model: StepwiseEstimator, X_train: Any, seed: int) 
     try:
         parts.append(DriftDetector.from_estimator(model, X_train, random_state=seed).check(later.X, later.y))
     except ValueError as error:
-        warnings.warn(f"The later rows were not checked: {error}", StepwiseWarning, stacklevel=3)
+        warnings.warn(f"The later rows were not checked: {error}", StepwiseWarning, stacklevel=level_of_the_caller())
         parts.append(StepRecord(6, REFUSED, "not checked", str(error)))
     return parts
 

@@ -6,7 +6,7 @@ import textwrap
 from typing import TYPE_CHECKING, Any
 
 from sk_dlsteps.displays.axes import FAINT, MAIN, MARK, OTHER, PLATE, axes_to_draw_on, width_of
-from sk_dlsteps.step5_test.verification import Verification, look
+from sk_dlsteps.step5_test.verification import Verification, verify_test_set
 from sk_dlsteps.step5_test.words import digits
 
 if TYPE_CHECKING:
@@ -95,7 +95,7 @@ class VerificationDisplay:
             If matplotlib is missing.
 
         """
-        return cls(look(model_or_search, X_test, y_test, **parameters)).plot(ax)
+        return cls(verify_test_set(model_or_search, X_test, y_test, **parameters)).plot(ax)
 
     def plot(self, ax: Axes | None = None) -> VerificationDisplay:
         """Draw the scores, and below them the gap; in narrow axes without the sentences.

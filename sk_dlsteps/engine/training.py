@@ -22,7 +22,7 @@ from sk_dlsteps.engine.loss_curves import LossRecord
 from sk_dlsteps.engine.members import Member, Table, gather_tables, moved
 from sk_dlsteps.engine.memory import Steps, ran_out
 from sk_dlsteps.engine.validation_rows import ValidationData
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 
 if TYPE_CHECKING:
     from sk_dlsteps.engine.carried import Carried
@@ -468,7 +468,7 @@ class Training:
             lost = _networks(np.flatnonzero(rescues > MAX_RESCUES))
             words += f"Of these, {lost} exploded {MAX_RESCUES + 1} times and stopped in the best state. "
         words += "Use a smaller `learning_rate`, set `max_grad_norm`, or look for outliers in the data."
-        warnings.warn(words, StepwiseWarning, stacklevel=2)
+        warnings.warn(words, StepwiseWarning, stacklevel=level_of_the_caller())
 
     def _tell_of_the_unvalidated(self, member: Member) -> None:
         """Warn of networks whose validation loss was never finite although nothing exploded."""
@@ -480,7 +480,7 @@ class Training:
             "epoch could be found and the last one was kept. Look for extreme values in the validation rows, such as "
             "numbers that stand for something missing.",
             StepwiseWarning,
-            stacklevel=2,
+            stacklevel=level_of_the_caller(),
         )
 
 

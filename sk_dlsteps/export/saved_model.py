@@ -129,7 +129,7 @@ def unpack(cls: type, text: str, arrays: Mapping[str, np.ndarray], own: Mapping[
         raise ValueError(f"it is a {kind}, and no {cls.__name__}; use {kind}.load")
     check_model(model, n_bytes)
     # The caller of the estimator's `load`.
-    check_versions(document["versions"], "saved", stacklevel=4)
+    check_versions(document["versions"], "saved")
     return model
 
 

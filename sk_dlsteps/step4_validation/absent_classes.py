@@ -11,7 +11,7 @@ from sklearn.base import is_classifier
 from sklearn.metrics._scorer import _MultimetricScorer, _Scorer
 from sklearn.utils.multiclass import type_of_target
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 
 
 class AllClassesScorer(_Scorer):
@@ -107,5 +107,5 @@ def _warn_of_absent(labels: np.ndarray, codes: np.ndarray, splits: list[tuple[np
             "a class a probability of 0, which weighs heavily on scores of probabilities, equally for all "
             "candidates. Use a `cv` that stratifies with fewer folds, or drop or merge rare classes.",
             StepwiseWarning,
-            stacklevel=4,
+            stacklevel=level_of_the_caller(),
         )

@@ -14,7 +14,7 @@ from sklearn.model_selection import check_cv
 from sklearn.utils import indexable
 from sklearn.utils.multiclass import type_of_target
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.inputs.parameters import check_parameter
 from sk_dlsteps.plan import StepRecord
 from sk_dlsteps.step4_validation.candidates import Trial, evaluate
@@ -253,7 +253,7 @@ def _report_failures(failures: dict[int, str], splits: list[tuple[np.ndarray, np
         f"{len(failures)} of {len(splits)} fits failed, {reason}. Their scores are `error_score`; larger "
         "`train_sizes` may avoid it.",
         StepwiseWarning,
-        stacklevel=3,
+        stacklevel=level_of_the_caller(),
     )
 
 

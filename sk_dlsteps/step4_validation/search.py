@@ -20,7 +20,7 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import _check_method_params
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.inputs.folds import row_numbers
 from sk_dlsteps.inputs.target import as_labels
 from sk_dlsteps.step4_validation.absent_classes import knowing_all_classes
@@ -490,7 +490,7 @@ class StepwiseSearchCV(BaseSearchCV):
             "kept in `cv_results_`. There is no `best_estimator_`: to have one, fit "
             "`clone(search.estimator).set_params(**search.best_params_)`, or search again.",
             StepwiseWarning,
-            stacklevel=3,
+            stacklevel=level_of_the_caller(),
         )
 
     def _publish(self, fitted: dict[str, Any]) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
-from sk_dlsteps.exceptions import StepwiseWarning
+from sk_dlsteps.exceptions import StepwiseWarning, level_of_the_caller
 from sk_dlsteps.fitted import Fitted
 from sk_dlsteps.plan import Reported, StepRecord
 from sk_dlsteps.step5_test.bootstrap import N_RESAMPLES, measure_losses, measure_score
@@ -200,44 +200,6 @@ def verify_test_set(
     ('confirmed', 3)
 
     """
-    return look(
-        model_or_search,
-        X_test,
-        y_test,
-        sample_weight=sample_weight,
-        groups=groups,
-        scoring=scoring,
-        tolerance=tolerance,
-        confidence=confidence,
-        n_resamples=n_resamples,
-        random_state=random_state,
-    )
-
-
-def look(
-    model_or_search: Any,
-    X_test: Any,
-    y_test: Any,
-    *,
-    sample_weight: Any = None,
-    groups: Any = None,
-    scoring: Any = None,
-    tolerance: float | str = "auto",
-    confidence: float = 0.95,
-    n_resamples: int = N_RESAMPLES,
-    random_state: int = 0,
-    stacklevel: int = 3,
-) -> Verification:
-    """Verify as `verify_test_set` does, for a caller of it.
-
-    Parameters
-    ----------
-    model_or_search, X_test, y_test, sample_weight, groups, scoring, tolerance, confidence, n_resamples, random_state
-        As in `verify_test_set`.
-    stacklevel : int, default=3
-        Calls from here up to the line of the user, which a warning is to name.
-
-    """
     _check_parameters(tolerance, confidence, n_resamples, random_state)
     fitted = Fitted.of(model_or_search)
     rows = Rows.of(X_test, y_test, sample_weight, groups)
@@ -254,7 +216,7 @@ def look(
         f"This test set is looked at for the {ordinal(n_looks)} time. What was chosen after the first look may be "
         "fitted to it; confirm the final model on rows that nobody has looked at.",
         StepwiseWarning,
-        stacklevel=stacklevel,
+        stacklevel=level_of_the_caller(),
     )
     return replace(verification, n_looks=n_looks)
 
